@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What became of the events between two Comets, as one JSON object on one line.
+"""What happened to the events between two Comets, as one JSON object on one line.
 
-The event data bases of a broker and its subscriber are joined by SHA-1: events and their rate at each, what is missing, and
-how long they took from the one to the other. `runner-fixtures vtp-receipts` prints the same for the fixtures' `receipts.csv`.
+The event databases of a broker and its subscriber are joined by SHA-1: events and their rate at each, what is missing, and
+how long they took from one to the other. `runner-fixtures vtp-receipts` prints the same for the fixtures' `receipts.csv`.
 
 Comet keeps one dbm file per resource, named after the path of its ivoid with `_` for `/`: `ivo://lab.test/bench#1` is in
 `_bench`, with whatever suffix its kind of dbm gives. A key is the SHA-1 of an event, the value the instant of its receipt in
@@ -22,7 +22,7 @@ import time
 # What the kinds of dbm add to a name.
 SUFFIXES = (".db", ".dat", ".dir", ".bak", ".pag")
 
-# A file that is being written may be read half: then it is read again.
+# A file that is being written may be read incompletely: then it is read again.
 ATTEMPTS = 50
 PAUSE_S = 0.1
 
@@ -30,20 +30,20 @@ NS_PER_S = 10**9
 
 
 class Unreadable(Exception):
-    """A data base can not be read, for the reason that is the message."""
+    """A database cannot be read; the message is the reason."""
 
 
 def parse_seconds(text):
-    """Decimal seconds in nanoseconds, without the detour of a floating point number. Digits after the ninth are left away."""
+    """Decimal seconds in nanoseconds, without the detour of a floating point number. Digits after the ninth are dropped."""
     match = re.fullmatch(r"([0-9]+)(?:\.([0-9]+))?", text)
     if not match:
-        raise ValueError(f"`{text}` is no time; expected unix seconds like `1795294893.36`")
+        raise ValueError(f"`{text}` is not a time; expected unix seconds such as `1795294893.36`")
     whole, fraction = match.groups()
     return int(whole) * NS_PER_S + int((fraction or "0").ljust(9, "0")[:9])
 
 
 def names(directory, resources):
-    """The data bases in `directory`, without their suffixes: all, or those of the named resources."""
+    """The databases in `directory`, without their suffixes: all, or those of the named resources."""
     try:
         entries = os.listdir(directory)
     except OSError as error:
@@ -51,20 +51,20 @@ def names(directory, resources):
     present = set()
     for entry in entries:
         stem, suffix = os.path.splitext(entry)
-        # A path begins with `/`, so that whatever else lies there is not Comet's.
+        # A path starts with `/`, so other files there are not Comet's.
         if entry.startswith("_"):
             present.add(stem if suffix in SUFFIXES else entry)
     if not resources:
         return sorted(present)
     wanted = {"_" + resource.strip("/").replace("/", "_") for resource in resources}
     for name in sorted(wanted - present):
-        # A subscriber to which nothing has come has none: that is a result, not a mistake.
+        # A subscriber that has received nothing has none: that is a result, not a mistake.
         print(f"{directory} has no data base {name}", file=sys.stderr)
     return sorted(wanted & present)
 
 
 def signature(path):
-    """Sizes and times of the files of a data base: as long as they stay the same nobody has written."""
+    """Sizes and times of the files of a database: while they stay the same, nothing was written."""
     found = []
     for name in (path, *(path + suffix for suffix in SUFFIXES)):
         try:
@@ -76,7 +76,7 @@ def signature(path):
 
 
 def read_once(path):
-    """One data base: times of receipt in nanoseconds by SHA-1."""
+    """One database: times of receipt in nanoseconds by SHA-1."""
     kind = dbm.whichdb(path)
     if not kind:
         raise Unreadable(f"cannot read {path}: this Python has no module for its kind of dbm, or it is none")
@@ -91,7 +91,7 @@ def read_once(path):
 
 
 def read_database(path):
-    """One data base, read again for as long as it changes meanwhile or makes no sense."""
+    """One database, read again while it changes or makes no sense."""
     receipts = failure = None
     for attempt in range(ATTEMPTS):
         if attempt:
@@ -99,7 +99,7 @@ def read_database(path):
         before = signature(path)
         try:
             receipts = read_once(path)
-        # A writer leaves behind, for a moment, what none of the kinds of dbm can read, each in its own way.
+        # For a moment, a writer leaves files that none of the kinds of dbm can read, each in its own way.
         except (*dbm.error, KeyError, ValueError, SyntaxError, ImportError, EOFError, Unreadable) as error:
             failure = error
             continue
@@ -112,7 +112,7 @@ def read_database(path):
 
 
 def read(directory, resources):
-    """The events of all chosen data bases of a Comet."""
+    """The events of all chosen databases of a Comet."""
     receipts = {}
     for name in names(directory, resources):
         receipts.update(read_database(os.path.join(directory, name)))
@@ -129,7 +129,7 @@ def quantile(times_ns, percent):
 
 
 def side(receipts, begin_ns):
-    """One end of the way."""
+    """One end of the path."""
     first_ns = min(receipts.values(), default=None)
     last_ns = max(receipts.values(), default=None)
     origin_ns = begin_ns or 0
@@ -140,7 +140,7 @@ def side(receipts, begin_ns):
         "first_s": None if first_ns is None else seconds(first_ns - origin_ns),
         "last_s": None if last_ns is None else seconds(last_ns - origin_ns),
         "duration_s": seconds(duration_ns),
-        # One event alone, or one before the beginning, has no rate.
+        # A single event, or one before the start, has no rate.
         "rate_per_s": len(receipts) / seconds(duration_ns) if duration_ns is not None and duration_ns > 0 else None,
     }
 
@@ -152,7 +152,7 @@ def summarize(broker, subscriber, begin_ns, expected):
         "subscriber": side(subscriber, begin_ns),
         "missing_at_broker": None if expected is None else max(expected - len(broker), 0),
         "missing_at_subscriber": len(broker) - len(transit_ns),
-        # A dbm holds each key once; Comet notes the second receipt nowhere.
+        # A dbm contains each key once; Comet does not record a second receipt.
         "duplicates_at_subscriber": 0,
         "transit_s": {
             "min": seconds(transit_ns[0]) if transit_ns else None,

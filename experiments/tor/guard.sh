@@ -1,25 +1,25 @@
 #!/bin/sh
-# Chooses the guard of the client of a private network by what descriptors and the consensus say of relays, and writes it where the client
-# reads it when it is told to (`SIGNAL RELOAD`).
+# Chooses the guard of the client of a private network from descriptors and the consensus, and writes it to where the client reads it
+# on `SIGNAL RELOAD`.
 #
 #   guard.sh DIRECTORY fast|slow|overrated|underrated|fixed|dropped|none
 #
-# DIRECTORY is what `keys.sh` made and `network.sh` runs. Exits are left out, since a circuit needs one at its end, and
-# authorities, which have no weight. In the real network one would take the first three of the list in place of one.
+# DIRECTORY is what `keys.sh` made and `network.sh` runs. Exits are left out, because a circuit needs one at its end, and so are
+# authorities, which have no weight. In the real network one would take the first three of the list instead of one.
 set -eu
 directory=$1 how=$2
-# The client reads it; beside this it says where the onion service is.
+# The client reads it; the file also says where the onion service is.
 names=$directory/names
 grep '^MapAddress' "$names" >"$names.new"
 
-# Relays that the client takes as guards, as lines `FINGERPRINT NICKNAME SPEED RATIO`: kilobytes per second that the descriptor promises, and by how much
-# the weight in the consensus is larger.
+# Possible guards of the client, as lines `FINGERPRINT NICKNAME SPEED RATIO`: kilobytes per second that the descriptor claims, and the ratio
+# of the weight in the consensus to that.
 relays() {
     cat "$directory/fingerprints" "$directory"/authority1/cached-descriptors* "$directory/client/cached-microdesc-consensus" | awk '
         NF == 2 && length($2) == 40 { fingerprint[$1] = $2 }
         # The newest descriptor of a relay is the last one.
         $1 == "router" { relay = $2; exits[relay] = 0 }
-        # The flag is of no use for that: in a private network every relay has it.
+        # The flag does not help here: in a private network every relay has it.
         $1 == "accept" { exits[relay] = 1 }
         $1 == "bandwidth" { rate[relay] = ($2 < $3 ? $2 : $3) / 1000 }
         $1 == "r" { relay = $2 }
@@ -30,7 +30,7 @@ relays() {
         }
     '
 }
-# All three that `speeds.sh` made must be among them; the client has another consensus every few seconds.
+# All three that `speeds.sh` made must be among them; the client gets a new consensus every few seconds.
 tries=0
 case $how in
     fast | slow | overrated | underrated)

@@ -1,20 +1,20 @@
 #!/bin/sh
-# Makes the identities of a private Tor network, once: whoever keeps the directory has the same fingerprints in every run.
+# Makes the identities of a private Tor network, once: if you keep the directory, the fingerprints are the same in every run.
 #
 #   keys.sh DIRECTORY AUTHORITIES EXITS OR-PORT DIR-PORT
 #
-# authority1 …, exit1 … and onion are made below DIRECTORY, each a DataDirectory to begin with. They are to be copied (`cp -Rp`)
-# to where tor may write, with their modes: it refuses directories that others can read. Beside them are
+# authority1 …, exit1 … and onion are made below DIRECTORY, each an initial DataDirectory. Copy them (`cp -Rp`)
+# to where tor may write, with their modes: tor refuses directories that others can read. Beside them are
 #
 #   authorities    for `%include`: the lines by which all nodes know the authorities; number n is found at the ports OR-PORT + n and
 #                  DIR-PORT + n of 127.0.0.1
-#   names          for `%include`: a client with this line finds the onion service as service.test, for nobody can know in
-#                  advance what its address will be
-#   fingerprints   a line `NAME FINGERPRINT` for each relay, as `EntryNodes` and `EXTENDCIRCUIT` want it
+#   names          for `%include`: a client with this line finds the onion service as service.test, because its address
+#                  cannot be known in advance
+#   fingerprints   a line `NAME FINGERPRINT` for each relay, in the form for `EntryNodes` and `EXTENDCIRCUIT`
 #
-# The certificates of the authorities end two years from now. The keys are of use to nobody: other Tor networks do not know them.
+# The certificates of the authorities expire in two years. The keys are useless to others: no other Tor network knows them.
 set -eu
-# Where Debian has tor, which is in the path of the administrator only.
+# Debian installs tor in a directory that is only in the administrator's path.
 PATH=$PATH:/usr/sbin:/usr/local/sbin
 umask 077
 directory=$1 authorities=$2 exits=$3 or=$4 dir=$5
@@ -25,7 +25,7 @@ cd "$directory"
 : >authorities
 : >fingerprints
 
-# Tor is not going to talk to anybody, but does not take an address such as ours unless it is told of authorities.
+# Tor will not talk to anybody, but refuses an address such as ours unless it knows authorities.
 nobody=0000000000000000000000000000000000000001
 cat >torrc <<END
 TestingTorNetwork 1
@@ -33,7 +33,7 @@ Address 127.0.0.1
 DirAuthority none orport=1 v3ident=$nobody 127.0.0.1:1 $nobody
 END
 
-# The fingerprint of a relay, whose keys are made by the way.
+# The fingerprint of a relay; its keys are made at the same time.
 fingerprint() {
     tor --list-fingerprint -f torrc --defaults-torrc nothing --quiet --DataDirectory "$1" --Nickname "$1" --ORPort 127.0.0.1:1 >/dev/null
     # The file says `NAME FINGERPRINT`.
@@ -44,7 +44,7 @@ n=1
 while [ "$n" -le "$authorities" ]; do
     name=authority$n
     mkdir -p "$name/keys"
-    # The identity key has an empty passphrase, and is not needed any more when it has signed.
+    # The identity key has an empty passphrase, and is no longer needed after it has signed.
     echo | tor-gencert --create-identity-key --passphrase-fd 0 -m 24 -a "127.0.0.1:$((dir + n))" \
         -i identity -s "$name/keys/authority_signing_key" -c "$name/keys/authority_certificate"
     rm identity
@@ -62,7 +62,7 @@ while [ "$n" -le "$exits" ]; do
     n=$((n + 1))
 done
 
-# The keys of an onion service are made by a tor that runs, though without a network.
+# The keys of an onion service are made by a running tor, without a network.
 mkdir -p onion/service
 tor -f torrc --defaults-torrc nothing --quiet --DisableNetwork 1 --SocksPort 0 --DataDirectory onion \
     --HiddenServiceDir onion/service --HiddenServicePort 80 &

@@ -1,16 +1,16 @@
 #!/bin/sh
 # A whole Tor network as one target: three authorities, EXITS exits, an onion service and a client, started in this order, each when the
-# ones before are ready. Ends all of them when it is told to end.
+# earlier ones are ready. Ends all of them when told to end.
 #
 #   network.sh DIR EXITS OR-PORT DIR-PORT [CLIENT-OPTION…]
 #
-# DIR holds the files of the templates beside this script (`defaults.torrc`, `authority.torrc`, `exit.torrc`, `onion.torrc`, `client.torrc`)
-# and in `tor` what `keys.sh` made. Others know authority n at OR-PORT + n and DIR-PORT + n, and exit n at OR-PORT + 10 + n. The relays listen
-# at OR-PORT + 30 + n and OR-PORT + 40 + n: whoever starts this has a forwarder from each of the first to each of the second, which holds
-# back what passes. A line `NAME OPTION…` in DIR/tor/options is more of what a node is told. What follows goes to the client: its ports, for
-# example. `experiments/torperf.yaml` has the same nodes as a target each.
+# DIR contains the files made from the templates beside this script (`defaults.torrc`, `authority.torrc`, `exit.torrc`, `onion.torrc`, `client.torrc`)
+# and in `tor` the files made by `keys.sh`. The others know authority n at OR-PORT + n and DIR-PORT + n, and exit n at OR-PORT + 10 + n. The relays listen
+# at OR-PORT + 30 + n and OR-PORT + 40 + n: the caller runs a forwarder from each of the first to each of the second, which delays
+# everything. A line `NAME OPTION…` in DIR/tor/options adds options to a node. Further arguments go to the client: its ports, for
+# example. `experiments/torperf.yaml` has the same nodes as separate targets.
 set -u
-# Where Debian has tor, which is in the path of the administrator only.
+# Debian installs tor in a directory that is only in the administrator's path.
 PATH=$PATH:/usr/sbin:/usr/local/sbin
 dir=$1 exits=$2 or=$3 dirport=$4
 shift 4
@@ -31,7 +31,7 @@ start() {
     tor -f "$dir/$file.torrc" --defaults-torrc "$dir/defaults.torrc" --quiet --DataDirectory "$dir/tor/$name" "$@" >"$dir/$name.log" 2>&1 &
     children="$children $!"
 }
-# Whether all nodes are there; without one of them it is another network.
+# Whether all nodes run; without one of them it is a different network.
 alive() {
     for child in $children; do
         if ! kill -0 "$child" 2>/dev/null; then
@@ -56,7 +56,7 @@ until_so() {
         wait $!
     done
 }
-# Each relay knows of each, also which are exits, and all about it: see torperf.yaml.
+# Each relay knows all others, which of them are exits, and their descriptors: see torperf.yaml.
 knows_all() {
     for node in "$dir"/tor/authority* "$dir"/tor/exit*; do
         [ "$(grep -c '^r ' "$node/cached-microdesc-consensus" 2>/dev/null)" -ge $((3 + exits)) ] &&
@@ -64,8 +64,8 @@ knows_all() {
             [ "$(cat "$node"/cached-microdescs* 2>/dev/null | grep -c '^onion-key')" -ge $((3 + exits)) ] || return 1
     done 2>/dev/null
 }
-# Relays beyond two exits are there before all others: Tor takes as a guard only what is stable, and calls stable what has been there for longer
-# than half of the relays.
+# Relays beyond two exits start before all others: Tor uses only stable relays as guards, and calls a relay stable if it has existed for
+# longer than half of the relays.
 n=$exits
 while [ $n -gt 0 ]; do
     if [ $n = 2 ]; then

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes relays of a private network different, before it is started: how much each may pass on, and what was measured of it.
+# Makes relays of a private network different, before it is started: how much each may forward, and its measured bandwidth.
 #
 #   speeds.sh DIRECTORY
 #
-# DIRECTORY is what `keys.sh` made. Two files are made there: `options`, which `network.sh` reads, and `bandwidths`, by which the authorities
-# give each relay its weight in the consensus, as those of the real network do (`V3BandwidthsFile`). Authorities themselves have none. Of five
-# exits the last three become relays that let nothing out.
+# DIRECTORY is what `keys.sh` made. Two files are made there: `options`, which `network.sh` reads, and `bandwidths`, from which the authorities
+# derive the weight of each relay in the consensus, like those of the real network (`V3BandwidthsFile`). Authorities themselves have none. Of five
+# exits the last three become relays that are no exits.
 set -eu
 directory=$1
 cat >"$directory/options" <<END
@@ -16,7 +16,7 @@ exit3 --ExitRelay 0 --BandwidthRate 100MBytes --BandwidthBurst 100MBytes
 exit4 --ExitRelay 0 --BandwidthRate 20MBytes --BandwidthBurst 20MBytes
 exit5 --ExitRelay 0 --BandwidthRate 512KBytes --BandwidthBurst 512KBytes
 END
-# Kilobytes per second. What the slow one is given keeps it out of the middle of most circuits; below 100 it would not be called fast, which
+# Kilobytes per second. The value of the slow one keeps it out of the middle of most circuits; below 100 it would not count as fast, which
 # every guard must be.
 date +%s >"$directory/bandwidths"
 while read -r name fingerprint; do

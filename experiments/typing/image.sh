@@ -3,7 +3,7 @@
 #
 # The executable is linked statically with the C library of this machine, so no other target has to be installed. Names are not
 # resolved in it, as that would load a library: listen on an address. Needs cargo, docker and busybox (busybox-static of Debian).
-# CONTAINER_ENGINE names another engine than docker, DOCKER_HOST another socket.
+# CONTAINER_ENGINE names an engine other than docker, DOCKER_HOST another socket.
 set -eu
 [ $# = 1 ] || { echo "usage: image.sh NAME, such as: image.sh runner-typing" >&2; exit 2; }
 image=$1

@@ -79,7 +79,7 @@ fn gate(comparison: &Comparison) -> Exit {
     if any(&[Verdict::Slower, Verdict::More]) {
         Exit::Expectation
     } else if !comparison.missing.is_empty() {
-        // A level that failed so badly that none of its repetitions counts is not "slower".
+        // A level that failed so badly that none of its repetitions counts is not called "slower".
         Exit::Repetitions
     } else if any(&[Verdict::TooFewRepetitions, Verdict::CannotTell]) {
         Exit::Inconclusive

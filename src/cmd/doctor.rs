@@ -24,11 +24,11 @@ use crate::record::manifest::Host;
 use crate::vocabulary::Phase;
 use crate::vocabulary::units::{count, human_bytes, human_duration, significant};
 
-/// Connections of the measurements.
+/// Connections used by the measurements.
 const CONNECTIONS: u32 = 64;
-/// Above this load average others use the machine.
+/// Above this load average, other programs use the machine.
 const QUIET_LOAD: f64 = 0.5;
-/// Generators whose arrivals are later than this at the 99th percentile are of little use.
+/// A generator whose arrivals are later than this at the 99th percentile is of little use.
 const LATE_NS: u64 = 1_000_000;
 
 /// Everything that `doctor` finds out about this machine.
@@ -47,7 +47,7 @@ struct Machine {
     governors: Vec<String>,
     /// First and last port that outgoing connections use.
     port_range: (u16, u16),
-    /// Connections to one address that fit.
+    /// How many connections to one address fit.
     connections: u64,
     clock_source: String,
     /// What can be watched while a repetition runs.
@@ -106,7 +106,7 @@ pub(super) fn doctor(args: &cli::Doctor) -> Result<Exit, Stop> {
         })?;
     let open_files = super::open_files::raise();
     let machine = machine(open_files);
-    // Removes what a run has left that died together with its watchers.
+    // Removes what a run left behind that died together with its watchers.
     let mut warnings = crate::supervise::journal::sweep();
     warnings.extend(crate::plan::git::sweep());
     warnings.extend(self::warnings(&machine));
@@ -114,7 +114,7 @@ pub(super) fn doctor(args: &cli::Doctor) -> Result<Exit, Stop> {
         Ok(ceiling) => {
             if ceiling.lag_p99_ns > LATE_NS {
                 warnings.push(format!(
-                    "arrivals are {} late at p99 at half the ceiling: open loops are blurred by that much",
+                    "arrivals are {} late at p99 at half the ceiling: times of open loops are uncertain by that much",
                     human_duration(ceiling.lag_p99_ns as f64)
                 ));
             }
@@ -256,7 +256,7 @@ fn measure(cores: usize, time: Duration) -> Result<Ceiling, Stop> {
     })
 }
 
-/// Programs that experiments need and that are not installed: program to experiments.
+/// Programs that experiments need and that are not installed, each with the experiments that need it.
 fn missing(folder: &Path) -> BTreeMap<String, Vec<String>> {
     let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let files = if folder.is_dir() { scenario_files(&[folder.to_owned()]).unwrap_or_default() } else { Vec::new() };
@@ -312,7 +312,7 @@ fn text(diagnosis: &Diagnosis) -> String {
         }
     }
     if diagnosis.missing_programs.is_empty() {
-        text += "programs    all that the experiments need are installed\n";
+        text += "programs    everything that the experiments need is installed\n";
     }
     for (program, experiments) in &diagnosis.missing_programs {
         text += &format!("MISSING     {program}, needed by {}\n", experiments.join(", "));

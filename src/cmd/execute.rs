@@ -29,13 +29,14 @@ use crate::supervise::{Guard, journal};
 use crate::vocabulary::Task;
 use crate::vocabulary::errors::tell;
 
-/// After so many rounds without a valid repetition of a cell, what `--until` asks is not waited for any longer.
+/// After this many rounds without a valid repetition of a cell, `--until` no longer waits for that cell.
 const FRUITLESS_ROUNDS: u32 = 5;
 
-/// So many repetitions of a cell wait for a target that is never ready for the same reason; those behind them fail at once.
+/// After this many repetitions of a cell whose target was never ready for the same reason, the rest of the cell fails
+/// at once.
 const HOPELESS: u32 = 3;
 
-/// How soon a disk that was full is tried again.
+/// How long to wait before a full disk is tried again.
 const FULL_AGAIN: Duration = Duration::from_secs(1);
 
 /// What all runs of an invocation share.
@@ -46,28 +47,29 @@ pub(super) struct Invocation<'a> {
     pub(super) fixtures: PathBuf,
     pub(super) interrupt: Interrupt,
     pub(super) runtime: tokio::runtime::Runtime,
-    /// What the runs of this invocation came to, so far.
+    /// What the runs of this invocation have come to so far.
     pub(super) summaries: RefCell<Vec<Summary>>,
-    /// Rounds have no last one.
+    /// There is no last round.
     pub(super) measuring: Option<Measuring>,
-    /// Whether the first repetition that does not count is the last one.
+    /// Whether to stop at the first repetition that does not count.
     pub(super) fail_fast: bool,
-    /// Whether there was one.
+    /// Whether there was such a repetition.
     pub(super) failed_fast: Cell<bool>,
 }
 
 /// Where a run starts.
 pub(super) enum RunStart<'a> {
-    /// Anew, in a directory of its own below `out`.
+    /// From the start, in a new directory below `out`.
     New { out: &'a Path, choice: Choice },
-    /// Where an earlier invocation ended: with these repetitions already there, this time used, and the longest round so long.
+    /// Where an earlier invocation ended: the repetitions that exist, the time used, and the length of the longest
+    /// round.
     Resume { directory: RunDirectory, manifest: Box<Manifest>, done: BTreeSet<Turn>, used: Duration, longest: Duration },
 }
 
-/// An empty directory of our own; it is removed at the end, however that comes.
+/// An empty directory of our own, removed at the end in every case.
 ///
-/// Its name is random and it must not be there yet, so nobody can have laid anything in our way. Others may pass through it,
-/// as programs do that change their user, but not list it.
+/// Its name is random and must not exist yet, so nobody can have planted anything in it. Other users may pass through
+/// it, because some programs change their user, but they may not list it.
 fn make_directory(base: PathBuf, purpose: &str, guard: &Guard) -> Result<PathBuf, Stop> {
     let name = format!("runner-{}-{purpose}", guard.run());
     let path =
@@ -81,12 +83,12 @@ fn make_directory(base: PathBuf, purpose: &str, guard: &Guard) -> Result<PathBuf
     Ok(path)
 }
 
-/// Where temporary files belong on disk.
+/// Where temporary files on disk belong.
 pub(super) fn disk() -> PathBuf {
     std::env::var_os("RUNNER_SCRATCH").map_or_else(std::env::temp_dir, PathBuf::from)
 }
 
-/// A directory below which scratch directories are made, in its own kind of file system.
+/// A directory below which scratch directories are made, and its kind of file system.
 fn make_scratch(kind: Scratch, guard: &Guard) -> Result<PathBuf, Stop> {
     match kind {
         Scratch::Disk => make_directory(disk(), "scratch", guard),
@@ -102,7 +104,7 @@ fn make_memory(size: u64, purpose: &str, guard: &Guard) -> Result<Memory, Stop> 
     Memory::make(&path, size).map_err(|reason| Stop::new(Exit::Failure, reason))
 }
 
-/// Executes a plan, or what is missing of it.
+/// Executes a plan, or what is missing from it.
 pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f Invocation<'_>) -> Task<'f, Result<Exit, Stop>> {
     Box::pin(async move {
         let failure = |e: &dyn std::error::Error| failure(plan, e);
@@ -116,9 +118,9 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
             return Err(Stop::new(Exit::Failure, format!("{}: every cell is skipped, there is nothing to run", plan.experiment)));
         }
 
-        // What a run has left that died together with all that watched over it.
+        // Removes what a run left behind that died together with everything that watched over it.
         journal::sweep().iter().chain(&crate::plan::git::sweep()).for_each(|words| reporter.say(words));
-        // From here on the guard removes the scratch directory, however this ends.
+        // From here on the guard removes the scratch directory, however this function ends.
         let guard = Guard::start(open_files::of_the_shell()).await.map_err(|e| failure(&e))?;
         let scratch = make_scratch(plan.scratch, &guard)?;
         let memory = match plan.record.tmpfs {
@@ -129,7 +131,7 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
         let programs = tokio::select! {
             biased;
             () = invocation.interrupt.asked(1) => {
-                tell(format_args!("interrupted; nothing was begun"));
+                tell(format_args!("interrupted; nothing was started"));
                 return Ok(Exit::Interrupted);
             },
             programs = versions(&guard, needs.collect::<BTreeSet<_>>()) => programs.map_err(|e| failure(&e))?,
@@ -147,7 +149,7 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
                 (directory, done, used, longest, manifest.started_at)
             }
         };
-        // What a runner left that was killed is taken in before anything has its numbers.
+        // What a killed runner left behind is taken in before its numbers are given to new repetitions.
         if invocation.measuring.is_some() {
             for one in directory.salvage(plan).map_err(|e| failure(&e))? {
                 reporter.say(&one.words());
@@ -205,12 +207,12 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
         if let Some(session) = &measuring {
             session.note(&executor.marks);
             session.end(match &ended {
-                Ok(_) => "the time was over",
+                Ok(_) => "the time was up",
                 Err(Error::Interrupted) => "interrupted",
                 Err(_) => "failed",
             });
         }
-        // Whatever happened: nothing of ours is left behind this line.
+        // Whatever happened, nothing of ours is left running after this line.
         let swept = guard.sweep(&[]).await;
         journal::remove(&scratch);
         if let Some(memory) = &memory {
@@ -218,11 +220,11 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
         }
         drop(guard);
         let took = reporter.finish();
-        // Whatever failed because of it: this is what happened, and there is nothing to conclude from.
+        // This is what happened; failures that follow from it say nothing about the targets.
         directory.is_there().map_err(|e| failure(&e))?;
-        // What a step that was broken off has printed until now.
+        // Includes what an interrupted step has printed so far.
         let masked = directory.mask_logs(&directory.path.join("logs"));
-        // A disk that is full may be why it ended, and that is told first.
+        // A full disk may be the reason why it ended, so that is reported first.
         let ended = ended.and_then(|reason| masked.map(|()| reason).map_err(Error::from));
 
         let reason = match ended {
@@ -232,20 +234,23 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
         let left = swept.map_err(|e| failure(&e))?;
         if !left.is_empty() {
             let left: Vec<String> = left.iter().map(|(pid, name)| format!("{pid} ({name})")).collect();
-            tell(format_args!("warning: processes were left behind, and ended: {}", plan.secrets.mask(&left.join(", "))));
+            tell(format_args!(
+                "warning: processes were left behind, and have been ended: {}",
+                plan.secrets.mask(&left.join(", "))
+            ));
         }
         let mut exit = conclude(invocation, &directory, &reporter, true, reason.as_deref())?;
         if measuring.is_some() {
-            // Repetitions that failed are data; what is expected is judged by whoever summarizes.
+            // Failed repetitions are data; expectations are judged by whoever summarizes.
             exit = Exit::Success;
         }
         if let Some(reason) = reason {
             reporter.say(&reason);
         }
         if invocation.failed_fast.get() {
-            // Too little was measured for what is expected to be judged by it.
+            // Too little was measured to judge the expectations by it.
             exit = Exit::Repetitions;
-            reporter.say(&format!("go on with: runner resume {}", directory.path.display()));
+            reporter.say(&format!("continue with: runner resume {}", directory.path.display()));
         }
         reporter.say(&format!(
             "took {}; results in {}",
@@ -256,13 +261,13 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
     })
 }
 
-/// What stops a run, without what the plan keeps secret.
+/// The reason why a run stops, without what the plan keeps secret.
 fn failure(plan: &Plan, error: &dyn std::error::Error) -> Stop {
     let stop = Stop::from_error(Exit::Failure, error);
     Stop { message: plan.secrets.mask(&stop.message).into_owned(), ..stop }
 }
 
-/// Says what is about to be executed.
+/// Reports what is about to be executed.
 fn announce(plan: &Plan, reporter: &Reporter) {
     reporter.say(&plan.title());
     reporter.say(&size(plan));
@@ -280,7 +285,7 @@ fn announce(plan: &Plan, reporter: &Reporter) {
     }
 }
 
-/// Summary and graphs of a run that was interrupted or failed, and how to go on with it.
+/// Summary and graphs of a run that was interrupted or failed, and how to continue it.
 fn conclude_unfinished(
     error: &Error,
     plan: &Plan,
@@ -289,27 +294,27 @@ fn conclude_unfinished(
     reporter: &Reporter,
 ) -> Result<Exit, Stop> {
     if matches!(error, Error::Interrupted) {
-        // Twice means now: pictures can be drawn later.
+        // A second interrupt means "now": graphs can be drawn later.
         conclude(invocation, directory, reporter, invocation.interrupt.count() < 2, Some("interrupted"))?;
         if invocation.measuring.is_some() && invocation.interrupt.count() < 2 {
             reporter
-                .say(&format!("ended; what was measured is in {}, and the same command goes on there", directory.path.display()));
+                .say(&format!("ended; what was measured is in {}, and the same command continues it", directory.path.display()));
             return Ok(Exit::Success);
         }
         if invocation.style != Style::Quiet {
             tell(format_args!("interrupted; what was completed is in {}", directory.path.display()));
-            tell(format_args!("go on with: runner resume {}", directory.path.display()));
+            tell(format_args!("continue with: runner resume {}", directory.path.display()));
         }
         return Ok(Exit::Interrupted);
     }
-    // What was completed is worth its summary, if there is still room for one. What happened first is told first.
+    // Completed repetitions are worth a summary, if there is still room for one. What happened first is reported first.
     let Stop { mut message, exit } = failure(plan, error);
     if matches!(error, Error::Supervise(crate::supervise::Error::GuardGone)) {
-        message += &format!("\nwhat was completed is kept; go on with: runner resume {}", directory.path.display());
+        message += &format!("\nwhat was completed is kept; continue with: runner resume {}", directory.path.display());
     }
     if let Err(stop) = conclude(invocation, directory, reporter, true, Some(&message)) {
         message += &format!(
-            "\nof what was completed, in {}, not everything could be told: {}; `runner graph {}` makes up for it",
+            "\nthe summary or graphs of {} could not be written: {}; `runner graph {}` writes them later",
             directory.path.display(),
             stop.message,
             directory.path.display()
@@ -321,22 +326,22 @@ fn conclude_unfinished(
 /// All repetitions of a run in their order.
 struct Repetitions<'a> {
     executor: &'a Executor<'a>,
-    /// Where the run is repeated until something is known.
+    /// Set when rounds are repeated until something is known.
     live: Option<Live>,
-    /// Time that an earlier part of the run has used.
+    /// The time used by an earlier part of the run.
     used: Duration,
     /// The longest round so far.
     longest: Duration,
     ended_by: Option<String>,
-    /// Rounds have no last one.
+    /// There is no last round.
     measuring: Option<&'a measuring::Session<'a>>,
-    /// Set by a repetition that does not count, behind which nothing else is begun; none where all are executed.
+    /// Set by a repetition that does not count and after which nothing else is started; `None` if all are executed.
     failed_fast: Option<&'a Cell<bool>>,
 }
 
 impl Repetitions<'_> {
-    /// Executes `turns`, with set-up and clean-up of run and cells around them. Returns why it ended before all of them,
-    /// if it did.
+    /// Executes `turns`, with set-up and clean-up of the run and the cells around them. Returns why it ended early, if
+    /// it did.
     async fn execute(mut self, turns: &[Turn], reporter: &mut Reporter) -> Result<Option<String>, Error> {
         let plan = self.executor.plan;
         let logs = self.executor.directory.path.join("logs");
@@ -355,7 +360,7 @@ impl Repetitions<'_> {
             *left = if self.measuring.is_some() { u32::MAX } else { *left + 1 };
         }
         let completed = self.set_up_and_execute(turns, &steps, &mut cells, reporter).await;
-        // Clean-up also after a failure; the first error is the one that is told.
+        // Clean up also after a failure; the first error is the one reported.
         let mut cleaned = cells.unclean.map_or(Ok(()), Err);
         cleaned = cleaned.and(self.executor.end_lifetimes(Over::Run).await);
         for cell in cells.begun {
@@ -366,7 +371,7 @@ impl Repetitions<'_> {
         cells.unwritten.map_or(Ok(()), Err).and(cleaned).map(|()| self.ended_by)
     }
 
-    /// Everything but the last clean-up, which follows however this ends.
+    /// Everything except the last clean-up, which follows in every case.
     async fn set_up_and_execute(
         &mut self,
         turns: &[Turn],
@@ -403,14 +408,15 @@ impl Repetitions<'_> {
         }
         self.explain_unreached_aim();
         if let Some(live) = self.live.as_ref().filter(|live| live.count_narrow().is_some()) {
-            // The summary has medians.
+            // The summary contains medians.
             live.widest().iter().for_each(|(name, words)| reporter.say(&format!("  {words}  {name}")));
         }
-        // Asked during the very last stop: its repetition is complete, and the user is told all the same.
+        // The interrupt arrived during the very last stop: the repetition is complete, and the user still gets an
+        // answer.
         if self.executor.interrupt.count() > 0 { Err(Error::Interrupted) } else { Ok(()) }
     }
 
-    /// Round after round, until the time is over or somebody ends it.
+    /// Round after round, until the time is up or somebody ends it.
     async fn measure(
         &mut self,
         session: &measuring::Session<'_>,
@@ -420,7 +426,7 @@ impl Repetitions<'_> {
     ) -> Result<(), Error> {
         let interrupt = self.executor.interrupt;
         while let Some(round) = session.next_round() {
-            // What could not be installed is tried again: the network may be there by now.
+            // What could not be installed is tried again: the network may be back by now.
             let failed: Vec<usize> = std::mem::take(&mut cells.failed_set_ups).into_keys().collect();
             cells.begun.retain(|cell| !failed.contains(cell));
             for turn in round {
@@ -434,17 +440,17 @@ impl Repetitions<'_> {
                 if let Some(pause) = session.pause() {
                     tokio::select! { () = interrupt.asked(1) => {}, () = tokio::time::sleep(pause) => {} }
                 }
-                // Whoever waited has been asked to end, maybe.
+                // There may have been an interrupt during the wait.
                 if interrupt.count() > 0 {
                     return Err(Error::Interrupted);
                 }
             }
         }
-        self.ended_by = Some("ended: the time of `--for` is over".to_owned());
+        self.ended_by = Some("ended: the time of `--for` is up".to_owned());
         Ok(())
     }
 
-    /// One repetition, for which room on the disk is waited for.
+    /// One repetition; waits for space on the disk if there is none.
     async fn take_turn_somehow(
         &mut self,
         turn: Turn,
@@ -461,7 +467,7 @@ impl Repetitions<'_> {
                 }
                 taken => return taken,
             }
-            // What was measured of it before the disk was full becomes a repetition, and its number is taken.
+            // What was measured before the disk was full becomes a repetition, and takes its number.
             let salvaged = loop {
                 tokio::select! { () = self.executor.interrupt.asked(1) => {}, () = tokio::time::sleep(FULL_AGAIN) => {} }
                 match self.executor.directory.salvage(self.executor.plan) {
@@ -477,7 +483,7 @@ impl Repetitions<'_> {
         }
     }
 
-    /// Revisions are built before anything is measured: a machine that has just compiled is not the one it was.
+    /// Revisions are built before anything is measured: a machine that has just compiled something behaves differently.
     async fn build_revisions(
         &self,
         turns: &[Turn],
@@ -505,7 +511,7 @@ impl Repetitions<'_> {
         Ok(())
     }
 
-    /// One repetition; before the first of its cell the set-up of the cell, behind the last one its clean-up.
+    /// One repetition; before the first one of a cell the cell's set-up, after the last one its clean-up.
     async fn take_turn(
         &mut self,
         turn: Turn,
@@ -516,7 +522,7 @@ impl Repetitions<'_> {
         let cell = &self.executor.plan.cells[turn.cell];
         self.executor.end_lifetimes(Over::OtherCells(turn.cell)).await?;
         if cells.begun.insert(turn.cell) && !cells.failed_set_ups.contains_key(&turn.cell) {
-            // Installing is expensive, and is not tried again within a run.
+            // Installing is expensive, so it is not tried again within a run.
             let same_failure = cells.failed_set_ups.values().find(|f| f.would_fail_too(&cell.set_up.cell)).cloned();
             let made = match same_failure {
                 Some(known) => Err(known),
@@ -536,10 +542,10 @@ impl Repetitions<'_> {
             None => self.execute_one(turn, reporter).await,
         };
         match taken {
-            // The time of months is not given up: somebody may mend it meanwhile.
+            // A run of months is not given up: somebody may fix it meanwhile.
             Ok(status) if self.measuring.is_none() => cells.never_ready.entry(turn.cell).or_default().add(status.never_ready),
             Ok(_) => {}
-            // Others have other names. What it was is told at the end.
+            // Other repetitions have other names. The error is reported at the end.
             Err(Error::Record(error)) if error.is_of_its_name() && self.executor.directory.is_there().is_ok() => {
                 reporter.say(&format!("{} cannot be written: {}", cell.id.0, crate::vocabulary::errors::chain(&error)));
                 cells.unwritten.get_or_insert(error.into());
@@ -552,7 +558,7 @@ impl Repetitions<'_> {
             self.executor.end_lifetimes(Over::Cell(turn.cell)).await?;
             cells.begun.remove(&turn.cell);
             match steps.execute("clean-up, cell", Some(turn.cell), &cell.clean_up.cell, 2).await {
-                // It is told at the end; what was measured, and what is to be measured, is worth more.
+                // The error is reported at the end; what was measured, and what is still to be measured, is worth more.
                 Err(error @ Error::Action { .. }) => {
                     cells.unclean.get_or_insert(error);
                 }
@@ -562,13 +568,13 @@ impl Repetitions<'_> {
         Ok(())
     }
 
-    /// Whether no further round is begun.
+    /// Whether no further round is started.
     fn is_over(&mut self, round: u32, elapsed: Duration) -> bool {
         let (Some(live), Some(repeat)) = (&self.live, &self.executor.plan.repeat) else { return false };
         if live.is_enough() {
             self.ended_by = Some(match repeat.until {
                 Some(until) => format!(
-                    "ended before round {round}: every mean is known to ±{} % with 95 %, looking paid for",
+                    "ended before round {round}: every mean is known to ±{} % at 95 %, corrected for repeated looks",
                     crate::vocabulary::units::plain(until * 100.0)
                 ),
                 None => format!("ended before round {round}: every comparison is decided"),
@@ -577,8 +583,9 @@ impl Repetitions<'_> {
             && (repeat.until.is_some() || repeat.decide.is_some())
             && let Some(cell) = live.cell_without_value()
         {
-            self.ended_by =
-                Some(format!("ended before round {round}: no repetition of `{cell}` is valid, more would decide nothing"));
+            self.ended_by = Some(format!(
+                "ended before round {round}: no repetition of `{cell}` is valid, so more rounds would not decide anything"
+            ));
         } else if let Some(budget) = repeat.budget_s
             && (self.used + elapsed + self.longest).as_secs_f64() > budget
             && round > 1
@@ -591,7 +598,7 @@ impl Repetitions<'_> {
         self.ended_by.is_some()
     }
 
-    /// Says so when all rounds were executed and the aim was not reached.
+    /// Reports when all rounds were executed and the goal was not reached.
     fn explain_unreached_aim(&mut self) {
         let (Some(live), Some(repeat), None) = (&self.live, &self.executor.plan.repeat, &self.ended_by) else { return };
         if live.is_enough() {
@@ -601,11 +608,13 @@ impl Repetitions<'_> {
         if let (Some(until), Some((narrow, of, dependent))) = (repeat.until, live.count_narrow()) {
             let alike = match dependent {
                 0 => String::new(),
-                n => format!("; of {n} successive rounds are alike, so that no number of them says how well it is known"),
+                n => format!(
+                    "; {n} successive rounds depend on each other, so no number of rounds says how well the mean is known"
+                ),
             };
             let until = crate::vocabulary::units::plain(until * 100.0);
             self.ended_by =
-                Some(format!("±{until} % was not reached in {rounds} rounds: {narrow} of {of} means are known so well{alike}"));
+                Some(format!("±{until} % was not reached in {rounds} rounds: {narrow} of {of} means are known that well{alike}"));
         }
         if let Some((_, decided)) = live.decisions() {
             let open = decided.iter().filter(|d| d.verdict.is_none()).count();
@@ -613,7 +622,7 @@ impl Repetitions<'_> {
         }
     }
 
-    /// A repetition that cannot be: the set-up of its cell failed, or a target of it never gets ready.
+    /// A repetition that is impossible: the set-up of its cell failed, or one of its targets never becomes ready.
     fn record_unstarted(&mut self, turn: Turn, reason: &str, reporter: &mut Reporter) -> Result<Status, Error> {
         reporter.begin(&self.executor.plan.cells[turn.cell].id.0, turn.repetition);
         let status = self.executor.record_unstarted(turn, reason)?;
@@ -621,7 +630,7 @@ impl Repetitions<'_> {
         Ok(status)
     }
 
-    /// Tells how a repetition ended, and what is known of its cell by then.
+    /// Reports how a repetition ended, and what is known of its cell so far.
     fn report_end(&mut self, turn: Turn, status: &Status, reporter: &mut Reporter) {
         if let Some(live) = &mut self.live {
             live.add(turn.cell, status);
@@ -653,14 +662,14 @@ impl Repetitions<'_> {
         let status = {
             let watch = watch(reporter, &cell.id.0, turn.repetition, &progress);
             let repetition = self.executor.repetition(turn, &progress);
-            tokio::select! { biased; status = repetition => status?, () = watch => unreachable!("it watches for ever") }
+            tokio::select! { biased; status = repetition => status?, () = watch => unreachable!("watching never ends") }
         };
         self.report_end(turn, &status, reporter);
         Ok(status)
     }
 }
 
-/// Which repetition lies in a directory.
+/// Which repetition a directory belongs to.
 fn turn_of(plan: &Plan, path: &Path) -> Option<Turn> {
     let repetition = path.file_name()?.to_str()?.strip_prefix("run")?.parse().ok()?;
     let cell = plan
@@ -670,24 +679,24 @@ fn turn_of(plan: &Plan, path: &Path) -> Option<Turn> {
     Some(Turn { cell, repetition })
 }
 
-/// How the cells of a run stand.
+/// The state of the cells of a run.
 #[derive(Default)]
 struct Cells {
-    /// Repetitions that are still to be executed, by cell.
+    /// Repetitions still to be executed, by cell.
     turns_left: BTreeMap<usize, u32>,
-    /// Those that were set up, or should have been, and are not cleaned up yet.
+    /// Cells whose set-up was run or attempted, and whose clean-up is still due.
     begun: BTreeSet<usize>,
-    /// Those whose set-up failed: without it their repetitions have no meaning. Others go on.
+    /// Cells whose set-up failed: their repetitions would be meaningless. Other cells continue.
     failed_set_ups: BTreeMap<usize, FailedSetUp>,
-    /// How often a target of a cell was never ready.
+    /// How often a target of a cell did not become ready.
     never_ready: BTreeMap<usize, NeverReadySoFar>,
-    /// Why the clean-up of a cell failed, the first of them.
+    /// Why the clean-up of a cell failed: the first failure.
     unclean: Option<Error>,
-    /// Why a repetition could not be written, the first of them.
+    /// Why a repetition could not be written: the first failure.
     unwritten: Option<Error>,
 }
 
-/// How often in succession a target of a cell was never ready for the same reason.
+/// How often in a row a target of a cell did not become ready for the same reason.
 #[derive(Default)]
 struct NeverReadySoFar {
     last: Option<NeverReady>,
@@ -695,9 +704,9 @@ struct NeverReadySoFar {
 }
 
 impl NeverReadySoFar {
-    /// Takes in how a repetition ended.
+    /// Records how a repetition ended.
     fn add(&mut self, never_ready: Option<NeverReady>) {
-        // One that was not even tried says nothing new.
+        // A repetition that was not even tried says nothing new.
         if never_ready.is_none() && self.hopeless().is_some() {
             return;
         }
@@ -709,27 +718,28 @@ impl NeverReadySoFar {
         self.last = never_ready;
     }
 
-    /// Why no further repetition of the cell is tried, if so.
+    /// Why no further repetition of the cell is tried, if that is so.
     fn hopeless(&self) -> Option<String> {
         let NeverReady { target, reason, .. } = self.last.as_ref().filter(|_| self.times >= HOPELESS)?;
         Some(format!("not tried any more: {target} was not ready in {HOPELESS} repetitions of this cell: {reason}"))
     }
 }
 
-/// The steps before and after repetitions: those of the run and of its cells.
+/// The steps before and after the repetitions: those of the run and of its cells.
 struct Steps<'a> {
     executor: &'a Executor<'a>,
     /// Values that are not in the plan.
     late: BTreeMap<&'a str, String>,
-    /// The directory for what they print.
+    /// The directory for their output.
     logs: PathBuf,
 }
 
 impl Steps<'_> {
-    /// `cell`: whose steps these are, if they are not the run's; `patience`: how often it takes to be asked to stop.
+    /// `cell`: the cell that these steps belong to, if they are not the run's; `patience`: how many interrupts it takes
+    /// to stop them.
     async fn execute(&self, level: &'static str, cell: Option<usize>, steps: &[Action], patience: u32) -> Result<(), Error> {
         let Self { executor, late, logs } = self;
-        // What was removed meanwhile is not made again; what has to be cleaned up is, all the same.
+        // A directory that was removed meanwhile is not made again; what has to be cleaned up is still cleaned up.
         let logs = if executor.directory.is_there().is_ok() { logs.clone() } else { executor.scratch.join("logs") };
         let logs = cell.map_or_else(|| logs.clone(), |cell| logs.join(&executor.plan.cells[cell].path));
         if !steps.is_empty() {
@@ -740,8 +750,8 @@ impl Steps<'_> {
         let done = tokio::select! {
             biased;
             () = executor.interrupt.asked(patience) => {
-                // A step that goes on would do so beside its own clean-up. Nothing else runs at this time but what outlives
-                // repetitions, which is stopped in its turn.
+                // A step that continues would run beside its own clean-up. Nothing else runs at this time except
+                // targets that outlive repetitions, which are stopped in their turn.
                 executor.sweep_around_kept().await?;
                 Err(Error::Interrupted)
             },
@@ -752,11 +762,11 @@ impl Steps<'_> {
     }
 }
 
-/// The set-up of a cell that failed.
+/// The failed set-up of a cell.
 #[derive(Clone)]
 struct FailedSetUp {
     reason: String,
-    /// What the step that failed should have made for other cells, too.
+    /// What the failed step should have made for other cells, too.
     cache: Option<Cache>,
 }
 
@@ -787,7 +797,7 @@ async fn watch(reporter: &Reporter, cell: &str, repetition: u32, progress: &Prog
     }
 }
 
-/// Summary, table and graphs of what is there. Returns what the summary means for the exit code.
+/// Summary, table and graphs of what exists. Returns what the summary means for the exit code.
 fn conclude(
     invocation: &Invocation<'_>,
     directory: &RunDirectory,
@@ -797,7 +807,7 @@ fn conclude(
 ) -> Result<Exit, Stop> {
     let output = invocation.output;
     let (record, summary) = summarize::read(&directory.path)?;
-    // What is told does not depend on whether it can be kept.
+    // What is printed does not depend on whether it can be saved.
     let kept = summarize::keep(&directory.path, &summary);
     let files = if output.no_graphs || !pictures || record.repetitions.is_empty() {
         Vec::new()

@@ -25,13 +25,13 @@ pub(super) fn explain(args: &cli::Explain) -> Result<Exit, Stop> {
     Ok(Exit::Success)
 }
 
-/// What is said of one key or metric; none where nothing is called so.
+/// The explanation of one key or metric; `None` if nothing has this name.
 fn explained(reference: &Reference, typed: &str) -> Option<String> {
     let typed = typed.trim_end_matches(':');
     let metric = metric::catalogue().iter().find(|row| row.name == typed.replace('-', "_"));
     let places = reference.find(typed);
     let mut out = metric.map(of_metric).unwrap_or_default();
-    // One key of one block is explained once, wherever that block may stand.
+    // A key of a block is explained once, wherever that block may stand.
     let mut distinct: Vec<(&Place<'_>, usize)> = Vec::new();
     for place in &places {
         match distinct.iter_mut().find(|(one, _)| one.block.name == place.block.name && one.key.name == place.key.name) {
@@ -91,7 +91,7 @@ fn contents(block: &Block) -> String {
 fn overview(reference: &Reference) -> String {
     let keys = reference.block(ROOT).map(contents).unwrap_or_default();
     format!(
-        "The keys of a scenario file; `runner explain KEY` explains one of them, one inside of it\n(`runner explain load.open.rate`), or a metric (`runner explain response_p99`).\n{keys}"
+        "The keys of a scenario file. `runner explain KEY` explains one of them, a key inside it\n(`runner explain load.open.rate`), or a metric (`runner explain response_p99`).\n{keys}"
     )
 }
 
@@ -100,7 +100,7 @@ fn of_metric(row: &Row) -> String {
         Scope::Pass => "the passes of a workload, or the requests of a step",
         Scope::Target => "the processes of targets",
         Scope::Host => "the machine",
-        Scope::Collected => "what brings it",
+        Scope::Collected => "whatever reports it",
     };
     let lines = [
         ("metric of", belongs.to_owned()),
@@ -113,7 +113,7 @@ fn of_metric(row: &Row) -> String {
     format!("{}\n\n  {}\n\n{lines}\n  More: docs/reference/metrics.md\n", row.name, row.words)
 }
 
-/// That nothing is called so, and what was probably meant.
+/// The message that nothing has this name, and what was probably meant.
 fn unknown(reference: &Reference, typed: &str) -> String {
     let places = reference.places();
     let last = typed.rsplit('.').next().unwrap_or(typed);
@@ -123,7 +123,7 @@ fn unknown(reference: &Reference, typed: &str) -> String {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`runner explain` lists the keys at the top of a scenario".to_owned(),
     };
-    format!("no key and no metric is called `{typed}`: {help}")
+    format!("there is no key or metric `{typed}`: {help}")
 }
 
 /// Markdown as plain text: links are only their words.
@@ -155,7 +155,7 @@ fn first_sentence(text: &str) -> String {
     paragraph[..end].trim_end_matches('.').to_owned()
 }
 
-/// Paragraphs with lines of at most 80 characters, each line so far from the edge; a line break at the end.
+/// Paragraphs with lines of at most 80 characters, each indented by `indent`; ends with a line break.
 fn wrapped(text: &str, indent: usize) -> String {
     let mut out = String::new();
     for (number, paragraph) in text.split("\n\n").enumerate() {

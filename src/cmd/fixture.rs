@@ -1,4 +1,4 @@
-//! `runner fixture NAME …`: becomes the small executable that contains the built-in servers.
+//! `runner fixture NAME …`: turns into the small executable that contains the built-in servers.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;

@@ -30,29 +30,29 @@ use crate::vocabulary::Phase;
 use crate::vocabulary::rows::{MAX_TIME_NS, WindowRow};
 use crate::vocabulary::units::{count, human_bytes, human_duration, significant};
 
-/// A tail that is a larger share of a load than this is told.
+/// A tail longer than this share of a load is reported.
 pub(super) const TAIL: f64 = 0.1;
 
-/// What a load came to.
+/// The result of a load.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Outcome {
     url: String,
     connections: u32,
-    /// As asked for, or from the first request to the last answer of an amount.
+    /// As requested; for an amount, from the first request to the last answer.
     seconds: f64,
-    /// Requests that the schedule asked for.
+    /// Requests that the schedule requested.
     offered: u64,
-    /// Those of them that were never sent.
+    /// Requests among them that were never sent.
     unsent: u64,
     /// Requests that were sent and not answered when the load was over; they are in `requests` too.
     open: u64,
-    /// What was under way at the end of the measurement, or waited to be sent, by outcome.
+    /// Passes under way at the end of the measurement, or waiting to be sent, by outcome.
     at_end: BTreeMap<String, u64>,
-    /// The longest time that one of these had waited.
+    /// The longest time that one of them had waited.
     at_end_longest_ns: u64,
-    /// How long nobody was answered as expected although requests were due.
+    /// How long nothing was answered as expected although requests were due.
     silence_ns: u64,
-    /// With an amount: how long, at the end, fewer connections were busy than asked for.
+    /// With an amount: how long, at the end, fewer connections were busy than requested.
     tail_ns: Option<u64>,
     requests: u64,
     ok: u64,
@@ -189,8 +189,8 @@ fn http(args: &cli::Load, url: Url) -> Result<Http, Stop> {
         };
         if name.trim().eq_ignore_ascii_case("expect") {
             return Err(wrong(format!(
-                "`--header {header}`: it asks the server to say when it wants the body, and nobody waits for that here; \
-                 expected no such header: a body is sent at once, behind its head"
+                "`--header {header}`: it asks the server to announce when it wants the body, and runner does not wait for that; \
+                 leave the header out: a body is sent immediately after its head"
             )));
         }
         headers.push((name.trim().to_ascii_lowercase(), Template::parse(value.trim())));
@@ -256,7 +256,7 @@ fn require_possible(args: &cli::Load) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Makes a load and waits for its end. Rows are written to `record` when that is given.
+/// Makes a load and waits for its end. Rows are written to `record` if it is given.
 pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, progress: bool) -> Result<Outcome, Stop> {
     let failure = |e: &dyn std::error::Error| Stop::from_error(Exit::Failure, e);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -334,7 +334,7 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
     }
     if report.dropped_windows > 0 {
         let lost = format!("recording could not keep up with the load: {} batches of rows were lost", report.dropped_windows);
-        return Err(Stop::new(Exit::Failure, format!("{lost}; expected a disk that takes them in time")));
+        return Err(Stop::new(Exit::Failure, format!("{lost}; a faster disk, or fewer requests per second, may help")));
     }
     Ok(conclude(workload, &report, merged))
 }
@@ -349,19 +349,19 @@ fn bar() -> indicatif::ProgressBar {
 struct PassSums {
     /// Passes by outcome.
     outcomes: BTreeMap<String, u64>,
-    /// Right answers, and bytes, of what ended in the measurement.
+    /// Right answers, and bytes, of the passes that ended in the measurement.
     completed: u64,
     sent_bytes: u64,
     received_bytes: u64,
-    /// Service times of right answers, and of what was never answered.
+    /// Service times of right answers, and of passes that were never answered.
     service: Histogram<u64>,
-    /// Response times, likewise.
+    /// Response times of the same.
     response: Histogram<u64>,
     /// Their schedule lag.
     lag: Histogram<u64>,
-    /// Connecting, of those that had to.
+    /// Connect times, of passes that had to connect.
     connect: Histogram<u64>,
-    /// From sending to the first byte, of those that had one.
+    /// Times from sending to the first byte, of passes that had one.
     first_byte: Histogram<u64>,
 }
 
@@ -382,8 +382,8 @@ impl PassSums {
     }
 }
 
-/// Adds a window of the pass as a whole: to what the measurement completed where it ended in it, to what it asked for
-/// where it began in it.
+/// Adds a window of whole passes: to the completed ones of the measurement if it ended there, to the requested ones if
+/// it started there.
 fn merge(merged: &mut PassSums, row: &WindowRow) {
     if row.completed_in == Phase::During {
         merged.completed += if row.outcome == crate::vocabulary::Outcome::Ok { row.count } else { 0 };
@@ -483,7 +483,7 @@ fn text(result: &Outcome, workload: &Workload) -> String {
     if result.unsent > 0 {
         let share = result.unsent as f64 / result.offered.max(1) as f64 * 100.0;
         text += &format!(
-            "UNSENT      {:>10}  {share:.2} % of {} arrivals; no time below knows of them\n",
+            "UNSENT      {:>10}  {share:.2} % of {} arrivals; the times below do not include them\n",
             count(result.unsent),
             count(result.offered)
         );
@@ -535,18 +535,14 @@ fn text(result: &Outcome, workload: &Workload) -> String {
         count(g.connects)
     );
     if g.sent_again > 0 {
-        text += &format!(
-            "  {} times a request was sent again that the server had said (GOAWAY) it did not take\n",
-            count(g.sent_again)
-        );
+        text += &format!("  {} requests were sent again because the server had refused them with GOAWAY\n", count(g.sent_again));
     }
     if g.cpu_share > 0.95 {
-        text +=
-            "SATURATED: the generator had no time to spare;\n  these numbers say how fast it is, not how fast the server is\n";
+        text += "SATURATED: the generator had no time to spare;\n  these numbers show its own limit, not the server's\n";
     }
     text += &result.examples.iter().map(|e| format!("  {e}\n")).collect::<String>();
     if result.interrupted {
-        text += "INTERRUPTED: this is what there was until then\n";
+        text += "INTERRUPTED: these are the results so far\n";
     }
     text
 }

@@ -1,6 +1,6 @@
-//! `runner measure`: rounds without a last one, for months. It goes on with the run that it finds, or begins one.
+//! `runner measure`: rounds without end, for months. It continues the run that it finds, or starts one.
 //!
-//! What it serves of what is measured meanwhile (`--serve`) is begun in [`measure`], beside the run, and reads only what is on disk.
+//! Serving the results meanwhile (`--serve`) is started in [`measure`], beside the run, and reads only what is on disk.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::serve::Options as ServeOptions;
 use crate::vocabulary::errors::{chain, tell};
 use crate::vocabulary::{Metric, units};
 
-/// Measures until it is ended.
+/// Measures until it is stopped.
 pub(super) fn measure(args: &cli::Measure) -> Result<Exit, Stop> {
     let asked = Measuring { time: time_of("--for", args.time.as_deref())?, compact_after: compact_after(args)? };
     require_utf8_path("the directory of results (--out)", &args.out)?;
@@ -29,7 +29,7 @@ pub(super) fn measure(args: &cli::Measure) -> Result<Exit, Stop> {
     let (plan, earlier) = match earlier(args, &plan)? {
         Earlier::GoOn { path, plan, manifest } => (*plan, Some((path, manifest))),
         Earlier::Begin { why } => {
-            say(args, &format!("a new run begins: {why}"));
+            say(args, &format!("a new run starts: {why}"));
             (plan, None)
         }
     };
@@ -40,21 +40,21 @@ pub(super) fn measure(args: &cli::Measure) -> Result<Exit, Stop> {
         Some((path, manifest)) => {
             let failed = |e| Stop::from_error(Exit::Failure, &e);
             let (directory, done, aside) = RunDirectory::reopen(&path, &plan).map_err(failed)?;
-            say(args, &format!("{} goes on behind {} repetitions", path.display(), done.len()));
+            say(args, &format!("{} continues after {} repetitions", path.display(), done.len()));
             for moved in aside {
                 tell(format_args!("{} could not be read and was moved aside", moved.display()));
             }
             RunStart::Resume { directory, manifest, done, used: Duration::ZERO, longest: Duration::ZERO }
         }
     };
-    // Measuring does not wait for it, and does not fail with it.
+    // Measuring neither waits for serving nor fails with it.
     let serving = serving(args, &plan.experiment)?;
     let exit = invocation.runtime.block_on(execute::execute(&plan, start, &invocation));
     drop(serving);
     exit
 }
 
-/// Begins to serve what is measured, where that is asked for.
+/// Starts to serve what is measured, if requested.
 fn serving(args: &cli::Measure, experiment: &str) -> Result<Option<Beside>, Stop> {
     let Some(listen) = args.serve else { return Ok(None) };
     let results = args.out.join(experiment);
@@ -86,7 +86,7 @@ fn options(args: &cli::Measure) -> Options {
     let repeat = Repeat { metric: Metric::Throughput, until: None, least: 1, budget_s: None, decide: None, endless: true };
     Options {
         settings: args.settings.clone(),
-        // Of those that are planned there is one, and each round is like it.
+        // The plan holds one round, and every round is like it.
         repetitions: Some(1),
         seed: args.seed,
         repeat: Some(repeat),
@@ -95,11 +95,11 @@ fn options(args: &cli::Measure) -> Options {
     }
 }
 
-/// What is to be done with what an earlier invocation left.
+/// What to do with what an earlier invocation left.
 enum Earlier {
-    /// A run goes on.
+    /// A run continues.
     GoOn { path: PathBuf, plan: Box<Plan>, manifest: Box<Manifest> },
-    /// A new one begins.
+    /// A new run starts.
     Begin { why: String },
 }
 
@@ -121,17 +121,17 @@ fn earlier(args: &cli::Measure, plan: &Plan) -> Result<Earlier, Stop> {
     if manifest.format != FORMAT || raw["format"] != PLAN_FORMAT {
         return begin(format!("the newest one, {name}, was made by another version of runner"));
     }
-    // Relative paths of a scenario mean something else elsewhere.
+    // Relative paths in a scenario mean something else in another directory.
     let here = std::env::current_dir().map(|d| d.display().to_string()).ok();
     if manifest.directory != here {
-        return begin(format!("the newest one, {name}, began in another directory"));
+        return begin(format!("the newest one, {name}, was started in another directory"));
     }
     let seed = raw["seed"].as_u64();
     let again = Options { seed: args.seed.or(seed), commits: revisions::recorded(&raw), ..options(args) };
     let plan = plan_of(&args.file, &again)?;
     let json = plan_json(&plan).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
     if let Some(first) = difference::between(&raw, &json, &resume::IGNORED).first() {
-        return begin(format!("the plan has changed since {name} began: {first}"));
+        return begin(format!("the plan has changed since {name} was started: {first}"));
     }
     let began = crate::record::manifest::since_1970(&manifest.started_at);
     let used = began.map(|began| super::measuring::clocks().wall.saturating_sub(began));
@@ -139,7 +139,7 @@ fn earlier(args: &cli::Measure, plan: &Plan) -> Result<Earlier, Stop> {
         && used >= time
         && !is_at_work(&path)
     {
-        return begin(format!("the time of the newest one, {name}, is over"));
+        return begin(format!("the time of the newest one, {name}, is up"));
     }
     Ok(Earlier::GoOn { path, plan: Box::new(plan), manifest: Box::new(manifest) })
 }

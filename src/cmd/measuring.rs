@@ -24,7 +24,7 @@ use crate::record::status::{Status, Verdict};
 use crate::record::{Error, RunDirectory};
 use crate::vocabulary::errors::{chain, tell};
 
-/// What was asked for.
+/// What was requested.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Measuring {
     /// How long the run lasts, counted from its start; `None`: it has no end.
@@ -91,7 +91,7 @@ impl Compaction {
     }
 }
 
-/// A time between two loads that is longer is a gap.
+/// A longer time between two loads is a gap.
 const BETWEEN: Duration = Duration::from_secs(5);
 
 /// A time in which nothing is sent.
@@ -99,15 +99,16 @@ const BETWEEN: Duration = Duration::from_secs(5);
 struct Idle {
     since: Epoch,
     why: Why,
-    /// Nothing was measured before: the start of a run is no gap, unless it fails.
+    /// Nothing was measured before: the start of a run is not a gap, unless it fails.
     is_start: bool,
 }
 
 impl Idle {
-    /// The gap until an instant, where it is long enough to be one.
+    /// The gap that ends at an instant, if it is long enough to be one.
     fn until(self, at: Epoch) -> Option<Gap> {
         let length = at.instant.saturating_duration_since(self.since.instant);
-        // By the clock of its end: it may have been set meanwhile, and the machine may have been suspended, which are told apart.
+        // By the clock at its end: the clock may have been set meanwhile, or the machine suspended; the two are
+        // distinguished.
         let gap = || Gap::between(at.unix.saturating_sub(length), at.unix, self.why);
         (length > BETWEEN && !self.is_start).then(gap)
     }
@@ -119,7 +120,7 @@ pub(super) struct Session<'a> {
     directory: PathBuf,
     compact_after: Option<Duration>,
     style: Style,
-    /// When the run is over, by the clock that also runs while the machine is suspended.
+    /// When the run is over, by the clock that keeps running while the machine is suspended.
     over: Option<Duration>,
     rounds: RefCell<Rounds>,
     gaps: RefCell<Gaps>,
@@ -127,9 +128,9 @@ pub(super) struct Session<'a> {
     compaction: RefCell<Compaction>,
     /// Repetitions in a row that failed.
     failures: Cell<u32>,
-    /// Since when nothing is sent; none while a load goes on.
+    /// Since when nothing has been sent; `None` during a load.
     idle: Cell<Option<Idle>>,
-    /// Something could not be compacted, and that was told.
+    /// Whether it was already reported that something could not be compacted.
     stuck: Cell<bool>,
 }
 
@@ -169,7 +170,7 @@ impl<'a> Session<'a> {
         session
     }
 
-    /// The repetitions of the next round; none when the time is over.
+    /// The repetitions of the next round; `None` when the time is up.
     pub(super) fn next_round(&self) -> Option<Vec<Turn>> {
         (!self.is_over()).then(|| self.rounds.borrow_mut().next(self.plan))
     }
@@ -179,7 +180,7 @@ impl<'a> Session<'a> {
         self.over.is_some_and(|over| clocks().boot >= over)
     }
 
-    /// Looks at the clocks every second, for ever, and says that somebody measures, while somebody does.
+    /// Looks at the clocks every second, for ever, and records that a measurement is running, while one is.
     pub(super) async fn watch(&self, marks: &RefCell<Vec<LoadMark>>) -> Infallible {
         let mut watch = Watch::new(clocks());
         loop {
@@ -189,7 +190,8 @@ impl<'a> Session<'a> {
             }
             self.note(marks);
             self.gaps.borrow_mut().write();
-            // Between two loads nobody measures: whoever is killed then has not since the last one.
+            // Nothing is measured between two loads: a runner killed there stopped measuring at the end of the last
+            // load.
             if self.idle.get().is_none() {
                 self.touch();
             }
@@ -202,7 +204,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Takes in when loads began and ended. The time between two of them is a gap, unless it is short.
+    /// Records when loads started and ended. The time between two of them is a gap, unless it is short.
     pub(super) fn note(&self, marks: &RefCell<Vec<LoadMark>>) {
         for mark in std::mem::take(&mut *marks.borrow_mut()) {
             match mark {
@@ -219,13 +221,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// What keeps the next load from beginning.
+    /// What keeps the next load from starting.
     pub(super) fn is_idle_because(&self, why: Why) {
         let idle = self.idle.get().map(|idle| Idle { why, is_start: false, ..idle });
         self.idle.set(idle);
     }
 
-    /// A repetition ended: what is old is made small.
+    /// A repetition ended: old ones are compacted.
     pub(super) fn ended(&self, turn: Turn, status: &Status) {
         let failed = matches!(status.verdict, Verdict::Failed { .. }) && status.cut_short.is_none();
         self.failures.set(if failed { self.failures.get().saturating_add(1) } else { 0 });
@@ -254,7 +256,7 @@ impl<'a> Session<'a> {
         (self.failures.get() > 0).then(|| back_off(self.failures.get()))
     }
 
-    /// Says once that nothing can be written.
+    /// Reports once that nothing can be written.
     pub(super) fn tell_full(&self, error: &Error, told: &mut bool) {
         if !std::mem::replace(told, true) {
             tell(format_args!("warning: {}; measuring continues when there is space", chain(error)));

@@ -43,7 +43,7 @@ use crate::vocabulary::words::harmless;
 /// Where experiments are looked for, and written.
 const EXPERIMENTS: &str = "experiments";
 
-/// What a subcommand may end with: a message that was not yet printed, and its exit code.
+/// How a subcommand may end early: a message that was not yet printed, and its exit code.
 #[derive(Debug)]
 pub struct Stop {
     /// What to print after `error: `; empty when everything was said.
@@ -96,13 +96,13 @@ pub fn main(cli: Cli) -> Exit {
     })
 }
 
-/// Prints words for people to standard output. Labels may come from anybody, and what is on its way into a file or a pager is looked at
-/// later.
+/// Prints text for people to standard output. Labels may come from anybody, and output that goes to a file or a pager
+/// may still reach a terminal later.
 pub(crate) fn print(text: &str) {
     write_out(&harmless(text));
 }
 
-/// Prints what programs read, which must be what it is; a terminal has no program behind it.
+/// Prints data for programs, unchanged; no terminal reads it.
 pub(crate) fn print_data(text: &str) {
     if std::io::stdout().is_terminal() { print(text) } else { write_out(text) }
 }
@@ -112,7 +112,7 @@ fn write_out(text: &str) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // Whoever reads has seen enough; what is done, and how it ends, does not depend on that.
+        // The reader has seen enough; this changes neither what is done nor how it ends.
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return;
         }
@@ -121,8 +121,8 @@ fn write_out(text: &str) {
     }
 }
 
-/// Refuses a path that is not UTF-8 where it is written down: in a plan, an event, the command line of a target. A text that
-/// only looks like it would lead elsewhere.
+/// Refuses a path that is not UTF-8 if it will be written down: in a plan, an event, the command line of a target. A
+/// lossy conversion would name another path.
 pub(crate) fn require_utf8_path(what: &str, path: &Path) -> Result<(), Stop> {
     if path.to_str().is_some() {
         return Ok(());

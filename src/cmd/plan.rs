@@ -54,7 +54,7 @@ pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
     }
     // Cells that differ only in their levels' names are many; the first of each shape is shown in full.
     let mut shapes: BTreeMap<String, String> = BTreeMap::new();
-    // The folder in which everything runs that the scenario puts nowhere else.
+    // The folder in which every program runs whose folder the scenario does not set.
     let folder = plan.source.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let home = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()).display().to_string();
     for cell in &plan.cells {
@@ -71,7 +71,7 @@ pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
     Ok(Exit::Success)
 }
 
-/// Whether the planned repetitions can give any verdict, and a verdict that does not rest on the shape of a distribution.
+/// Whether the planned repetitions can give any verdict, and one that does not rest on the shape of a distribution.
 pub(super) fn too_few(plan: &Plan) -> Option<String> {
     // The factor with the most levels makes the most comparisons of one level with the others.
     let levels = plan.factors.iter().map(|f| f.levels.len()).max().unwrap_or(1).max(2);

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How often the serving process is checked.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Begins to serve the results of an experiment; until the handle is dropped.
+/// Starts to serve the results of an experiment, until the handle is dropped.
 fn begin(options: &Options) -> Result<Handle, Stop> {
     let handle = serve::start(options).map_err(|error| {
         let exit = if error.is_input() { Exit::InvalidInput } else { Exit::Failure };
@@ -25,22 +25,23 @@ fn begin(options: &Options) -> Result<Handle, Stop> {
     Ok(handle)
 }
 
-/// How often whoever measures looks whether what serves is still there.
+/// How often `measure` checks whether the serving process still runs.
 const LOOK_BESIDE: Duration = Duration::from_secs(1);
-/// Whoever has served for so long is not taken for one that cannot.
+/// A process that has served for this long is not considered broken from the start.
 const SETTLED: Duration = Duration::from_secs(60);
 
-/// What serves beside somebody who measures: started again whenever it ends, until this is dropped.
+/// The server process beside a measurement: started again whenever it ends, until this is dropped.
 pub(super) struct Beside {
-    /// Nothing is sent: it is the end of this that is heard.
+    /// Nothing is sent; closing the channel is the signal.
     end: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Begins to serve, and goes on whatever becomes of the process that does, on a thread of its own: nothing that is measured waits for it.
+/// Starts to serve, on a thread of its own, and continues whatever happens to the serving process: nothing that is
+/// measured waits for it.
 pub(super) fn beside(options: Options) -> Result<Beside, Stop> {
     let handle = begin(&options)?;
-    // With port 0 the system has chosen one, which is known to others by now.
+    // With port 0 the system has chosen a port, which others know by now.
     let options = Options { listen: handle.address(), ..options };
     let (end, ended) = mpsc::channel();
     let keep = move || keep(&options, handle, &ended);
@@ -52,12 +53,12 @@ pub(super) fn beside(options: Options) -> Result<Beside, Stop> {
 impl Drop for Beside {
     fn drop(&mut self) {
         self.end = None;
-        // A panic of it has been told, and is nothing to whoever measures.
+        // Its panic has been reported already, and does not concern the measurement.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
-/// Looks after a process that serves, until nobody holds the other end of `ended`.
+/// Looks after a serving process until the other end of `ended` is dropped.
 fn keep(options: &Options, handle: Handle, ended: &mpsc::Receiver<()>) {
     let (mut serving, mut since) = (Some(handle), Instant::now());
     let (mut failures, mut times) = (0_u32, 0_u32);
@@ -69,7 +70,7 @@ fn keep(options: &Options, handle: Handle, ended: &mpsc::Receiver<()>) {
             let pause = back_off(failures);
             again = Instant::now() + pause;
             tell(format_args!(
-                "warning: the process that serves ended unexpectedly ({status}); it is started again in {} s",
+                "warning: the process that serves ended unexpectedly ({status}); restarting it in {} s",
                 pause.as_secs()
             ));
         }
@@ -80,13 +81,13 @@ fn keep(options: &Options, handle: Handle, ended: &mpsc::Receiver<()>) {
             Ok(handle) => {
                 (serving, since) = (Some(handle), Instant::now());
                 times += 1;
-                tell(format_args!("serving again at http://{}/; it was started again {times} times so far", options.listen));
+                tell(format_args!("serving again at http://{}/; restarted {times} times so far", options.listen));
             }
             Err(error) => {
                 failures = failures.saturating_add(1);
                 let pause = back_off(failures);
                 again = Instant::now() + pause;
-                tell(format_args!("warning: {}; it is tried again in {} s", chain(&error), pause.as_secs()));
+                tell(format_args!("warning: {}; trying again in {} s", chain(&error), pause.as_secs()));
             }
         }
     }

@@ -12,15 +12,15 @@ use load::MAX_KEPT;
 use plan::collect::BODY;
 use plan::{Collect, CollectSource};
 
-/// Longer files are no text to look for metrics in.
+/// Longer files are not text to look for metrics in.
 const MAX_TEXT: u64 = 256 << 20;
 
 /// Collects one thing: its metrics, in the order of the plan; a table is written to `tables`.
 ///
-/// Among the late names of `context` are `load_begin` and `load_end`, too.
+/// The late names of `context` include `load_begin` and `load_end`.
 ///
 /// # Errors
-/// [`Error::Collect`] when something that should be there is not; errors of the guard.
+/// [`Error::Collect`] when something that should exist does not; errors of the guard.
 pub(super) async fn collect(wanted: &Collect, context: &Context<'_>, tables: &Path) -> Result<Vec<f64>, Error> {
     let late = &context.late;
     let failed = |reason: String| Error::Collect { name: wanted.name.clone(), reason };
@@ -40,7 +40,7 @@ pub(super) async fn collect(wanted: &Collect, context: &Context<'_>, tables: &Pa
             let (mut values, length) =
                 request(url, tls, step, 1, late, &hints::ports(context.targets.iter())).await.map_err(failed)?;
             if length > MAX_KEPT as u64 {
-                return Err(failed(format!("the answer has {length} bytes, and no more than {MAX_KEPT} are kept of one")));
+                return Err(failed(format!("the answer has {length} bytes, but at most {MAX_KEPT} are kept")));
             }
             out = values.remove(BODY).unwrap_or_default();
             Source::Text { out: &out, err: "" }
@@ -56,7 +56,7 @@ pub(super) async fn collect(wanted: &Collect, context: &Context<'_>, tables: &Pa
             Source::Text { out: &out, err: &err }
         }
     };
-    // What is read is small; a query may take its time, and nothing else is to be done meanwhile.
+    // The sources are small; a query may take its time, and nothing else has to be done meanwhile.
     if let Some(table_source) = &wanted.table {
         let text = table(table_source, source).map_err(|e| failed(format!("the table: {e}")))?;
         let write = |path: &Path| std::fs::create_dir_all(tables).and_then(|()| std::fs::write(path, text));
@@ -70,7 +70,7 @@ fn read(path: &Path) -> Result<String, String> {
     let failed = |e: std::io::Error| format!("cannot read {}: {e}", path.display());
     let length = std::fs::metadata(path).map_err(failed)?.len();
     if length > MAX_TEXT {
-        return Err(format!("{} has {length} bytes, and no more than {MAX_TEXT} are looked at", path.display()));
+        return Err(format!("{} has {length} bytes, but at most {MAX_TEXT} are searched", path.display()));
     }
     std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).map_err(failed)
 }

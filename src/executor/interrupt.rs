@@ -8,7 +8,7 @@ use tokio::sync::watch;
 pub struct Interrupt(watch::Receiver<u32>);
 
 impl Interrupt {
-    /// Starts to listen. Must be called inside of a tokio runtime.
+    /// Starts to listen. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// When signals cannot be listened to.

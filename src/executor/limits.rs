@@ -20,7 +20,7 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&
     if let Some(host) = host {
         for (limit, share, who) in [
             (limits.host_steal, host.steal_share, "the hypervisor took"),
-            (limits.host_load, host.others_share, "programs outside of the experiment used"),
+            (limits.host_load, host.others_share, "programs outside the experiment used"),
         ] {
             if let Some(limit) = limit.filter(|limit| share > *limit) {
                 reasons.push(format!(

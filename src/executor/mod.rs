@@ -14,7 +14,7 @@
 //! | `revive` | targets that end under load and are started again |
 //! | `network` | makes, measures and undoes links |
 //! | `launches` | starts programs that make the load |
-//! | `collect`, `reconcile` | take metrics when the load is over; compare what servers counted with what was sent |
+//! | `collect`, `reconcile` | take metrics after the load; compare what servers counted with what was sent |
 //! | `taps` | follows logs, files, connections and commands line by line, from the first target's start to the last one's end |
 //! | `recorder` | receives what load and observation report |
 //! | `host`, `watched` | which programs used the processors, and what held the processors up or slowed them down |

@@ -1,7 +1,8 @@
-//! Taps of a repetition: sources that are followed from before the first target is started until the last one is stopped.
+//! Taps of a repetition: sources that are followed from before the first target is started until the last one is
+//! stopped.
 //!
-//! Two threads, and none where the scenario has no taps: `observe::follow` reads the sources and sends lines away, the one here makes
-//! rows of them and writes them. Neither waits for the load, or the load for them.
+//! Two threads, or none if the scenario has no taps: `observe::follow` reads the sources and sends their lines; the
+//! thread here makes rows of them and writes these. Neither waits for the load, nor the load for them.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -31,44 +32,44 @@ use vocabulary::choices::Signal;
 use vocabulary::rows::{TapRow, TapValue};
 use vocabulary::units::{human_duration, nanos};
 
-/// A server that has not accepted a connection by then does not.
+/// How long a server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long a command of a tap has to end when it is told to.
+/// How long a command of a tap may take to end when told to.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The taps of one repetition; empty where there are none. It outlives whatever breaks the repetition off.
+/// The taps of one repetition; may be empty. It outlives whatever interrupts the repetition.
 #[derive(Debug, Default)]
 pub(super) struct Taps {
     follower: Option<Follower>,
     matcher: Option<JoinHandle<Result<Vec<Matched>, record::Error>>>,
     starts: Option<mpsc::Sender<LoadStart>>,
-    /// Of each source the number of its tap.
+    /// The number of the tap of each source.
     sources: BTreeMap<u32, usize>,
     /// Commands that were started, with the number of their tap.
     commands: Vec<(usize, Process)>,
     /// What could not be followed at all, by number of the tap.
     broken: BTreeMap<usize, String>,
-    /// When the load was over: what ends behind it has not ended early.
+    /// When the load was over: a source that ends later has not ended early.
     load_ended: Option<Instant>,
 }
 
-/// How many files and connections are open for the taps of a cell at a time.
+/// How many files and connections the taps of a cell have open at a time.
 pub(super) fn open_files(cell: &Cell) -> u64 {
     let replicas = |target: &str| cell.targets.iter().filter(|t| t.name == target).map(|t| t.replicas.len() as u64).sum::<u64>();
     cell.taps.iter().map(|tap| if let TapSource::Log(target) = &tap.source { 2 * replicas(target) } else { 1 }).sum()
 }
 
-/// Where what taps read goes.
+/// Where the results of taps go.
 pub(super) struct TapFiles<'a> {
     /// The directory of the repetition.
     pub directory: &'a Path,
-    /// Where recording goes on when there is no room there.
+    /// Where recording continues when there is no room there.
     pub spill: Option<&'a Spill>,
-    /// Where a tap, by its place, is kept ahead until the repetition is whole, if it is.
+    /// Where a tap, by index, is kept until the repetition is complete, if it is kept ahead.
     pub ahead: Option<&'a dyn Fn(usize) -> PathBuf>,
 }
 
-/// What became of the taps of a repetition.
+/// The results of the taps of a repetition.
 #[derive(Debug, Default)]
 pub(super) struct TapReport {
     /// For the status.
@@ -77,7 +78,7 @@ pub(super) struct TapReport {
     pub reasons: Vec<String>,
 }
 
-/// What one tap's lines came to.
+/// The result of one tap's lines.
 #[derive(Debug)]
 struct Matched {
     rows: u64,
@@ -88,8 +89,8 @@ struct Matched {
 }
 
 impl Taps {
-    /// Starts to follow what writes into files: logs and files may appear later. `logs`: where those of a target are, and whether what
-    /// they hold already is skipped.
+    /// Starts to follow files: logs and other files may appear later. `logs`: where those of a target are, and whether
+    /// their existing content is skipped.
     ///
     /// # Errors
     /// When a thread cannot be started.
@@ -108,10 +109,11 @@ impl Taps {
         let mut lines = Vec::new();
         for (index, tap) in cell.taps.iter().enumerate() {
             let table = TapTable::new(to.directory, to.spill, &tap.name, &tap.fields);
-            // What programs print and write is in their logs and files; what is told over a connection is nowhere else.
+            // What programs print and write is in their logs and files; what arrives over a connection is stored
+            // nowhere else.
             let is_told = matches!(tap.source, TapSource::Tcp { .. } | TapSource::Control { .. });
             let ahead = to.ahead.filter(|_| is_told).map(|path| TapAhead::new(&path(index), &tap.name));
-            // What `plan` holds is a regular expression.
+            // The pattern in `plan` is a valid regular expression.
             match LineRule::new(tap) {
                 Ok(rule) => lines.push(TapLines::new(tap, rule, table, ahead)),
                 Err(error) => return Err(Error::Tap { name: tap.name.clone(), reason: error.to_string() }),
@@ -130,7 +132,7 @@ impl Taps {
                 }
                 TapSource::File(path) => {
                     let path = PathBuf::from(path.fill(&context.late).to_text());
-                    // What lies in the scratch directory is of this repetition, and all of it new.
+                    // Everything in the scratch directory belongs to this repetition and is new.
                     let skip_first = !path.starts_with(&context.scratch);
                     follower.follow(self.source(index, cell), Origin::File { path, skip_first });
                 }
@@ -147,15 +149,16 @@ impl Taps {
         Ok(())
     }
 
-    /// A number for a new source of a tap. What is left of it when it is divided by the number of taps is the number of the tap, so
-    /// that whoever gets its lines knows whose they are.
+    /// A number for a new source of a tap. Its remainder when divided by the number of taps is the number of the tap,
+    /// so that the receiver of its lines knows the tap.
     fn source(&mut self, tap: usize, cell: &Cell) -> u32 {
         let source = (self.sources.len() * cell.taps.len() + tap) as u32;
         self.sources.insert(source, tap);
         source
     }
 
-    /// Connects to servers and starts commands; the targets are ready by now. What cannot be followed is told in the status.
+    /// Connects to servers and starts commands; the targets are ready by now. A source that cannot be followed is
+    /// reported in the status.
     ///
     /// # Errors
     /// When the guard is gone.
@@ -174,18 +177,18 @@ impl Taps {
                     let send: Vec<String> = send.iter().map(fill).collect();
                     let address = reached(&fill(address), network);
                     let connecting = blocking(move || connect(&address, &send));
-                    // One that is connected to anew may say everything once more.
+                    // A server may repeat everything on a new connection.
                     connecting.await.map(|stream| Origin::Stream { stream: stream.into(), again: None })
                 }
                 TapSource::Control { port, events } => {
                     let address = reached(&fill(&port.address), network);
                     let cookie = port.cookie.as_ref().map(|cookie| PathBuf::from(fill(cookie)));
                     let command = format!("SETEVENTS {}", events.join(" "));
-                    // A cookie is another one after each start.
+                    // The cookie changes with each start.
                     let listen = move || {
                         let mut control = Control::connect(&address, cookie.as_deref(), CONNECT)?;
                         control.ask(&command)?;
-                        // What is there already is told as if it happened now.
+                        // What already exists is reported as if it happened now.
                         control.tell("GETINFO circuit-status")?;
                         control.into_stream()
                     };
@@ -195,7 +198,7 @@ impl Taps {
                 }
                 TapSource::Command { argv, env, dir } => match self.start(index, tap, (argv, env, dir.as_ref()), context).await {
                     Ok((path, watched)) => {
-                        // What it uses is not that of programs outside of the experiment.
+                        // Its resource use is not that of programs outside the experiment.
                         sampler.add(watched);
                         Ok(Origin::File { path, skip_first: false })
                     }
@@ -237,13 +240,13 @@ impl Taps {
         Ok((out, watched))
     }
 
-    /// Says when the load begins, from which all times count.
+    /// Records when the load starts; all times count from then.
     pub fn set_start(&self, instant: Instant, unix: Duration) {
-        // When the thread has given up, its error is found in `finish`.
+        // If the thread has given up, its error is found in `finish`.
         let _ = self.starts.as_ref().map(|starts| starts.send(LoadStart { instant, unix }));
     }
 
-    /// Says that the load is over: what ends from now on has not ended early.
+    /// Records that the load is over: a source that ends from now on has not ended early.
     pub fn load_ended(&mut self) {
         if self.load_ended.is_some() {
             return;
@@ -268,7 +271,7 @@ impl Taps {
         result.map_err(Error::from)
     }
 
-    /// Reads what is there by now, writes it, and tells what became of each tap.
+    /// Reads and writes what has arrived by now, and reports the result of each tap.
     ///
     /// # Errors
     /// The first thing that could not be written.
@@ -304,7 +307,10 @@ impl Taps {
                 report.reasons.extend(status.ended.as_ref().map(|words| format!("the tap `{}` ended early: {words}", tap.name)));
                 let away = human_duration(status.away_ns as f64);
                 report.reasons.extend((status.interruptions > 0).then(|| {
-                    format!("the tap `{}` was away for {away} in all, and came back {} times", tap.name, status.interruptions)
+                    format!(
+                        "the tap `{}` was unavailable for {away} in total, and came back {} times",
+                        tap.name, status.interruptions
+                    )
                 }));
                 report
                     .reasons
@@ -315,16 +321,16 @@ impl Taps {
         Ok(report)
     }
 
-    /// Why nothing more could come of a tap before the load was over, if so.
+    /// Why a tap ended before the load was over, if it did.
     fn ended_early<'r>(&self, sources: impl Iterator<Item = &'r SourceReport> + Clone) -> Option<String> {
         let early = |at: &Instant| self.load_ended.is_none_or(|end| *at < end);
         let ended = sources.clone().filter_map(|s| s.ended.as_ref()).find(|(at, _)| early(at)).map(|(_, words)| words.clone());
-        ended.or_else(|| sources.clone().all(|s| !s.appeared).then(|| "it was never there".to_owned()))
+        ended.or_else(|| sources.clone().all(|s| !s.appeared).then(|| "it never appeared".to_owned()))
     }
 }
 
 impl Drop for Taps {
-    /// What was given up writes nothing any more when this is gone.
+    /// After this is dropped, an abandoned tap writes nothing more.
     fn drop(&mut self) {
         (self.follower, self.starts) = (None, None);
         if let Some(matcher) = self.matcher.take() {
@@ -333,13 +339,13 @@ impl Drop for Taps {
     }
 }
 
-/// Where an address is really reached: there may be a link between.
+/// Where an address is actually reached: there may be a link in between.
 fn reached(address: &str, network: &Network) -> String {
     let found = Address::parse(address).ok().and_then(|Address { host, port }| network.reach(&host, port));
     found.map_or_else(|| address.to_owned(), |(host, port)| Address { host, port }.to_string())
 }
 
-/// Connects and says what is to be said first.
+/// Connects and sends the first lines.
 fn connect(address: &str, send: &[String]) -> Result<TcpStream, String> {
     let failed = |error: std::io::Error| format!("cannot connect to {address}: {error}");
     let mut last = format!("cannot connect to {address}: it has no address");
@@ -353,7 +359,7 @@ fn connect(address: &str, send: &[String]) -> Result<TcpStream, String> {
                     stream.write_all(said.as_bytes())?;
                     stream.set_nonblocking(true)
                 };
-                return speak().map(|()| stream).map_err(|error| format!("cannot speak to {address}: {error}"));
+                return speak().map(|()| stream).map_err(|error| format!("cannot communicate with {address}: {error}"));
             }
             Err(error) => last = failed(error),
         }
@@ -365,10 +371,10 @@ fn connect(address: &str, send: &[String]) -> Result<TcpStream, String> {
 struct TapLines {
     rule: LineRule,
     table: TapTable,
-    /// What is durable of it before the repetition is.
+    /// What is made durable before the repetition is.
     ahead: Option<TapAhead>,
     fields: Vec<TapField>,
-    /// By source, where it has replicas.
+    /// By source, if it has replicas.
     replicas: BTreeMap<u32, u32>,
     unmatched: u64,
     clocks: BTreeMap<String, Offsets>,
@@ -390,7 +396,7 @@ struct Matching {
 }
 
 impl Matching {
-    /// Takes lines until nobody sends any more.
+    /// Receives lines until all senders are gone.
     fn listen(mut self, pieces: &Pieces, starts: &mpsc::Receiver<LoadStart>) -> Result<Vec<Matched>, record::Error> {
         loop {
             let received = pieces.recv_timeout(Duration::from_millis(100));
@@ -415,7 +421,7 @@ impl Matching {
     fn take(&mut self, source: u32, at: Instant, lines: &[u8]) -> Result<(), record::Error> {
         let tap = source as usize % self.taps.len().max(1);
         let Some(tap) = self.taps.get_mut(tap) else { return Ok(()) };
-        // By one clock throughout: what the other shows may be set meanwhile.
+        // By one clock throughout: the other may be set meanwhile.
         let unix = match self.start {
             Some(start) => match at.checked_duration_since(start.instant) {
                 Some(after) => start.unix + after,
@@ -463,11 +469,11 @@ impl TapLines {
     }
 }
 
-/// How far time stamps are from when they were read, in bounded memory.
+/// The distances of time stamps from when they were read, in bounded memory.
 #[derive(Debug)]
 struct Offsets {
     least: i64,
-    /// Each so-manieth of all.
+    /// One value out of `every`, in the order in which they came.
     some: Vec<i64>,
     every: u64,
     count: u64,
@@ -514,7 +520,7 @@ mod tests {
     fn offsets_of_many_rows_need_little_room() {
         let mut offsets = Offsets::default();
         for n in 0..1_000_000 {
-            // A sawtooth whose least is rare.
+            // A sawtooth whose smallest value is rare.
             offsets.add(if n == 777_777 { -5 } else { n % 1000 });
         }
         assert!(offsets.some.len() <= Offsets::MOST && offsets.some.len() > Offsets::MOST / 4);

@@ -163,7 +163,7 @@ fn render(target: &Target, replica: &Replica, context: &Context<'_>) -> Result<(
     Ok(())
 }
 
-/// Starts the replicas of a target, all at once (inside of a network namespace, if there is one), and waits until each is
+/// Starts the replicas of a target, all at once (inside a network namespace, if there is one), and waits until each is
 /// ready. Started replicas are in `running` even if this fails or is dropped.
 ///
 /// # Errors

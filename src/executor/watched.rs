@@ -120,7 +120,7 @@ pub(super) fn reasons(limits: &Limits, watched: &WatchedStatus) -> Vec<String> {
         (
             ("host-pressure-cpu", limits.host_pressure_cpu, watched.cpu_pressure_some_share),
             "some task was ready and had no processor",
-            "offer less load, or give targets and generators processors of their own (`cpus`)",
+            "offer less load, or give targets and generators separate processors (`cpus`)",
         ),
         (
             ("host-pressure-memory", memory, watched.memory_pressure_full_share),
@@ -272,7 +272,7 @@ pub(super) mod tests {
             ..limits()
         };
         insta::assert_snapshot!(reasons(&all, &watched()).join("\n"), @r"
-        some task was ready and had no processor in 20.0 % of the load's time, the limit is 15 %: offer less load, or give targets and generators processors of their own (`cpus`); a higher `host-pressure-cpu` accepts it
+        some task was ready and had no processor in 20.0 % of the load's time, the limit is 15 %: offer less load, or give targets and generators separate processors (`cpus`); a higher `host-pressure-cpu` accepts it
         all tasks that were not idle waited for memory in 20.0 % of the load's time, the limit is 10 %: let the programs that run at a time use less memory; a higher `host-pressure-memory` accepts it
         all tasks that were not idle waited for storage in 20.0 % of the load's time, the limit is 5 %: write less, or to memory (`scratch: memory`, `record: {tmpfs: …}`); a higher `host-pressure-io` accepts it
         working cores ran at 76.0 % of their highest frequency, the limit is 90 %: set the governor `performance`, cool the machine, or switch turbo off; a lower `host-frequency` accepts it

@@ -1,5 +1,5 @@
-//! The account of one generator thread: which passes are under way, what became of those that ended, and what is told of
-//! that at the end. Who carries them, and how many at a time on a connection, it does not know.
+//! The account of one generator thread: which passes are under way, what happened to those that ended, and the report
+//! at the end. It does not know who carries the passes, or how many at a time share a connection.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -19,27 +19,27 @@ use vocabulary::rows::RequestRow;
 use vocabulary::units::nanos;
 use vocabulary::{Outcome, Phase};
 
-/// How often it is looked whether the end of a load is known.
+/// How often to check whether the end of a load is known.
 const LOOK: Duration = Duration::from_millis(20);
-/// How often progress is told, in passes.
+/// How often progress is reported, in passes.
 const TELL: u64 = 64;
 
 /// A pass that is under way, or the connecting before one.
 #[derive(Clone, Copy)]
 pub(super) struct UnderWay {
-    /// The phase in which it was meant to begin.
+    /// The phase in which it was meant to start.
     pub phase: Phase,
-    /// When it was meant to begin, nanoseconds since the epoch.
+    /// When it was meant to start, nanoseconds since the epoch.
     pub intended_ns: u64,
-    /// When it began.
+    /// When it started.
     pub sent_ns: u64,
     /// The step that is under way.
     pub step: u16,
-    /// When this step began.
+    /// When this step started.
     pub step_ns: u64,
 }
 
-/// The end of a load. What is counted afterwards belongs to none of its times.
+/// The end of a load. Whatever is counted later belongs to none of its times.
 #[derive(Clone, Copy)]
 pub(super) struct Ending {
     at_ns: u64,
@@ -47,50 +47,50 @@ pub(super) struct Ending {
     cpu_ns: u64,
 }
 
-/// What all that carries passes on a thread shares.
+/// What everything that carries passes on a thread shares.
 pub(super) struct Account {
-    /// What instants are counted from.
+    /// Instant from which times are counted.
     pub epoch: Instant,
-    /// The schedule that all of them follow, or one for each of them; none before the load. Phases are those of the first, and
-    /// the same in all.
+    /// The schedule that all follow, or one for each; none before the load. Phases are those of the first one, and the
+    /// same in all.
     schedules: RefCell<Vec<Schedule>>,
-    /// Who wakes them.
+    /// Wakes them.
     pub pacer: Pacer,
-    /// What is recorded.
+    /// Recorded results.
     pub tally: RefCell<Tally>,
     phases: RefCell<[Option<PhaseReport>; Phase::ALL.len()]>,
-    /// Start, end and phase of the segment in which a pass ended last.
+    /// Start, end and phase of the segment in which the last pass ended.
     span: Cell<(u64, u64, Phase)>,
     late: RefCell<Vec<Late>>,
     /// When the load was over, and what the thread had used by then.
     ending: Cell<Option<Ending>>,
-    /// The pass of each client that carries one at a time, by its number; none while it is idle.
+    /// The pass of each client that carries one at a time, by its number; `None` while it is idle.
     pub under_way: RefCell<Vec<Option<UnderWay>>>,
-    /// When nobody was answered.
+    /// When nothing was answered.
     pub watch: RefCell<Watch>,
-    /// When a client first found that the amount is used up.
+    /// When a client first found that the amount was used up.
     pub idle_from_ns: Cell<Option<u64>>,
     examples: RefCell<Vec<(Option<u16>, Outcome, String)>>,
     progress: Arc<AtomicU64>,
     untold: Cell<u64>,
-    /// By phase, passes that were taken from the schedule and never left.
+    /// By phase, passes that were taken from the schedule and never sent.
     unsent: RefCell<[u64; Phase::ALL.len()]>,
-    /// Connections that were opened by what has ended.
+    /// Connections opened by what has ended.
     pub connects: Cell<u64>,
-    /// Who waits for what is sent.
+    /// Waits for what is sent.
     pub observers: Vec<Arc<dyn Observer>>,
     /// Index of the workload.
     pub workload: u16,
-    /// Whether a pass has one step, which then is the pass.
+    /// Whether a pass has one step, which is then the pass.
     pub single_step: bool,
-    /// Whether nothing else can be sent on the connection of a pass that is under way.
+    /// Whether a pass under way occupies its connection, so that nothing else can be sent on it.
     holds_connections: bool,
     /// Whether the load ends with an amount.
     by_amount: bool,
 }
 
 impl Account {
-    /// An empty one of a thread that carries so many passes at a time.
+    /// An empty one for a thread that carries this many passes at a time.
     pub fn new(job: &Job, pacer: Pacer, steps: usize, at_a_time: usize) -> Self {
         Self {
             epoch: job.setting.epoch,
@@ -122,28 +122,29 @@ impl Account {
         at.saturating_duration_since(self.epoch).as_nanos() as u64
     }
 
-    /// The load begins, with one schedule for all or one for each. `always_due`: whether a pass is due whenever a client is free.
+    /// The load starts, with one schedule for all or one for each. `always_due`: whether a pass is due whenever a
+    /// client is free.
     pub fn begin(&self, schedules: Vec<Schedule>, origin_ns: u64, always_due: bool) {
         *self.schedules.borrow_mut() = schedules;
         *self.watch.borrow_mut() = Watch::new(always_due, origin_ns);
     }
 
-    /// What is to be done at `now_ns` by whoever is free, where there is one schedule for all.
+    /// What a free client is to do at `now_ns`, if there is one schedule for all.
     pub fn next(&self, now_ns: u64) -> Next {
         self.next_of(0, now_ns)
     }
 
-    /// What is to be done at `now_ns` by the schedule with this number.
+    /// What the schedule with this number has to do at `now_ns`.
     pub fn next_of(&self, schedule: usize, now_ns: u64) -> Next {
         self.schedules.borrow_mut().get_mut(schedule).map_or(Next::Over, |s| s.next(now_ns))
     }
 
-    /// A pass of a phase was due, and never left.
+    /// A pass of a phase was due, and never sent.
     pub fn unsent(&self, phase: Phase) {
         self.unsent.borrow_mut()[phase as usize] += 1;
     }
 
-    /// The load is over now, whatever is counted afterwards.
+    /// The load is over now, whatever is counted later.
     pub fn end(&self) {
         self.ending.set(Some(self.ending()));
     }
@@ -152,19 +153,20 @@ impl Account {
         Ending { at_ns: self.pacer.now_ns(), at: Instant::now(), cpu_ns: thread_cpu_ns() }
     }
 
-    /// Looks for the end of schedules, as far as that matters now; a bounded piece of work. Returns whether it could look
-    /// further at once.
+    /// Looks for the end of schedules, as far as that matters now; a bounded piece of work. Returns whether it could
+    /// continue immediately.
     fn look_ahead(&self) -> bool {
         let now_ns = self.pacer.now_ns();
         self.schedules.borrow_mut().iter_mut().fold(false, |further, schedule| schedule.look_ahead(now_ns) | further)
     }
 
-    /// Ends the schedules; a bounded piece of the work that it takes to count what nobody took. Returns whether there is more.
+    /// Ends the schedules; a bounded piece of the work of counting the arrivals that nobody took. Returns whether there
+    /// is more.
     pub fn give_up(&self) -> bool {
         self.schedules.borrow_mut().iter_mut().any(Schedule::give_up)
     }
 
-    /// By phase, how many arrivals there were and how many of them nobody took; nothing where no schedule asks for any.
+    /// By phase, how many arrivals there were and how many of them nobody took; empty if no schedule requests any.
     fn offered_and_unsent(&self) -> BTreeMap<Phase, (u64, u64)> {
         let mut all: BTreeMap<Phase, (u64, u64)> = BTreeMap::new();
         for (phase, offered, unsent) in self.schedules.borrow_mut().iter_mut().flat_map(Schedule::offered_and_unsent) {
@@ -174,14 +176,15 @@ impl Account {
         all
     }
 
-    /// Takes a request, or a pass, that ended.
+    /// Records a request, or a pass, that ended.
     pub fn record(&self, ended: &RequestRow) {
         self.tally.borrow_mut().record(ended);
     }
 
-    /// The phase to which a pass of `phase` that ends at `at_ns` counts as completed.
+    /// The phase in which a pass of `phase` that ends at `at_ns` counts as completed.
     pub fn completed_in(&self, phase: Phase, at_ns: u64) -> Phase {
-        // Nearly all passes end in the phase in which they began, and in the same segment of time as the one before.
+        // Nearly all passes end in the phase in which they started, and in the same segment of time as the previous
+        // one.
         let (begin_ns, end_ns, now) = self.span.get();
         if now == phase && begin_ns <= at_ns && at_ns < end_ns {
             return phase;
@@ -194,7 +197,7 @@ impl Account {
         timeline.completed_in(phase, at_ns)
     }
 
-    /// The phase at an instant, for what belongs to no pass.
+    /// The phase at an instant, for events that belong to no pass.
     pub fn phase_at(&self, at_ns: u64) -> Phase {
         match self.completed_in(Phase::Drain, at_ns) {
             Phase::Drain if self.by_amount => Phase::During,
@@ -202,17 +205,17 @@ impl Account {
         }
     }
 
-    /// The instant until which the load lasts, where its last phase has a duration.
+    /// The instant until which the load lasts, if its last phase has a duration.
     pub fn planned_end_ns(&self) -> Option<u64> {
         self.schedules.borrow().first().and_then(|s| s.timeline().planned_end_ns())
     }
 
-    /// Whether no pass begins any more.
+    /// Whether no more passes start.
     pub fn is_used_up(&self) -> bool {
         self.schedules.borrow().iter().all(Schedule::is_used_up)
     }
 
-    /// A connection is made, so that a pass can begin.
+    /// A connection is being made, so that a pass can start.
     pub fn connecting(&self, slot: usize, since_ns: u64) {
         let phase = self.completed_in(Phase::Drain, since_ns);
         if phase != Phase::Drain {
@@ -221,7 +224,7 @@ impl Account {
         }
     }
 
-    /// A client begins a pass.
+    /// A client starts a pass.
     pub fn begins(&self, slot: usize, pass: UnderWay) {
         self.under_way.borrow_mut()[slot] = Some(pass);
         self.watch.borrow_mut().begins(pass.intended_ns);
@@ -243,7 +246,7 @@ impl Account {
         self.ends(ended);
     }
 
-    /// A pass has ended that was one of several on its connection, or was told apart from it.
+    /// A pass has ended that shared its connection with others, or was tracked separately from it.
     pub fn ends(&self, ended: &RequestRow) {
         let RequestRow { phase, outcome, sent_ns, completed_ns: end_ns, .. } = *ended;
         self.watch.borrow_mut().ends(outcome.is_error(), end_ns);
@@ -270,7 +273,7 @@ impl Account {
         phase.named += u64::from(matches!(outcome, Outcome::Named(_)));
     }
 
-    /// The load is over: whatever is under way stays open, with the time that it has waited.
+    /// The load is over: passes under way stay open, with the time that they have waited.
     pub fn leave_open(&self, at_ns: u64) {
         for pass in self.under_way.take().into_iter().flatten() {
             let open = RequestRow {
@@ -293,8 +296,8 @@ impl Account {
         }
     }
 
-    /// Waits until the drain behind the planned end is over; for ever where the load ends with an amount. Then it only looks
-    /// where the schedules end, so that clients that are not free find it known.
+    /// Waits until the drain after the planned end is over; forever if the load ends with an amount. Then it only looks
+    /// for the end of the schedules, so that busy clients find it known.
     pub async fn drained(&self, load: &Load) {
         if !load.segments.last().is_some_and(|s| matches!(s.length, Length::Duration(_))) {
             if matches!(load.arrivals, Arrivals::Closed { .. }) {
@@ -310,13 +313,13 @@ impl Account {
         loop {
             match self.planned_end_ns() {
                 Some(end_ns) => return self.until(end_ns.saturating_add(nanos(load.drain))).await,
-                // An amount is not yet used up.
+                // An amount that is not yet used up.
                 None => tokio::time::sleep(LOOK).await,
             }
         }
     }
 
-    /// Waits for an instant, to the millisecond.
+    /// Waits for an instant, with a resolution of one millisecond.
     pub async fn until(&self, at_ns: u64) {
         match self.epoch.checked_add(Duration::from_nanos(at_ns)) {
             Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -325,7 +328,7 @@ impl Account {
         }
     }
 
-    /// Keeps the words of the first failure of each kind.
+    /// Keeps the description of the first failure of each kind.
     pub fn note(&self, step: Option<u16>, failure: &Failure) {
         let mut examples = self.examples.borrow_mut();
         if !examples.iter().any(|(s, o, _)| *s == step && *o == failure.outcome) {
@@ -333,7 +336,7 @@ impl Account {
         }
     }
 
-    /// What is told of the thread. `began`, `cpu_before`: when the load began, and what the thread had used by then.
+    /// The report of the thread. `began`, `cpu_before`: when the load started, and what the thread had used by then.
     pub fn report(&self, aborted: bool, began: Instant, cpu_before: u64) -> Report {
         self.tally.borrow_mut().flush();
         self.progress.fetch_add(self.untold.get(), Ordering::Relaxed);
@@ -347,7 +350,7 @@ impl Account {
         let schedules = self.schedules.borrow();
         let mut end_ns = ending.at_ns;
         if let Some(timeline) = schedules.first().filter(|_| !aborted).map(Schedule::timeline) {
-            // A phase with a duration lasts as long as that, whenever its first pass began and its last one ended.
+            // A phase with a duration has that length, whenever its first pass started and its last one ended.
             for (phase, start_ns, end_ns) in timeline.bounds() {
                 let report = phases[phase as usize].get_or_insert(PhaseReport::empty(phase));
                 (report.start_ns, report.end_ns, report.planned_ns) = (start_ns, end_ns, Some(end_ns - start_ns));
@@ -387,7 +390,7 @@ pub(super) fn thread_cpu_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// A pass that ended rightly in the phase in which it began, and of which nothing else is known.
+/// A pass that ended correctly in the phase in which it started, with nothing else known about it.
 pub(super) fn ended(phase: Phase, intended_ns: u64, sent_ns: u64, completed_ns: u64) -> RequestRow {
     RequestRow {
         step: None,

@@ -1,6 +1,6 @@
-//! Tor's control port (control-spec.txt): who is let in, and what is answered.
+//! Tor's control port (control-spec.txt): authentication, commands and their answers.
 //!
-//! Answers are read byte by byte, so that what follows them on the connection is left to whoever gets it.
+//! Answers are read byte by byte, so that what follows them on the connection is left for its next user.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -19,20 +19,20 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
-/// A connection that was let in.
+/// An authenticated connection.
 pub struct Control {
-    /// Over a Unix socket, too: what is asked of it are calls that any socket answers.
+    /// May also be a Unix socket: only calls that every socket supports are used.
     stream: TcpStream,
     address: String,
     /// How long each command may take.
     timeout: Duration,
     until: Instant,
-    /// Whether what is said on it cannot be told from what was said before, or nothing is said any more.
+    /// Whether answers can no longer be matched to commands, or the connection has ended.
     broken: bool,
 }
 
 impl Control {
-    /// Connects to `address` (`host:port`, or `unix:PATH`), and shows the cookie in a file, where there is one.
+    /// Connects to `address` (`host:port`, or `unix:PATH`), and presents the cookie from a file, if there is one.
     ///
     /// # Errors
     /// In words.
@@ -43,7 +43,7 @@ impl Control {
             let read = std::fs::read(path).map_err(|error| format!("cannot read the cookie {}: {error}", path.display()))?;
             match read.len() {
                 32 => Ok(read.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
-                length => Err(format!("{} has {length} bytes, and a cookie of Tor has 32", path.display())),
+                length => Err(format!("{} has {length} bytes, but a Tor cookie has 32", path.display())),
             }
         });
         let cookie = cookie.transpose()?.unwrap_or_default();
@@ -53,7 +53,7 @@ impl Control {
         };
         let mut control = Self { stream, address: address.to_owned(), timeout, until, broken: false };
         control.ask(format!("AUTHENTICATE {cookie}").trim_end()).map_err(|e| match cookie.is_empty() {
-            true => format!("{e}; it wants to be shown something: expected `cookie: FILE`"),
+            true => format!("{e}; it requires authentication: expected `cookie: FILE`"),
             false => e,
         })?;
         Ok(control)
@@ -67,10 +67,10 @@ impl Control {
         self.request(command)?
     }
 
-    /// The same, where a refusal is an answer as well: the inner error says why the command was refused.
+    /// The same, but a refusal is an answer as well: the inner error says why the command was refused.
     ///
     /// # Errors
-    /// In words, when nothing was answered in time: then nothing can be asked any more.
+    /// In words, when nothing was answered in time: then no more commands can be sent.
     pub fn request(&mut self, command: &str) -> Result<Result<Vec<String>, String>, String> {
         self.broken = true;
         let (is_taken, lines) = self.answer(command)?;
@@ -78,12 +78,12 @@ impl Control {
         Ok(if is_taken { Ok(lines) } else { Err(lines.join(" ")) })
     }
 
-    /// Whether nothing can be asked any more: other than that a command was refused.
+    /// Whether the connection is unusable, as opposed to a single refused command.
     pub fn is_broken(&self) -> bool {
         self.broken
     }
 
-    /// Whether a command was taken, and the lines of the answer; if not, one line that says so.
+    /// Whether a command was accepted, and the lines of the answer; if not, one line that says so.
     fn answer(&mut self, command: &str) -> Result<(bool, Vec<String>), String> {
         self.until = self.until.max(Instant::now() + self.timeout);
         let name = command.split(' ').next().unwrap_or_default();
@@ -97,7 +97,7 @@ impl Control {
         let mut lines = Vec::new();
         loop {
             let line = self.line().map_err(|e| failed(&self.address, &e))?;
-            // What is told unasked may stand between.
+            // Asynchronous events may come in between.
             if line.starts_with("650") {
                 continue;
             }
@@ -131,7 +131,7 @@ impl Control {
         }
     }
 
-    /// Sends a command whose answer is left to whoever gets the connection.
+    /// Sends a command whose answer is left for the connection's next user.
     ///
     /// # Errors
     /// In words.
@@ -140,13 +140,13 @@ impl Control {
         written.map_err(|error| format!("{} cannot be written to: {error}", self.address))
     }
 
-    /// Waits for the next line that is told unasked, at most so long; none where there is none by then.
+    /// Waits for the next asynchronous line, at most this long; `None` if none arrives.
     ///
     /// # Errors
     /// When the connection has ended.
     pub fn told(&mut self, patience: Duration) -> std::io::Result<Option<String>> {
         self.until = Instant::now() + patience;
-        // A part of a line is not lost: it is waited for whole, which takes no longer than the rest of a packet.
+        // A part of a line is not lost: the rest is waited for, which takes no longer than the rest of a packet.
         self.stream.set_read_timeout(Some(patience.max(Duration::from_millis(1))))?;
         match self.stream.peek(&mut [0]) {
             Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
@@ -159,7 +159,7 @@ impl Control {
         }
     }
 
-    /// The connection, for what is told from now on.
+    /// The connection, for the events that arrive from now on.
     ///
     /// # Errors
     /// In words.
@@ -197,7 +197,7 @@ impl Control {
     }
 }
 
-/// A connection to the first address of a name that takes one.
+/// A connection to the first address of a name that accepts one.
 fn tcp(address: &str, timeout: Duration, failed: impl Fn(std::io::Error) -> String) -> Result<TcpStream, String> {
     let mut last = format!("cannot connect to the control port {address}: it has no address");
     for one in address.to_socket_addrs().map_err(&failed)? {
@@ -268,7 +268,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), b"short").unwrap();
         let found = Control::connect("127.0.0.1:1", Some(file.path()), Duration::from_millis(50)).err().unwrap();
-        assert!(found.contains("has 5 bytes, and a cookie of Tor has 32"), "{found}");
+        assert!(found.contains("has 5 bytes, but a Tor cookie has 32"), "{found}");
         let found = Control::connect("127.0.0.1:1", Some(Path::new("/no/such")), Duration::from_millis(50)).err().unwrap();
         assert!(found.contains("cannot read the cookie /no/such"), "{found}");
     }

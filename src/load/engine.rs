@@ -26,7 +26,7 @@ pub struct Share<D> {
     pub thread: u64,
     /// How many generator threads share the load.
     pub threads: u64,
-    /// What carries the passes.
+    /// Carries the passes.
     pub driver: Arc<D>,
     /// What all threads have in common.
     pub job: Job,
@@ -35,7 +35,7 @@ pub struct Share<D> {
 /// The whole life of a generator thread.
 ///
 /// # Errors
-/// When its runtime or timer cannot be made, or it cannot run where it should.
+/// When its runtime or timer cannot be made, or it cannot run on its processors.
 pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
     let streams = share.driver.streams();
     let clients: Vec<u64> = (0..u64::from(share.job.workload.load.arrivals.connections()) * streams)
@@ -49,8 +49,8 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
     Ok(Report { traffic: D::Client::traffic(&group), ..report })
 }
 
-/// Connects, waits for the others, and lets every client follow the schedule to its end: no longer than the drain behind
-/// the planned one, where there is one, and no shorter either.
+/// Connects, waits for the other threads, and lets every client follow the schedule to its end: no longer than the
+/// drain after the planned end, if there is one, and no shorter either.
 async fn follow<D: Driver>(
     share: &Share<D>,
     numbers: &[u64],
@@ -94,7 +94,7 @@ async fn follow<D: Driver>(
     thread::to_the_end(account, load, tasks, |now_ns| account.leave_open(now_ns)).await
 }
 
-/// When client `number` of `all` begins within the ramp: the first at its start, the last at its end.
+/// When client `number` of `all` starts within the ramp: the first at its start, the last at its end.
 fn share_of(ramp: Duration, number: u64, all: u64) -> u64 {
     let share = ramp.as_nanos().saturating_mul(u128::from(number)) / u128::from(all.saturating_sub(1).max(1));
     u64::try_from(share).unwrap_or(u64::MAX)
@@ -105,7 +105,7 @@ fn always_due(load: &plan::Load) -> bool {
     matches!(load.arrivals, Arrivals::Closed { think: Think::None, .. })
 }
 
-/// Waits while a client looks after its connection.
+/// Waits while a client maintains its connection.
 async fn attended<C: Client, T>(client: &mut C, wait: impl Future<Output = T>) -> T {
     let (mut wait, mut idle) = (pin!(wait), pin!(client.idle()));
     poll_fn(|cx| {
@@ -124,7 +124,7 @@ struct Follower<C: Client> {
     slot: usize,
     client: C,
     account: Rc<Account>,
-    /// What is under way, as its row would have it.
+    /// What is under way, as its row would show it.
     place: Option<Place>,
 }
 
@@ -132,7 +132,7 @@ impl<C> Drop for Follower<C>
 where
     C: Client,
 {
-    /// However it ends, its connections are counted, and what was under way is told.
+    /// However it ends, its connections are counted, and what was under way is reported.
     fn drop(&mut self) {
         if let (Some(place), Some(transfer)) = (self.place, self.client.left()) {
             let row = transfer.open(&place, Instant::now(), |at| self.account.ns(at));
@@ -143,18 +143,19 @@ where
 }
 
 impl<C: Client> Follower<C> {
-    /// A closed loop: the client is made ready, and its next pass begins.
+    /// A closed loop: the client is made ready, and its next pass starts.
     async fn closed(mut self, begin_ns: u64, think: Think, mut random: Random) {
         let account = Rc::clone(&self.account);
         let mut free_ns = begin_ns;
-        // When the pass before ended, while nothing was waited for since.
+        // When the previous pass ended, if nothing was waited for since.
         let mut ended_ns = None;
         loop {
             if ended_ns.is_none() {
                 attended(&mut self.client, account.pacer.until(self.slot, free_ns)).await;
             }
             let made_ready = self.client.made_ready();
-            // The connection is made before its next pass begins; a server's accept queue is not the request's time.
+            // The connection is made before its next pass starts; a server's accept queue is not part of the request's
+            // time.
             let ready = {
                 let mut ready = pin!(self.client.ready());
                 match poll_fn(|cx| Poll::Ready(ready.as_mut().poll(cx))).await {
@@ -193,7 +194,7 @@ impl<C: Client> Follower<C> {
                 free_ns = now_ns.saturating_add(nanos(thread::CONNECT_PAUSE));
                 continue;
             }
-            // Without think time the next pass is meant to begin as soon as this one ends, which is when it does.
+            // Without think time the next pass is meant to start as soon as this one ends, and it does.
             let intended_ns = if think == Think::None { None } else { Some(free_ns.max(begin_ns)) };
             let end_ns = self.pass(&arrival, intended_ns).await;
             free_ns = match think {
@@ -204,7 +205,7 @@ impl<C: Client> Follower<C> {
                 Think::Constant(d) => end_ns.saturating_add(nanos(d)),
                 Think::Exponential(mean) => end_ns.saturating_add((random.exponential() * mean.as_nanos() as f64) as u64),
             };
-            // Nobody thinks about what will never be sent.
+            // There is no think time before a pass that will never be sent.
             if think != Think::None && account.is_used_up() {
                 account.idle_from_ns.set(account.idle_from_ns.get().or(Some(end_ns)));
                 break;
@@ -214,7 +215,7 @@ impl<C: Client> Follower<C> {
         account.under_way.borrow_mut()[self.slot] = None;
     }
 
-    /// An open loop: what is due begins at once; otherwise the client makes itself ready and waits for an arrival.
+    /// An open loop: a due pass starts immediately; otherwise the client makes itself ready and waits for an arrival.
     async fn open(mut self) {
         let account = Rc::clone(&self.account);
         loop {
@@ -237,12 +238,12 @@ impl<C: Client> Follower<C> {
         }
     }
 
-    /// One pass through the steps; returns when it ended. A step that fails ends the pass: what follows would ask for
-    /// what is not there. Without `intended_ns` it is meant to begin when it begins.
+    /// One pass through the steps; returns when it ended. A step that fails ends the pass: later steps would ask for
+    /// things that do not exist. Without `intended_ns` the intended start is the actual start.
     async fn pass(&mut self, arrival: &Arrival, intended_ns: Option<u64>) -> u64 {
         let account = Rc::clone(&self.account);
         self.client.begin_pass(arrival.pass);
-        // Of a closed loop without think time the pass begins where it is meant to.
+        // In a closed loop without think time the pass starts when it is meant to.
         let (intended, begun_ns) =
             intended_ns.map_or((arrival.intended_ns, arrival.intended_ns), |at| (at, account.pacer.now_ns()));
         let begun = UnderWay { phase: arrival.phase, intended_ns: intended, sent_ns: begun_ns, step: 0, step_ns: begun_ns };
@@ -260,7 +261,7 @@ impl<C: Client> Follower<C> {
             self.place = Some(Place { workload: account.workload, step: step as u16, pass, phase, intended_ns: begins });
             let mut exchange = self.client.exchange(step).await;
             let (sent_ns, completed_ns) = (account.ns(exchange.sent), account.ns(exchange.completed));
-            // A later step is meant to begin when the one before it has ended.
+            // A later step is meant to start when the previous one has ended.
             let intended = whole.as_ref().map_or(intended_ns.unwrap_or(sent_ns), |w| w.completed_ns.min(sent_ns));
             let one = RequestRow {
                 outcome: exchange.result.as_ref().err().map_or(Outcome::Ok, |f| f.outcome),
@@ -318,7 +319,7 @@ impl<C: Client> Follower<C> {
     }
 
     fn send_metrics(&self, arrival: &Arrival, exchange: &Exchange, at_ns: u64) {
-        // What is not a number is not known.
+        // A value that is not a number is unknown.
         for (metric, value) in exchange.metrics.iter().enumerate().filter(|(_, value)| !value.is_nan()) {
             self.account.tally.borrow_mut().send(Rows::Metric(MetricRow {
                 at_ns,

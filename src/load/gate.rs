@@ -1,4 +1,4 @@
-//! All generator threads of a repetition begin at the same instant, when each has its connections.
+//! All generator threads of a repetition start at the same instant, when each has its connections.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -13,19 +13,19 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate for so many threads.
+    /// A gate for this many threads.
     pub fn new(threads: usize) -> Self {
         Self { missing: AtomicUsize::new(threads), opened: watch::Sender::new(None) }
     }
 
-    /// One thread is there, or will never be. The last one opens the gate.
+    /// One thread has arrived, or never will. The last one opens the gate.
     pub fn arrive(&self) {
         if self.missing.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.opened.send_replace(Some(Instant::now()));
         }
     }
 
-    /// Waits until the gate opens; returns when that was, the same for all.
+    /// Waits until the gate opens; returns the instant, the same for all.
     pub async fn opened(&self) -> Instant {
         let mut opened = self.opened.subscribe();
         let instant = opened.wait_for(Option::is_some).await.ok().and_then(|i| *i);

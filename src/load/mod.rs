@@ -1,12 +1,13 @@
-//! The load engine: a schedule says when, a driver says how, the engine records what came of it.
+//! The load engine: a schedule says when, a driver says how, and the engine records the results.
 //!
-//! `schedule` is pure (instants and budgets), `drivers` speak a protocol, `engine` lets the clients of one thread follow
-//! the schedule, `pacer` wakes them at exact instants, `windows` counts, `tally` hands over and `queue` is the way, `silence` tells when nobody is answered, `search` tries rates. A workload may follow
-//! another one instead of a schedule, as its `observer`; `traffic` counts what was written to the wire. A generator thread shares
-//! nothing with another: it has its own runtime, connections, share of the schedule and histograms, and sends finished
-//! windows as messages; `gate` lets all begin together. This module starts the threads.
+//! `schedule` is pure (instants and budgets), `drivers` speak a protocol each, `engine` lets the clients of one thread
+//! follow the schedule, `pacer` wakes them at exact instants, `windows` counts, `tally` hands results over through the
+//! `queue`, `silence` notices when nothing is answered, `search` tries rates. A workload may follow another one instead
+//! of a schedule, as its `observer`; `traffic` counts what was written to the wire. A generator thread shares nothing
+//! with another: it has its own runtime, connections, share of the schedule and histograms, and sends finished windows
+//! as messages; `gate` lets all start together. This module starts the threads.
 //!
-//! It knows nothing of targets, files or experiments.
+//! It knows nothing about targets, files or experiments.
 
 mod account;
 pub mod control;
@@ -44,7 +45,7 @@ use vocabulary::rows::{MetricRow, RequestRow, TransferRow, WindowRow, new_histog
 use vocabulary::{Outcome, Phase, Task};
 pub use windows::Totals;
 
-/// What can keep a load from being made.
+/// Why a load cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file that a request sends cannot be read.
@@ -52,18 +53,18 @@ pub enum Error {
     File {
         /// The file that could not be read.
         path: std::path::PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The host has no address.
     #[error("cannot resolve `{host}`")]
     Resolve {
-        /// The host as it stands in the scenario.
+        /// The host as the scenario names it.
         host: String,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// The steps cannot be turned into requests.
+    /// The steps cannot be made into requests.
     #[error("step `{step}` makes no valid request: {reason}")]
     Request {
         /// Name of the step.
@@ -74,13 +75,13 @@ pub enum Error {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(tls::Error),
-    /// A generator thread could not be started, or broke.
+    /// A generator thread could not be started, or failed.
     #[error("a generator thread failed: {0}")]
     Thread(String),
     /// The checked pass before the load was answered wrongly.
     #[error("the checked pass before the load failed: {words}")]
     Verify {
-        /// As what it would have been counted.
+        /// The outcome that it would have been counted as.
         outcome: Outcome,
         /// What was wrong.
         words: String,
@@ -90,52 +91,52 @@ pub enum Error {
 /// What all workloads of a repetition have in common.
 #[derive(Clone, Debug)]
 pub struct Setting {
-    /// Seed of the repetition; each workload has its own, made from it.
+    /// Seed of the repetition; each workload derives its own from it.
     pub seed: u64,
-    /// Instant that all times count from.
+    /// Instant from which all times are counted.
     pub epoch: Instant,
     /// Length of a window.
     pub window: Duration,
-    /// Whether each request is recorded too.
+    /// Whether each request is recorded, too.
     pub requests: bool,
     /// Where finished windows go.
     pub rows: queue::Sender,
-    /// Who starts the programs of a command workload.
+    /// Starts the programs of a command workload.
     pub launcher: Launcher,
     /// Where the threads of all workloads wait for each other.
     pub gate: Arc<Gate>,
-    /// Passes that ended so far, for whoever watches.
+    /// Passes that ended so far, for progress displays.
     pub progress: Arc<AtomicU64>,
-    /// Becomes `true` when the load is to be given up.
+    /// Becomes `true` when the load is to be abandoned.
     pub abort: watch::Receiver<bool>,
 }
 
 /// One workload of one repetition.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// What is sent; late names but those of passes are filled in.
+    /// What is sent; late names are filled in, except for those of passes.
     pub workload: Arc<plan::Workload>,
-    /// Its place among the workloads of the repetition.
+    /// Its index among the workloads of the repetition.
     pub index: u16,
     /// Seed of schedule, ids and random bodies.
     pub seed: u64,
     /// What it has in common with the other workloads.
     pub setting: Setting,
-    /// Those who follow it, and are told of its passes.
+    /// The workloads that follow it, which are notified of its passes.
     pub observers: Vec<Arc<dyn Observer>>,
-    /// What it is told of the workload that it follows; only a follower is.
+    /// What it learns about the workload that it follows; `None` unless it is a follower.
     pub observes: Option<Arc<dyn Observer>>,
 }
 
 impl Job {
-    /// A workload that follows none and is followed by none; see [`link_followers`]. `index`: its place among the workloads of the
-    /// repetition, all of which have this setting.
+    /// A workload that neither follows another nor is followed; see [`link_followers`]. `index`: its index among the
+    /// workloads of the repetition, all of which have this setting.
     pub fn new(workload: Arc<plan::Workload>, index: u16, setting: &Setting) -> Self {
         let seed = setting.seed ^ u64::from(index) << 48;
         Self { workload, index, seed, setting: setting.clone(), observers: Vec::new(), observes: None }
     }
 
-    /// The same with another workload, another seed made from its own, and a gate for nobody else: a trial of a search.
+    /// The same with another workload, a seed derived from its own, and a gate for nobody else: a trial of a search.
     fn trial(&self, workload: plan::Workload, number: u64) -> Self {
         let gate = Arc::new(Gate::new(workload.threads as usize));
         Self {
@@ -147,7 +148,7 @@ impl Job {
     }
 }
 
-/// Lets followers observe the passes of those that they follow. `jobs`: all of a repetition.
+/// Lets followers observe the passes of the workloads that they follow. `jobs`: all of a repetition.
 pub fn link_followers(jobs: &mut [Job]) {
     for at in 0..jobs.len() {
         let workload = Arc::clone(&jobs[at].workload);
@@ -162,74 +163,76 @@ pub fn link_followers(jobs: &mut [Job]) {
 /// What generator threads record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rows {
-    /// The windows that are over.
+    /// Finished windows.
     Windows(Vec<WindowRow>),
-    /// Requests and passes that ended, where the job asks for them.
+    /// Requests and passes that ended, if the job asks for them.
     Requests {
         /// Index of the workload.
         workload: u16,
-        /// In the order in which they ended; a pass of one step is that step.
+        /// In the order in which they ended; a pass of one step is the same as that step.
         rows: Vec<RequestRow>,
     },
-    /// A metric that a command brought.
+    /// A metric reported by a command.
     Metric(MetricRow),
-    /// A transfer that ended, where its stages are asked for.
+    /// A transfer that ended, if its stages are recorded.
     Transfer(Box<TransferRow>),
 }
 
-/// What a load was, after its end. Times are nanoseconds since the epoch.
+/// The result of a load after its end. Times are nanoseconds since the epoch.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// Each phase that had a pass or should have had one.
     pub phases: Vec<PhaseReport>,
     /// The times of each phase's passes.
     pub totals: Vec<(Phase, Totals)>,
-    /// What was under way when a phase ended behind which there is none.
+    /// What was under way at the end of a phase that no other phase follows.
     pub late: Vec<Late>,
-    /// By generator thread, when nobody was answered rightly.
+    /// By generator thread, the stretches in which nothing was answered correctly.
     pub quiet: Vec<Vec<Quiet>>,
     /// Processor time of the generator threads since the gate opened.
     pub generator_cpu_ns: u64,
-    /// How long they were there since then, summed.
+    /// How long they have existed since then, summed.
     pub generator_wall_ns: u64,
     /// Connections that the generator opened.
     pub connects: u64,
     /// How late the generator's timers went off.
     pub timer_late: Histogram<u32>,
-    /// Windows that could not be handed over to be recorded.
+    /// Windows that could not be handed over for recording.
     pub dropped_windows: u64,
     /// The first error of each kind, in words.
     pub examples: Vec<String>,
     /// The trials of a search.
     pub trials: Vec<Trial>,
-    /// Whether it was given up.
+    /// Whether it was abandoned.
     pub aborted: bool,
     /// The requests that were written, in all phases.
     pub traffic: Traffic,
-    /// By phase and name of a metric in percent that its protocol brings: how many, and of how many.
+    /// By phase and name of a metric in percent that the protocol adds: how many, and out of how many.
     pub shares: BTreeMap<(Phase, &'static str), (u64, u64)>,
 }
 
-/// Passes that were under way, or waited to be sent, when their phase ended and no other one of their workload followed.
+/// Passes that were under way, or waiting to be sent, when their phase ended and no other phase of their workload
+/// followed.
 #[derive(Clone, Debug)]
 pub struct Late {
     /// The phase in which they were meant to be sent.
     pub phase: Phase,
-    /// What became of them until the end of the drain.
+    /// Their outcomes at the end of the drain.
     pub outcomes: BTreeMap<Outcome, u64>,
     /// How long they had been on a connection at the end of their phase, in nanoseconds.
     pub held: Histogram<u32>,
-    /// The longest time from an intended begin until then.
+    /// The longest time from an intended start until then.
     pub longest_ns: u64,
 }
 
 impl Late {
-    /// Of a phase in which nothing was late.
+    /// For a phase in which nothing was late.
     fn empty(phase: Phase) -> Self {
         Self { phase, outcomes: BTreeMap::new(), held: new_histogram(), longest_ns: 0 }
     }
 
-    /// Adds one of a phase that ended at `end_ns`; `holds`: whether nothing else could be sent on its connection meanwhile.
+    /// Adds one of a phase that ended at `end_ns`; `holds`: whether nothing else could be sent on its connection
+    /// meanwhile.
     fn add(&mut self, ended: &RequestRow, end_ns: u64, holds: bool) {
         *self.outcomes.entry(ended.outcome).or_default() += 1;
         if holds {
@@ -238,12 +241,12 @@ impl Late {
         self.longest_ns = self.longest_ns.max(ended.completed_ns.saturating_sub(ended.intended_ns));
     }
 
-    /// Those that were still not answered when the drain was over.
+    /// Those that were still not answered at the end of the drain.
     pub fn open(&self) -> u64 {
         self.outcomes.get(&Outcome::Open).copied().unwrap_or_default()
     }
 
-    /// The time on connections that those took which had been there for at least `least_ns`.
+    /// The connection time of passes that had been there for at least `least_ns`.
     pub fn held_longer_than(&self, least_ns: u64) -> u64 {
         let long = self.held.iter_recorded().filter(|value| value.value_iterated_to() >= least_ns);
         long.map(|value| value.value_iterated_to().saturating_mul(value.count_at_value().into())).fold(0, u64::saturating_add)
@@ -255,28 +258,28 @@ impl Late {
 pub struct PhaseReport {
     /// The phase that is reported.
     pub phase: Phase,
-    /// Its start: as planned where it has a duration, else when its first request was sent.
+    /// Its start: as planned if it has a duration, otherwise when its first request was sent.
     pub start_ns: u64,
-    /// Its end: as planned where it has a duration, else when its last answer was complete.
+    /// Its end: as planned if it has a duration, otherwise when its last answer was complete.
     pub end_ns: u64,
-    /// Its duration, where it has one.
+    /// Its duration, if it has one.
     pub planned_ns: Option<u64>,
-    /// Passes that the schedule asked for.
+    /// Passes that the schedule requested.
     pub offered: u64,
-    /// Those of them that were never sent.
+    /// Those that were never sent.
     pub unsent: u64,
-    /// Passes that ended, rightly or not.
+    /// Passes that ended, correctly or not.
     pub passes: u64,
-    /// Those that did not end rightly.
+    /// Those that did not end correctly.
     pub errors: u64,
-    /// Those that ended in an outcome to which the scenario gives a name.
+    /// Those with an outcome that the scenario names.
     pub named: u64,
-    /// Right answers that came in it, whenever their passes had begun.
+    /// Correct answers that arrived in it, whenever their passes started.
     pub completed: u64,
     /// Passes that were sent and had not ended when the load was over.
     pub open: u64,
-    /// Since when fewer passes were under way than connections could have carried: the amount was used up. None in an open
-    /// loop and in a phase with a duration.
+    /// Since when fewer passes were under way than connections could have carried, because the amount was used up.
+    /// `None` in an open loop and in a phase with a duration.
     pub idle_from_ns: Option<u64>,
 }
 
@@ -299,24 +302,24 @@ impl PhaseReport {
         }
     }
 
-    /// What was asked for; a follower has no schedule, and what it waited for is what was asked.
+    /// The number of requested passes; for a follower, which has no schedule, the number that it waited for.
     pub fn asked(&self) -> u64 {
         self.offered.max(self.passes + self.open + self.unsent)
     }
 
-    /// Share of what was asked for that was not answered rightly: errors, unsent, and open at the end.
+    /// Share of the requested passes that were not answered correctly: errors, unsent, and open at the end.
     pub fn unanswered_share(&self) -> f64 {
         (self.errors + self.unsent + self.open) as f64 / self.asked().max(1) as f64
     }
 
-    /// How long its end was during which fewer passes were under way than asked for.
+    /// How long its end was, during which fewer passes were under way than requested.
     pub fn tail_ns(&self) -> Option<u64> {
         self.idle_from_ns.map(|from| self.end_ns.saturating_sub(from))
     }
 }
 
 impl Report {
-    /// Of a load that did nothing.
+    /// For a load that did nothing.
     pub fn empty() -> Self {
         Self {
             phases: Vec::new(),
@@ -336,7 +339,7 @@ impl Report {
         }
     }
 
-    /// Adds what another thread did.
+    /// Adds the result of another thread.
     pub fn merge(&mut self, other: Self) {
         for theirs in other.phases {
             match self.phases.iter_mut().find(|p| p.phase == theirs.phase) {
@@ -400,17 +403,17 @@ impl Report {
         self.totals.iter().find(|(p, _)| *p == phase).map(|(_, t)| t)
     }
 
-    /// What was under way at the end of a phase behind which there is none.
+    /// What was under way at the end of a phase that no other phase follows.
     pub fn late_of(&self, phase: Phase) -> Option<&Late> {
         self.late.iter().find(|l| l.phase == phase)
     }
 
-    /// From which length on a stretch without an answer, or a pass that is open at the end, is long in a phase.
+    /// From which length on a stretch without an answer, or a pass that is open at the end, counts as long in a phase.
     pub fn long_ns(&self, phase: Phase) -> u64 {
         silence::least(self.totals_of(phase).and_then(Totals::usual_ns).unwrap_or_default())
     }
 
-    /// What of a phase was silent; nothing where that was not watched.
+    /// The silence of a phase; zero if it was not watched.
     pub fn silence_of(&self, phase: &PhaseReport) -> Silence {
         if self.quiet.is_empty() {
             return Silence::default();
@@ -418,19 +421,19 @@ impl Report {
         silence::of(&self.quiet, phase.start_ns, phase.end_ns, self.long_ns(phase.phase))
     }
 
-    /// What the schedule asked for in all phases, and what of that was never sent.
+    /// How many passes the schedule requested in all phases, and how many of those were never sent.
     pub fn offered_and_unsent(&self) -> (u64, u64) {
         self.phases.iter().fold((0, 0), |(o, u), p| (o + p.offered, u + p.unsent))
     }
 }
 
-/// A load that runs.
+/// A running load.
 #[derive(Debug)]
 pub struct Running {
     threads: Vec<JoinHandle<Result<Report, Error>>>,
 }
 
-/// How many generator threads a workload has that wait at the gate.
+/// How many generator threads of a workload wait at the gate.
 pub fn threads(workload: &plan::Workload) -> usize {
     // The trials of a search have gates of their own.
     if workload.load.find.is_some() { 1 } else { workload.threads as usize }
@@ -460,7 +463,7 @@ fn start_with<D: drivers::Driver>(driver: &Arc<D>, job: &Job) -> Result<Running,
     })
 }
 
-/// Starts the threads of a job. `work`: makes what one of them does, of its number and how many there are.
+/// Starts the threads of a job. `work`: makes the work of one thread from its number and the number of threads.
 fn start_threads<W>(job: &Job, work: impl Fn((u64, u64)) -> W) -> Result<Running, Error>
 where
     W: FnOnce() -> Result<Report, Error> + Send + 'static,
@@ -507,7 +510,7 @@ impl Running {
     }
 }
 
-/// One pass through the steps of a workload, every answer checked, as far as its protocol can; nothing is recorded.
+/// One pass through the steps of a workload, every answer checked as far as its protocol allows; nothing is recorded.
 ///
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
@@ -515,11 +518,11 @@ pub async fn verify(workload: &plan::Workload, seed: u64) -> Result<(), Error> {
     drivers::carrier(&workload.driver).verify(seed).await
 }
 
-/// The values of a pass by name, those that it carried among them, and how many bytes its last answer had.
+/// The values of a pass by name, including carried ones, and the number of bytes of its last answer.
 pub type LastPass = (BTreeMap<String, String>, u64);
 
-/// Passes of requests over HTTP one after the other, every answer checked; nothing is recorded. Of an answer's body so much as
-/// [`MAX_KEPT`] is looked at.
+/// Passes of requests over HTTP one after the other, every answer checked; nothing is recorded. At most [`MAX_KEPT`]
+/// bytes of an answer's body are examined.
 ///
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
@@ -527,7 +530,7 @@ pub fn send_requests(http: &plan::drivers::http::Http, seed: u64, passes: u64) -
     Box::pin(async move { drivers::http::send_requests(&Arc::new(drivers::http::Http::new(http)?), seed, passes).await })
 }
 
-/// Another run begins: what control ports were told before means nothing to it.
+/// Another run starts: what control ports were told before no longer matters.
 pub fn begin_run() {
     drivers::forget_control_ports();
 }

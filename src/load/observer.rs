@@ -1,7 +1,7 @@
-//! Who watches the passes of another workload.
+//! Watches the passes of another workload.
 //!
-//! A workload that follows another one gives it an observer, which its threads tell of each pass. What the follower makes of
-//! that is its protocol's.
+//! A workload that follows another one gives it an observer, which the other's threads notify of each pass. What the
+//! follower does with that is up to its protocol.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -13,18 +13,19 @@ use vocabulary::Phase;
 pub struct Begun {
     /// When it was meant to be sent.
     pub intended_ns: u64,
-    /// When its sending began.
+    /// When sending it started.
     pub sent_ns: u64,
     /// The phase in which the pass counts.
     pub phase: Phase,
 }
 
-/// What is told of the passes of a workload, by each of its threads. It is called on the way of requests: it must not wait.
+/// Notified of the passes of a workload by each of its threads. It is called while requests are handled: it must not
+/// wait.
 pub trait Observer: Any + Debug + Send + Sync {
-    /// A pass begins: what it causes may be seen from now on.
+    /// A pass starts: its effects may be seen from now on.
     fn begins(&self, pass: u64, begun: Begun);
 
-    /// A pass has failed: what it would have caused is not missed.
+    /// A pass has failed: its effects are not missed.
     fn fails(&self, pass: u64);
 
     /// One thread has ended.

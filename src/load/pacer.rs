@@ -1,7 +1,7 @@
 //! Waking clients at exact instants, on one generator thread.
 //!
-//! tokio's timers have a resolution of 1 ms; arrivals need microseconds. One `timerfd` per thread carries all of them.
-//! A client waits for an instant of its own (think time, ramp, phase) or, in an open loop, for any arrival: then it is
+//! tokio's timers have a resolution of 1 ms; arrivals need microseconds. One `timerfd` per thread serves all of them. A
+//! client waits for an instant of its own (think time, ramp, phase) or, in an open loop, for any arrival: then it is
 //! idle, and arrivals are handed to idle clients in turn.
 
 use std::cell::{Cell, RefCell};
@@ -19,7 +19,7 @@ use tokio::io::unix::AsyncFd;
 use super::schedule::{Arrival, Next};
 use vocabulary::rows::new_histogram;
 
-/// What an idle client is woken with.
+/// Wakes an idle client.
 #[derive(Clone, Copy, Debug)]
 enum Call {
     Waiting,
@@ -39,7 +39,7 @@ pub struct Pacer {
     /// The kernel's monotonic clock at the epoch.
     zero_ns: u64,
     timer: AsyncFd<OwnedFd>,
-    /// The instant for which the timer is set.
+    /// The instant that the timer is set for.
     armed_ns: Cell<u64>,
     instants: RefCell<BinaryHeap<Reverse<(u64, usize)>>>,
     idle: RefCell<VecDeque<usize>>,
@@ -48,7 +48,7 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// A pacer for so many clients. Must be called inside of a tokio runtime.
+    /// A pacer for this many clients. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// When the system has no timer left.
@@ -60,7 +60,7 @@ impl Pacer {
         Ok(Self {
             epoch,
             zero_ns: (now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64).saturating_sub(since),
-            // SAFETY: an `OwnedFd` is open, and nobody else's, for as long as it is there.
+            // SAFETY: an `OwnedFd` is open, and nobody else's, for as long as it exists.
             timer: unsafe { AsyncFd::register_with_interest(timer, tokio::io::Interest::READABLE)? },
             armed_ns: Cell::new(u64::MAX),
             instants: RefCell::default(),
@@ -75,7 +75,7 @@ impl Pacer {
         self.epoch.elapsed().as_nanos() as u64
     }
 
-    /// Sets the timer, unless it goes off before.
+    /// Sets the timer, unless it goes off earlier anyway.
     fn arm(&self, at_ns: u64) {
         if at_ns >= self.armed_ns.get() {
             return;
@@ -84,7 +84,7 @@ impl Pacer {
         let at = self.zero_ns.saturating_add(at_ns);
         let value = Timespec { tv_sec: (at / 1_000_000_000) as i64, tv_nsec: (at % 1_000_000_000) as i64 };
         let timer = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-        // It can only fail for a descriptor that is not a timer or an instant that is not one.
+        // It can only fail for a descriptor that is not a timer or an invalid instant.
         let _ = timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::ABSTIME, &timer);
     }
 
@@ -107,7 +107,7 @@ impl Pacer {
         .await;
     }
 
-    /// Waits for an arrival that nobody else takes; the next one is due at `at_ns`. None when the schedule is over.
+    /// Waits for an arrival that nobody else takes; the next one is due at `at_ns`. `None` when the schedule is over.
     pub async fn arrival(&self, client: usize, at_ns: u64) -> Option<Arrival> {
         self.slots.borrow_mut()[client].call = Call::Waiting;
         self.idle.borrow_mut().push_back(client);
@@ -134,7 +134,7 @@ impl Pacer {
         }
     }
 
-    /// Hands out what is due at `now_ns`, and sets the timer for what is next.
+    /// Hands out what is due at `now_ns`, and sets the timer for the next arrival.
     fn dispatch(&self, now_ns: u64, next: &impl Fn(u64) -> Next) {
         loop {
             let first = self.instants.borrow().peek().copied();
@@ -162,13 +162,13 @@ impl Pacer {
         }
     }
 
-    /// Wakes clients for ever; `next` is the schedule of the open loop.
+    /// Wakes clients forever; `next` is the schedule of the open loop.
     pub async fn run(&self, next: impl Fn(u64) -> Next) {
         loop {
             let Ok(mut ready) = self.timer.readable().await else { return };
             ready.clear_ready();
             let mut expirations = [0; 8];
-            // It is set anew while it goes off: then there is nothing to read, and the next time counts.
+            // It was set again while it went off: then there is nothing to read, and the next time counts.
             if rustix::io::read(self.timer.get_ref(), &mut expirations).is_err() {
                 continue;
             }

@@ -1,19 +1,19 @@
-//! How much of the rows of a load may wait for whoever writes them.
+//! The queue of a load's rows that wait to be written, and its limit.
 
 use super::Rows;
 use vocabulary::queue;
 use vocabulary::rows::{RequestRow, TransferRow, WindowRow};
 
-/// So many bytes of rows may wait. Windows alone need hours for that; single requests, of which a second with 100 000 makes
-/// 12 MiB, take 20 s.
+/// How many bytes of rows may wait. Windows alone need hours to fill this; single requests, which take 12 MiB for a
+/// second with 100 000 of them, fill it in 20 s.
 const ROOM: usize = 256 << 20;
 
-/// What the texts of a transfer hold, about.
+/// The approximate size of the texts of a transfer.
 const TEXTS: usize = 200;
 
-/// The end that generator threads have.
+/// The end for generator threads.
 pub type Sender = queue::Sender<Rows>;
-/// The end of whoever writes.
+/// The end for the writer.
 pub type Receiver = queue::Receiver<Rows>;
 
 /// A new queue.
@@ -21,7 +21,7 @@ pub fn queue() -> (Sender, Receiver) {
     queue::queue(ROOM, size)
 }
 
-/// What rows hold in memory, about.
+/// The approximate size of rows in memory.
 fn size(rows: &Rows) -> usize {
     let histograms = |row: &WindowRow| {
         [&row.service, &row.response, &row.lag, &row.connect, &row.first_byte].map(Vec::capacity).iter().sum::<usize>()

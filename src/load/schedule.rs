@@ -1,7 +1,7 @@
-//! When passes begin. Pure: a seed and a plan give instants; time comes in as an argument, nothing is read or awaited.
+//! When passes start. Pure: a seed and a plan give instants; time comes in as an argument, nothing is read or awaited.
 //!
 //! All instants are nanoseconds since the epoch of the repetition. A schedule belongs to one generator thread; the
-//! threads of a workload share its passes without speaking to each other.
+//! threads of a workload divide its passes among themselves without communicating.
 
 mod closed;
 mod open;
@@ -17,48 +17,49 @@ pub use timeline::Timeline;
 use plan::{Arrivals, Load};
 use vocabulary::Phase;
 
-/// A pass that is to begin.
+/// A pass that is to start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// When it was meant to begin.
+    /// When it was meant to start.
     pub intended_ns: u64,
-    /// To which phase it belongs.
+    /// The phase that it belongs to.
     pub phase: Phase,
     /// Its number, from 0; different on all threads.
     pub pass: u64,
 }
 
-/// What a client does that is free.
+/// What a free client does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// It begins this pass.
+    /// It starts this pass.
     Begin(Arrival),
     /// Nothing before this instant.
     At(u64),
-    /// Nothing any more.
+    /// Nothing more.
     Over,
 }
 
-/// Which slice of a load is meant: that of one generator thread.
+/// Which slice of a load: that of one generator thread.
 #[derive(Clone, Copy, Debug)]
 pub struct ThreadSlice {
     /// Number of the thread.
     pub thread: u64,
     /// How many threads share the schedule.
     pub threads: u64,
-    /// Of the workload in this repetition.
+    /// Seed of the workload in this repetition.
     pub seed: u64,
-    /// How much later than the load its arrivals begin, in nanoseconds; its phases do not.
+    /// How much later than the load its arrivals start, in nanoseconds; its phases do not.
     pub stagger_ns: u64,
 }
 
 impl ThreadSlice {
-    /// That of one thread of several.
+    /// The slice of one thread of several.
     pub fn of(thread: u64, threads: u64, seed: u64) -> Self {
         Self { thread, threads, seed, stagger_ns: 0 }
     }
 
-    /// The whole schedule of one connection of several that have schedules of their own, which begin within `within_ns`.
+    /// The whole schedule of one of several connections that have schedules of their own, which start within
+    /// `within_ns`.
     pub fn of_connection(number: u64, all: u64, seed: u64, within_ns: u64) -> Self {
         let stagger_ns = u128::from(within_ns) * u128::from(number) / u128::from(all.max(1));
         Self { thread: 0, threads: 1, seed: mix(seed ^ mix(number + 1)), stagger_ns: stagger_ns as u64 }
@@ -75,7 +76,7 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// The share of one thread of a load that begins at `origin_ns`.
+    /// The share of one thread of a load that starts at `origin_ns`.
     pub fn new(load: &Load, slice: ThreadSlice, origin_ns: u64) -> Self {
         match &load.arrivals {
             Arrivals::Closed { .. } => Self::Closed(ClosedLoop::new(&load.segments, slice, origin_ns)),
@@ -93,8 +94,8 @@ impl Schedule {
         }
     }
 
-    /// Looks for the end of the schedule as far as that matters at `now_ns`; a bounded piece of work. Returns whether it could
-    /// look further at once.
+    /// Looks for the end of the schedule as far as that matters at `now_ns`; a bounded piece of work. Returns whether
+    /// it could continue immediately.
     pub fn look_ahead(&mut self, now_ns: u64) -> bool {
         match self {
             Self::Closed(_) => false,
@@ -102,7 +103,8 @@ impl Schedule {
         }
     }
 
-    /// Ends the schedule; a bounded piece of the work that it takes to count what nobody took. Returns whether there is more.
+    /// Ends the schedule; a bounded piece of the work of counting the arrivals that nobody took. Returns whether there
+    /// is more.
     pub fn give_up(&mut self) -> bool {
         match self {
             Self::Closed(_) => false,
@@ -110,7 +112,8 @@ impl Schedule {
         }
     }
 
-    /// By phase, how many arrivals there were and how many of them nobody took; nothing of a closed loop. Ends the schedule.
+    /// By phase, how many arrivals there were and how many of them nobody took; empty for a closed loop. Ends the
+    /// schedule.
     pub fn offered_and_unsent(&mut self) -> Vec<(Phase, u64, u64)> {
         match self {
             Self::Closed(_) => Vec::new(),
@@ -118,7 +121,7 @@ impl Schedule {
         }
     }
 
-    /// When which phase is, as far as that is known.
+    /// The times of the phases, as far as they are known.
     pub fn timeline(&self) -> &Timeline {
         match self {
             Self::Closed(closed) => closed.timeline(),
@@ -126,7 +129,7 @@ impl Schedule {
         }
     }
 
-    /// Whether no pass begins any more, whenever a client is free.
+    /// Whether no more passes start, even if a client is free.
     pub fn is_used_up(&self) -> bool {
         match self {
             Self::Closed(closed) => closed.is_used_up(),
@@ -147,7 +150,7 @@ pub fn mix(mut z: u64) -> u64 {
 pub struct Random(u64);
 
 impl Random {
-    /// From a seed and what it is for.
+    /// From a seed and its purpose.
     pub fn new(seed: u64, purpose: u64) -> Self {
         Self(mix(seed ^ mix(purpose)))
     }
@@ -158,12 +161,12 @@ impl Random {
         mix(self.0)
     }
 
-    /// Leaves out so many.
+    /// Skips this many.
     pub fn skip(&mut self, n: u64) {
         self.0 = self.0.wrapping_add(n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     }
 
-    /// A number from above 0 up to and including 1.
+    /// A number greater than 0 and at most 1.
     pub fn share(&mut self) -> f64 {
         ((self.bits() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }

@@ -1,7 +1,7 @@
 //! The search for the highest rate that holds: trials of an open loop, one after the other.
 //!
-//! Rates are halved on a logarithmic scale between the highest that held and the lowest that failed. A rate fails when
-//! two trials in a row do, so that one hiccup does not decide.
+//! The interval between the highest rate that held and the lowest that failed is halved on a logarithmic scale. A rate
+//! fails when two trials in a row do, so that a single hiccup does not decide.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use vocabulary::{Metric, Phase, Quantile, Time};
 pub struct Trial {
     /// Passes per second that were offered.
     pub rate: f64,
-    /// When it began, nanoseconds since the epoch.
+    /// When it started, nanoseconds since the epoch.
     pub start_ns: u64,
     /// When the last of its passes had ended, in nanoseconds since the epoch of the repetition.
     pub end_ns: u64,
-    /// What did not hold, with what was measured; empty when the rate held.
+    /// Which conditions did not hold, with the measured values; empty if the rate held.
     pub reasons: Vec<String>,
 }
 
@@ -31,17 +31,17 @@ pub struct Search {
     held: Option<f64>,
     failed: Option<f64>,
     failures: u32,
-    /// The rate of the trial that is under way.
+    /// The rate of the trial in progress.
     rate: f64,
 }
 
 impl Search {
-    /// A search that begins at the lowest rate.
+    /// A search that starts at the lowest rate.
     pub fn new(find: &Find) -> Self {
         Self { low: find.low, high: find.high, precision: find.precision, held: None, failed: None, failures: 0, rate: find.low }
     }
 
-    /// The rate to try next; none when the limit is known well enough.
+    /// The rate to try next; `None` when the limit is known precisely enough.
     pub fn next(&self) -> Option<f64> {
         if self.failures == 1 {
             return Some(self.rate);
@@ -55,7 +55,7 @@ impl Search {
         }
     }
 
-    /// Takes in the outcome of a trial at the rate that [`Search::next`] gave.
+    /// Records the outcome of a trial at the rate that [`Search::next`] gave.
     pub fn record(&mut self, rate: f64, holds: bool) {
         self.rate = rate;
         if holds {
@@ -67,13 +67,13 @@ impl Search {
         }
     }
 
-    /// The highest rate that held; none when not even the lowest did.
+    /// The highest rate that held; `None` if not even the lowest did.
     pub fn highest_rate(&self) -> Option<f64> {
         self.held
     }
 }
 
-/// What of the conditions a load did not meet.
+/// Which conditions a load did not meet.
 pub fn judge(conditions: &[Condition], report: &Report) -> Vec<String> {
     let mut reasons = Vec::new();
     let phase = report.phases.iter().find(|p| p.phase == Phase::Search);
@@ -115,20 +115,20 @@ pub fn judge(conditions: &[Condition], report: &Report) -> Vec<String> {
             reasons.push(format!("{}: {found}", condition.words));
         }
     }
-    // What was never sent was not answered in time either, whatever the percentiles of the others are; nor is it when
-    // nobody is answered for a while.
+    // Unsent passes were not answered in time either, whatever the percentiles of the others are; the same holds if
+    // nothing is answered for a while.
     if reasons.is_empty() && phase.unsent > 0 {
         reasons.push(format!("{} of {} arrivals were never sent", phase.unsent, phase.offered));
     }
     let silence = report.silence_of(phase);
     if reasons.is_empty() && silence.total_ns > 0 {
         let length = vocabulary::units::human_duration(silence.total_ns as f64);
-        reasons.push(format!("nobody was answered for {length} although passes were due"));
+        reasons.push(format!("nothing was answered for {length} although passes were due"));
     }
     reasons
 }
 
-/// Between trials, so that one does not pay for the queues of the one before.
+/// A pause between trials, so that one does not suffer from the queues of the previous one.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Tries rates until the limit is known.
@@ -168,7 +168,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the true limit is, the search ends close below it, within a number of trials that grows with the
+        /// Whatever the true limit is, the search ends close below it, after a number of trials that grows with the
         /// logarithm of the range.
         #[test]
         fn the_limit_is_found(low in 1.0_f64..1000.0, range in 1.1_f64..1000.0, at in 0.0_f64..1.2, precision in 0.01_f64..0.5) {

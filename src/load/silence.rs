@@ -1,39 +1,39 @@
-//! Stretches in which nobody was answered rightly although passes were due.
+//! Stretches in which nothing was answered correctly although passes were due.
 //!
-//! A count of errors knows little of time: a server that stands still for the second half of a load is asked a handful of
-//! times in it. Each generator thread notes its own stretches; what counts is when all of them are quiet at once, and passes
-//! are due at one at least.
+//! A count of errors says little about time: a server that stalls for the second half of a load gets only a handful of
+//! requests in it. Each generator thread records its own stretches; what counts is when all of them are silent at once,
+//! and passes are due at one of them at least.
 
-/// Shorter stretches are not noted: memory is bounded by the length of the load.
+/// Shorter stretches are not recorded: memory is bounded by the length of the load.
 pub const LEAST_NS: u64 = 250_000_000;
-/// A stretch is one when it is so many times as long as the median response time.
+/// A stretch counts if it is this many times as long as the median response time.
 const TIMES_USUAL: u64 = 20;
 
-/// A stretch without a right answer on one thread. Instants are nanoseconds since the epoch of the repetition.
+/// A stretch without a correct answer on one thread. Instants are nanoseconds since the epoch of the repetition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quiet {
-    /// Its start: the last right answer, or what was first due.
+    /// Its start: the last correct answer, or when the first pass was due.
     pub from_ns: u64,
-    /// When it ended: the next right answer, something that became due, or the end of the load.
+    /// Its end: the next correct answer, the next pass that became due, or the end of the load.
     pub to_ns: u64,
-    /// Whether passes were due, or nothing was to be done.
+    /// Whether passes were due, or there was nothing to do.
     pub due: bool,
 }
 
 /// The watch of one thread.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// In a closed loop without think time something is always due.
+    /// In a closed loop without think time a pass is always due.
     always: bool,
     under_way: u32,
-    /// Since when nobody was answered rightly.
+    /// Since when nothing was answered correctly.
     from_ns: u64,
     due: bool,
     quiet: Vec<Quiet>,
 }
 
 impl Watch {
-    /// A watch that begins at `at_ns`.
+    /// A watch that starts at `at_ns`.
     pub fn new(always: bool, at_ns: u64) -> Self {
         Self { always, under_way: 0, from_ns: at_ns, due: always, quiet: Vec::new() }
     }
@@ -45,7 +45,7 @@ impl Watch {
         (self.from_ns, self.due) = (at_ns, due);
     }
 
-    /// A pass begins that was meant to do so at `intended_ns`.
+    /// A pass starts that was meant to start at `intended_ns`.
     pub fn begins(&mut self, intended_ns: u64) {
         self.under_way += 1;
         if !self.due {
@@ -53,7 +53,7 @@ impl Watch {
         }
     }
 
-    /// A pass ends. One that fails ends no stretch, not even when nothing else is due.
+    /// A pass ends. A failed pass does not end a stretch, even if nothing else is due.
     pub fn ends(&mut self, is_error: bool, at_ns: u64) {
         self.under_way = self.under_way.saturating_sub(1);
         if !is_error {
@@ -68,27 +68,27 @@ impl Watch {
     }
 }
 
-/// What of a phase was silent.
+/// The silence of a phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Silence {
-    /// All of it, in nanoseconds.
+    /// Its total length, in nanoseconds.
     pub total_ns: u64,
     /// Length of the longest silent stretch, in nanoseconds.
     pub longest_ns: u64,
-    /// When the longest silent stretch began.
+    /// When the longest silent stretch started.
     pub longest_from_ns: u64,
 }
 
-/// The shortest stretch that counts where half of the passes are answered within `median_ns`.
+/// The shortest stretch that counts if half of the passes are answered within `median_ns`.
 pub fn least(median_ns: u64) -> u64 {
     median_ns.saturating_mul(TIMES_USUAL).max(LEAST_NS)
 }
 
-/// What of `from_ns` to `to_ns` was silent on all threads, in stretches of at least `least_ns`.
+/// The silence from `from_ns` to `to_ns` on all threads, in stretches of at least `least_ns`.
 ///
-/// `threads`: the stretches of each thread, ascending and apart from each other.
+/// `threads`: the stretches of each thread, ascending and disjoint.
 pub fn of(threads: &[Vec<Quiet>], from_ns: u64, to_ns: u64, least_ns: u64) -> Silence {
-    // At each instant: how many threads are quiet, and at how many of them passes are due.
+    // At each instant: how many threads are silent, and on how many of them passes are due.
     let mut changes: Vec<(u64, i64, i64)> = Vec::new();
     for quiet in threads.iter().flatten() {
         let (from, to) = (quiet.from_ns.max(from_ns), quiet.to_ns.min(to_ns));
@@ -97,7 +97,7 @@ pub fn of(threads: &[Vec<Quiet>], from_ns: u64, to_ns: u64, least_ns: u64) -> Si
             changes.push((to, -1, -i64::from(quiet.due)));
         }
     }
-    // Where one stretch of a thread ends and its next one begins somebody was answered: ends come first.
+    // Where one stretch of a thread ends and its next one starts there was an answer: ends come first.
     changes.sort_unstable();
     let (mut quiet, mut due, mut begin, mut silence) = (0, 0, None, Silence::default());
     for (now, more_quiet, more_due) in changes {
@@ -155,9 +155,9 @@ mod tests {
         watch.begins(100 * MS);
         let quiet = watch.finish(1000 * MS);
         assert_eq!(of(std::slice::from_ref(&quiet), 0, 1000 * MS, least(MS)).total_ns, 900 * MS);
-        // The same where a pass usually takes so long.
+        // The same where a pass usually takes this long.
         assert_eq!(of(std::slice::from_ref(&quiet), 0, 1000 * MS, least(50 * MS)), Silence::default());
-        // And where another thread is answered meanwhile.
+        // And where another thread gets answers meanwhile.
         assert_eq!(of(&[quiet, Vec::new()], 0, 1000 * MS, LEAST_NS), Silence::default());
     }
 
@@ -172,7 +172,7 @@ mod tests {
     }
 
     proptest! {
-        /// However threads share them, never more than the phase is silent, and one more quiet thread changes nothing.
+        /// However threads share them, never more than the phase is silent, and one more silent thread changes nothing.
         #[test]
         fn silence_fits_into_the_phase(lengths in proptest::collection::vec((1_u64..2000, any::<bool>()), 0..20), to in 1_u64..10_000) {
             let mut quiet = Vec::new();

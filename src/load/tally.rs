@@ -1,4 +1,4 @@
-//! What one thread has to record: windows, requests where they are wanted, and the way to whoever writes them.
+//! What one thread records: windows, and requests if they are wanted, and sends to the writer.
 
 use super::queue::Sender;
 use super::windows::{Totals, Windows};
@@ -7,13 +7,13 @@ use vocabulary::Phase;
 use vocabulary::queue::Sent;
 use vocabulary::rows::RequestRow;
 
-/// Requests that are sent to be recorded at a time. Memory for so many is taken at once: no request waits for more.
+/// How many requests are sent to the writer at a time. Memory for them is allocated once: no request waits for more.
 const REQUESTS: usize = 4096;
 
 /// The record of one thread. Memory does not grow with the number of requests.
 pub(super) struct Tally {
     windows: Windows,
-    /// Requests that ended, where they are wanted.
+    /// Requests that ended, if they are wanted.
     requests: Option<Vec<RequestRow>>,
     rows: Sender,
     workload: u16,
@@ -21,7 +21,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// An empty one, for a workload with so many steps.
+    /// An empty one, for a workload with this many steps.
     pub fn new(job: &Job, steps: usize) -> Self {
         Self {
             windows: Windows::new(job.index, steps, job.setting.window.as_nanos() as u64),
@@ -46,9 +46,9 @@ impl Tally {
         }
     }
 
-    /// Sends rows to be recorded.
+    /// Sends rows to the writer.
     pub fn send(&mut self, rows: Rows) {
-        // There is no room when whoever writes does not keep up; nobody listens any more when the repetition was given up.
+        // There is no room if the writer does not keep up, and no receiver if the repetition was abandoned.
         self.dropped += u64::from(self.rows.send(rows) != Sent::OnItsWay);
     }
 

@@ -1,4 +1,4 @@
-//! A generator thread: a runtime of its own, the processors on which it may run, and its end, however that comes.
+//! A generator thread: its own runtime, the processors on which it may run, and its end, however it comes.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,24 +15,24 @@ use super::pacer::Pacer;
 use super::{Error, Job, Report};
 use plan::Load;
 
-/// A connection that could not be made is tried again after this, so that a dead server is not hammered.
+/// A failed connection attempt is repeated after this time, so that a dead server is not flooded.
 pub(super) const CONNECT_PAUSE: Duration = Duration::from_millis(10);
-/// Connections that are made at a time before the load; more would only overflow the server's accept queue.
+/// Connections made at a time before the load; more would only overflow the server's accept queue.
 const CONNECTING: usize = 128;
-/// No longer than this the start of the load waits for connections, and for each of them.
+/// The longest time that the start of the load waits for connections, and for each of them.
 const CONNECT_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(2));
 
-/// When the load began, as one thread saw it, and what the thread had used by then.
+/// The start of the load as one thread saw it, and what the thread had used by then.
 pub(super) struct Begin(Cell<(Instant, u64)>);
 
 impl Begin {
-    /// It begins now.
+    /// It starts now.
     pub fn now(&self) {
         self.0.set((Instant::now(), thread_cpu_ns()));
     }
 }
 
-/// Lets the calling thread run on these processors only.
+/// Restricts the calling thread to these processors.
 fn pin(cpus: &[u32]) -> Result<(), Error> {
     if cpus.is_empty() {
         return Ok(());
@@ -44,7 +44,7 @@ fn pin(cpus: &[u32]) -> Result<(), Error> {
     rustix::thread::sched_setaffinity(None, &set).map_err(|e| Error::Thread(format!("it cannot run on processors {cpus:?}: {e}")))
 }
 
-/// Tells those who wait for what this thread sends that it has ended, however that came.
+/// Tells those that wait for the results of this thread that it has ended, however that happened.
 struct End<'a>(&'a [Arc<dyn Observer>]);
 
 impl Drop for End<'_> {
@@ -53,11 +53,11 @@ impl Drop for End<'_> {
     }
 }
 
-/// The whole life of a generator thread that carries `at_a_time` passes of `steps` steps. `follow`: what it does until the load
-/// is over; it waits for the others at the gate.
+/// The whole life of a generator thread that carries `at_a_time` passes of `steps` steps. `follow`: what it does until
+/// the load is over; it waits for the others at the gate.
 ///
 /// # Errors
-/// When its runtime or timer cannot be made, or it cannot run where it should; and what `follow` says.
+/// When its runtime or timer cannot be made, or it cannot run on its processors; and the errors of `follow`.
 pub(super) fn run(
     job: &Job,
     steps: usize,
@@ -82,7 +82,7 @@ pub(super) fn run(
         tokio::select! {
             biased;
             done = load => done.map(|()| false),
-            // An error means that nobody can ask for an end any more; then nobody waits for one either.
+            // On an error nobody can request an end any more, so nobody waits for one either.
             _ = abort.wait_for(|asked| *asked) => Ok(true),
         }
     })?;
@@ -90,7 +90,7 @@ pub(super) fn run(
     Ok(account.report(aborted, began, cpu_before))
 }
 
-/// Waits for the other threads at the gate; when the load begins, in nanoseconds since the epoch.
+/// Waits for the other threads at the gate; returns when the load starts, in nanoseconds since the epoch.
 pub(super) async fn together(job: &Job, account: &Account, begin: &Begin) -> u64 {
     job.setting.gate.arrive();
     let origin = job.setting.gate.opened().await;
@@ -98,7 +98,7 @@ pub(super) async fn together(job: &Job, account: &Account, begin: &Begin) -> u64
     account.ns(origin)
 }
 
-/// Makes as many ready before the load as can be; the others do so when their first pass is due.
+/// Makes as many clients ready before the load as possible; the others do so when their first pass is due.
 pub(super) async fn make_ready<C: 'static>(all: Vec<C>, ready: impl AsyncFn(&mut C) + Copy + 'static) -> Vec<C> {
     let (least, each) = CONNECT_PATIENCE;
     let patience = tokio::time::Instant::now() + least + each * all.len() as u32;
@@ -109,7 +109,7 @@ pub(super) async fn make_ready<C: 'static>(all: Vec<C>, ready: impl AsyncFn(&mut
             let places = Rc::clone(&places);
             tokio::task::spawn_local(async move {
                 let Ok(_place) = places.acquire().await else { return one };
-                // What fails here fails again when it matters, and is counted then.
+                // A failure here will happen again when it matters, and is counted then.
                 let _ = tokio::time::timeout_at(patience, ready(&mut one)).await;
                 one
             })
@@ -122,11 +122,11 @@ pub(super) async fn make_ready<C: 'static>(all: Vec<C>, ready: impl AsyncFn(&mut
     all
 }
 
-/// Lets tasks follow their schedules to the end: no longer than the drain behind the planned one, where there is one, and no
-/// shorter either. `leave`: what becomes of what is then still under way.
+/// Lets tasks follow their schedules to the end: no longer than the drain after the planned end, if there is one, and
+/// no shorter either. `leave`: handles what is still under way then.
 ///
 /// # Errors
-/// When a task panics, or the timer breaks.
+/// When a task panics, or the timer fails.
 pub(super) async fn to_the_end(
     account: &Account,
     load: &Load,
@@ -137,7 +137,7 @@ pub(super) async fn to_the_end(
         while let Some(ended) = tasks.join_next().await {
             ended.map_err(|e| Error::Thread(e.to_string()))?;
         }
-        // Who has nothing more to send waits for the end all the same: a phase lasts as long as planned.
+        // A thread with nothing left to send still waits for the end: a phase lasts as long as planned.
         if let Some(end_ns) = account.planned_end_ns() {
             account.until(end_ns).await;
         }
@@ -154,7 +154,7 @@ pub(super) async fn to_the_end(
         tasks.shutdown().await;
     }
     account.end();
-    // Of millions it may take a while to count those that nobody took; whoever asks for an end is heard meanwhile.
+    // Counting millions of arrivals that nobody took may take a while; a request to end is noticed meanwhile.
     while account.give_up() {
         tokio::task::yield_now().await;
     }

@@ -1,17 +1,18 @@
-//! How many requests were written to the wire, and how many of them were answered: what a server's own count is held against.
+//! How many requests were written to the wire, and how many of them were answered: what a server's own count is
+//! compared with.
 //!
-//! Not the same as passes: one that breaks off at its second step has sent two requests, one whose connection was refused
-//! none. Counted as it happens, so that what is still under way when a load ends is known too: it was sent and not answered,
-//! as far as the generator knows, and the server may or may not have seen it.
+//! Not the same as passes: a pass that stops at its second step has sent two requests, one whose connection was refused
+//! none. Counted as it happens, so that requests still under way at the end of a load are known, too: they were sent
+//! and not answered, as far as the generator knows, and the server may or may not have seen them.
 
 use std::cell::Cell;
 
 /// Requests of one step to one address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Requests {
-    /// Those that were written, all of it or a part.
+    /// Requests that were written, completely or in part.
     pub sent: u64,
-    /// Those of them of whose answer at least the first byte came.
+    /// Requests among them whose answer arrived, at least its first byte.
     pub answered: u64,
 }
 
@@ -20,9 +21,10 @@ pub struct Requests {
 pub struct Traffic {
     /// By address, in the order of the workload's URLs, and by step. Empty where the driver does not count.
     pub addresses: Vec<Vec<Requests>>,
-    /// Those that followed a redirect to somewhere else.
+    /// Those that followed a redirect to another server.
     pub elsewhere: u64,
-    /// How often one was sent again because the server had said that it did not take it. Each request is counted once above.
+    /// How often a request was sent again because the server had said that it did not accept it. Each request is
+    /// counted once above.
     pub sent_again: u64,
 }
 
@@ -61,7 +63,7 @@ pub struct RequestCounter {
 }
 
 impl RequestCounter {
-    /// None yet, of so many steps.
+    /// None yet, of this many steps.
     pub fn new(steps: usize) -> Self {
         Self { steps: (0..steps).map(|_| Cell::default()).collect(), elsewhere: Cell::new(0), sent_again: Cell::new(0) }
     }
@@ -78,24 +80,24 @@ impl RequestCounter {
         cell.set(Requests { sent: cell.get().sent - 1, ..cell.get() });
     }
 
-    /// It was written and not taken, and will be written again.
+    /// It was written and not accepted, and will be written again.
     pub fn count_again(&self, step: usize) {
         self.uncount_sent(step);
         self.sent_again.set(self.sent_again.get() + 1);
     }
 
-    /// Its answer came, or began to come.
+    /// Its answer arrived, or started to arrive.
     pub fn count_answered(&self, step: usize) {
         let cell = &self.steps[step];
         cell.set(Requests { answered: cell.get().answered + 1, ..cell.get() });
     }
 
-    /// A request goes to somewhere else.
+    /// A request goes to another server.
     pub fn count_elsewhere(&self) {
         self.elsewhere.set(self.elsewhere.get() + 1);
     }
 
-    /// Adds it to what is told of the thread.
+    /// Adds it to the report of the thread.
     pub fn add_to(&self, address: usize, traffic: &mut Traffic) {
         for (step, requests) in self.steps.iter().enumerate() {
             traffic.add(address, step, requests.get());

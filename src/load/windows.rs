@@ -1,7 +1,7 @@
-//! What came of the requests: counts, bytes and loss-free histograms per window, phase, step and outcome.
+//! The results of requests: counts, bytes and loss-free histograms per window, phase, step and outcome.
 //!
-//! Memory does not grow with the number of requests: a window that is over is serialised and sent away, and its
-//! histograms are used again.
+//! Memory does not grow with the number of requests: a finished window is serialised and sent away, and its histograms
+//! are used again.
 
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer as _, V2Serializer};
@@ -14,14 +14,14 @@ struct Cell {
     sent_bytes: u64,
     received_bytes: u64,
     service: Histogram<u32>,
-    /// Whether a request of this window had to wait for its sending.
+    /// Whether a request of this window had to wait before it was sent.
     lagged: bool,
-    /// Response times and lag; made when a request first has to wait for its sending.
+    /// Response times and lag; created when a request first has to wait before it is sent.
     waited: Option<Box<(Histogram<u32>, Histogram<u32>)>>,
     connect: Option<Box<Histogram<u32>>>,
     /// Requests with a first byte.
     answered: u64,
-    /// Whether the first byte of each came with its last one.
+    /// Whether the first byte of each answer arrived together with its last one.
     at_once: bool,
     first_byte: Option<Box<Histogram<u32>>>,
 }
@@ -44,7 +44,7 @@ impl Cell {
 
     fn record(&mut self, ended: &RequestRow) {
         let service = ended.completed_ns.saturating_sub(ended.sent_ns);
-        // Before this request is in `service`: what is derived from it must not contain it twice.
+        // The earlier requests are in `service`; this one must not be counted twice.
         if self.lagged || ended.sent_ns > ended.intended_ns {
             self.record_wait(ended);
         }
@@ -69,7 +69,7 @@ impl Cell {
     fn record_wait(&mut self, ended: &RequestRow) {
         let (response, lag) = &mut **self.waited.get_or_insert_with(|| Box::new((new_histogram(), new_histogram())));
         if !self.lagged {
-            // All before it were sent when they were meant to be.
+            // All earlier ones were sent when they were meant to be.
             self.lagged = true;
             response.add(&self.service).expect("both have the same bounds");
             lag.saturating_record_n(0, u32::try_from(self.count).unwrap_or(u32::MAX));
@@ -78,12 +78,12 @@ impl Cell {
         lag.saturating_record(ended.sent_ns.saturating_sub(ended.intended_ns));
     }
 
-    /// The histogram of first bytes, from now on kept apart from that of service times.
+    /// The histogram of first bytes, from now on kept separately from that of service times.
     fn own_first_byte(&mut self) -> &mut Histogram<u32> {
         let own = self.first_byte.get_or_insert_with(|| Box::new(new_histogram()));
         if self.at_once {
             self.at_once = false;
-            // Either each before had its first byte with its last one, or none had one.
+            // Either each earlier request had its first byte together with its last one, or none had one.
             if self.answered > 0 {
                 own.add(&self.service).expect("both have the same bounds");
             }
@@ -92,11 +92,11 @@ impl Cell {
     }
 }
 
-/// Whole phases of one generator thread, of the passes that were answered as expected and those never answered, with
-/// the time that these had waited ([`Outcome::counts_in_times`]).
+/// Whole phases of one generator thread, for passes that were answered as expected and those never answered, with the
+/// time that the latter had waited ([`Outcome::counts_in_times`]).
 #[derive(Clone, Debug)]
 pub struct Totals {
-    /// Of these the right answers.
+    /// The correct answers among these.
     pub ok: u64,
     /// Completed − sent.
     pub service: Histogram<u32>,
@@ -120,7 +120,7 @@ impl Totals {
         self.lag.add(&other.lag).expect(same);
     }
 
-    /// Median response time of the right answers, in nanoseconds; none without one.
+    /// Median response time of the correct answers, in nanoseconds; `None` without one.
     pub fn usual_ns(&self) -> Option<u64> {
         // Those never answered are mostly the longest.
         let share = self.ok as f64 / self.response.len().max(1) as f64;
@@ -140,7 +140,7 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// Windows of `length_ns`, for a workload with so many steps.
+    /// Windows of `length_ns`, for a workload with this many steps.
     pub fn new(workload: u16, steps: usize, length_ns: u64) -> Self {
         let phases = Phase::ALL.len();
         let cells = (0..phases * phases * (steps + 1) * Outcome::COUNT).map(|_| None).collect();
@@ -153,9 +153,9 @@ impl Windows {
         self.steps
     }
 
-    /// Counts a request. Returns the rows of the last window when this one begins another.
+    /// Counts a request. Returns the rows of the last window when this request starts another one.
     ///
-    /// A workload of one step records the step only: the pass as a whole is the same, and is added to the rows.
+    /// For a workload of one step only the step is counted: the pass as a whole is the same, and is added to the rows.
     pub fn record(&mut self, ended: &RequestRow) -> Option<Vec<WindowRow>> {
         let window = ended.completed_ns / self.length_ns;
         let rows = (window > self.current).then(|| self.flush()).filter(|rows| !rows.is_empty());
@@ -167,7 +167,7 @@ impl Windows {
         rows
     }
 
-    /// The rows of the current window; it is empty afterwards.
+    /// The rows of the current window; the window is empty afterwards.
     pub fn flush(&mut self) -> Vec<WindowRow> {
         let mut rows = Vec::new();
         for (index, cell) in self.cells.iter_mut().enumerate() {
@@ -223,7 +223,7 @@ fn add_to(totals: &mut Totals, cell: &Cell, outcome: Outcome) {
     }
 }
 
-/// Takes what a cell holds; place, phase and outcome are filled in by the caller.
+/// Takes the content of a cell; place, phase and outcome are filled in by the caller.
 fn make_row(cell: &mut Cell, serializer: &mut V2Serializer) -> WindowRow {
     let mut encode = |histogram: &mut Histogram<u32>| {
         let mut bytes = Vec::new();
@@ -294,8 +294,8 @@ mod tests {
     }
 
     proptest! {
-        /// Nothing is lost and nothing is counted twice, whatever window a request falls into; and whatever shortcuts
-        /// the recording takes, each histogram is the one that recording every value would give.
+        /// Nothing is lost or counted twice, whatever window a request falls into; and whatever shortcuts the recording
+        /// takes, each histogram is what recording every value would give.
         #[test]
         fn every_request_is_in_exactly_one_row(
             times in proptest::collection::vec((0_u64..5_000_000_000, 1_u64..2_000_000, 0_usize..2, 0_u64..3, 0_u8..4), 1..200),
@@ -332,7 +332,7 @@ mod tests {
                     }
                     sum.add(histogram).unwrap();
                 }
-                // The first values of a window are copied from `service`; what is equal falls into the same bucket.
+                // The first values of a window are copied from `service`; equal values fall into the same bucket.
                 prop_assert_eq!(sum, expected);
             }
         }

@@ -1,7 +1,7 @@
 //! From a tree with positions to a typed value, collecting every mistake.
 //!
-//! serde stops at its first error. So: decode, note the error at its path, cut that branch off, decode
-//! again, until nothing is wrong with what is left. A branch that was cut is not missed a second time.
+//! serde stops at its first error. So: decode, note the error at its path, cut that branch off, decode again, until
+//! what is left has no error. A branch that was cut off is not reported as missing as well.
 
 use std::sync::Arc;
 
@@ -16,25 +16,26 @@ use super::source::{Mistake, SourceFile, Span, nearest, one_of};
 use super::syntax::{self, quoted};
 use super::types;
 
-/// More mistakes than this in one part of a file are not looked for: each costs another reading of the part.
+/// At most this many mistakes are looked for in one part of a file: each costs another reading of the part.
 const MAX_MISTAKES: usize = 60;
 
-/// Reads `node` as a `T`; `None` when anything in it is wrong, and then `mistakes` has grown
-/// (or the node was poisoned by an earlier mistake).
+/// Reads `node` as a `T`; `None` when anything in it is wrong. Then `mistakes` has grown, or the node was poisoned by
+/// an earlier mistake.
 pub fn decode<T: DeserializeOwned>(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) -> Option<T> {
     let before = mistakes.len();
     let value = salvage(file, node, usize::MAX, mistakes);
     value.filter(|_| mistakes.len() == before && !node.is_poisoned())
 }
 
-/// Takes out of a scenario what means nothing by itself: keys that begin with `x-`, below which stands what others take over.
+/// Removes from a scenario what has no meaning of its own: keys that start with `x-`, whose values are merged
+/// elsewhere.
 pub fn without_parts_aside(root: &mut Node) {
     if let Data::Map(entries) = &mut root.data {
         entries.retain(|entry| !entry.key.starts_with("x-"));
     }
 }
 
-/// The value at a path, or the last one on the way to it.
+/// The value at a path, or the last one that exists on the way to it.
 fn nearest_node<'a>(mut node: &'a Node, path: &[Step]) -> &'a Node {
     for step in path {
         let next = match step {
@@ -49,15 +50,15 @@ fn nearest_node<'a>(mut node: &'a Node, path: &[Step]) -> &'a Node {
     node
 }
 
-/// Like [`decode`], but returns what is left when all that is wrong was cut off and all that is missing was
-/// replaced by something empty, so that the rest of a file can be checked too.
+/// Like [`decode`], but returns what is left after everything wrong was cut off and everything missing was replaced by
+/// an empty value, so that the rest of a file can be checked too.
 ///
-/// Keys without a value are mistakes down to a depth of `nulls`: what lies deeper is read later, by itself.
+/// Keys without a value are mistakes down to a depth of `nulls`; deeper values are read later, separately.
 pub fn salvage<T: DeserializeOwned>(file: &Arc<SourceFile>, node: &Node, nulls: usize, mistakes: &mut Vec<Mistake>) -> Option<T> {
     salvage_noting(file, node, nulls, mistakes, &mut Vec::new())
 }
 
-/// Like [`salvage`]; `blind` are the places at which the value is not what was typed.
+/// Like [`salvage`]; `blind` holds the places where the value is not what was typed.
 fn salvage_noting<T: DeserializeOwned>(
     file: &Arc<SourceFile>,
     node: &Node,
@@ -77,12 +78,12 @@ fn salvage_noting<T: DeserializeOwned>(
         let value = nearest_node(node, path);
         blind.extend([value.span, value.head]);
     }
-    // From the end, so that the indexes of what is cut later stay what they are.
+    // From the end, so that the indexes of later cuts stay valid.
     for path in cut.iter().rev() {
         remove(&mut json, path);
     }
     let mut stand_ins: Vec<StandIn> = Vec::new();
-    // Keys that are there, only misspelt.
+    // Keys that are present, but misspelt.
     let mut misspelt: Vec<Vec<Step>> = Vec::new();
     while mistakes.len() - before < MAX_MISTAKES {
         let error = match serde_path_to_error::deserialize::<_, T>(&json) {
@@ -138,8 +139,8 @@ fn salvage_noting<T: DeserializeOwned>(
     None
 }
 
-/// Reads `node` as a `T` and goes on to `check` what it means, also when something in it is wrong: then the mistakes that
-/// `check` finds are kept only where none was reported yet, and there is no result.
+/// Reads `node` as a `T` and continues with `check`, even when something in it is wrong: then the mistakes that `check`
+/// finds are kept only where none was reported yet, and there is no result.
 pub fn decode_and<T: DeserializeOwned, R>(
     file: &Arc<SourceFile>,
     node: &Node,
@@ -161,7 +162,7 @@ pub fn decode_and<T: DeserializeOwned, R>(
     None
 }
 
-/// What stands for a value that is missing, so that what else is missing is found in the same round.
+/// Stands for a missing value, so that other missing values are found in the same round.
 struct StandIn {
     path: Vec<Step>,
     /// Which of `KINDS` is tried.
@@ -202,7 +203,7 @@ impl Step {
     }
 }
 
-/// Notes the branches in which a mistake was reported, and reports those in which nothing was typed.
+/// Records the branches in which a mistake was reported, and reports those in which nothing was typed.
 fn cut_empty(
     file: &Arc<SourceFile>,
     node: &Node,
@@ -235,7 +236,7 @@ fn cut_empty(
                         // `{amount:10}`
                         Some(':') if !entry.key.ends_with(':') && !entry.key[word.len() + 1..].starts_with('/') => {
                             let value = &entry.key[word.len() + 1..];
-                            Mistake::new(file, entry.key_span, format!("no blank behind the colon of `{word}`"))
+                            Mistake::new(file, entry.key_span, format!("no space after the colon of `{word}`"))
                                 .expected(format!("expected `{word}: {value}`"))
                         }
                         // `{amount 10}`, which is not also missed
@@ -299,7 +300,7 @@ fn remove(json: &mut Json, path: &[Step]) {
     }
 }
 
-/// The path in the whole tree of a path in the tree without the branches that were cut.
+/// The path in the whole tree for a path in the tree without the branches that were cut.
 fn restore(path: &[Step], cut: &[Vec<Step>]) -> Vec<Step> {
     let mut original: Vec<Step> = Vec::new();
     for step in path {
@@ -329,7 +330,7 @@ fn restore(path: &[Step], cut: &[Vec<Step>]) -> Vec<Step> {
     original
 }
 
-/// serde's message, taken apart.
+/// serde's message, split into its parts.
 struct Wording {
     found: String,
     expected: Option<String>,
@@ -364,7 +365,7 @@ impl Wording {
             .or(message.strip_prefix("invalid value: "))
             .and_then(|m| m.split_once(", expected "))
         {
-            wording.found = "@".to_owned(); // said with the words of YAML, see `mistake`
+            wording.found = "@".to_owned(); // worded in terms of YAML, see `mistake`
             wording.expected = Some(format!("expected {}", plain_type(expected)));
         } else if let Some((found, rest)) = message.split_once("||") {
             let (expected, help) = rest.split_once("||").map_or((rest, None), |(e, h)| (e, Some(h.to_owned())));
@@ -422,18 +423,18 @@ impl Wording {
         }
     }
 
-    /// A key that is not known: it may be one without its colon, such as `steps [{get`.
+    /// An unknown key; it may be one without its colon, such as `steps [{get`.
     fn unknown(&self, mistake: Mistake, name: &str) -> Mistake {
         let word = name.split([' ', ':']).next().unwrap_or_default();
         if word.len() < name.len() && self.known.iter().any(|known| known == word) {
             let Mistake { file, span, .. } = &mistake;
-            let what = if name[word.len()..].starts_with(':') { "blank behind the colon of" } else { "colon behind" };
+            let what = if name[word.len()..].starts_with(':') { "space after the colon of" } else { "colon after" };
             return Mistake::new(file, *span, format!("no {what} `{word}`")).expected(format!("expected `{word}: …`"));
         }
         mistake.did_you_mean(name, self.known.iter().map(String::as_str))
     }
 
-    /// With an example where a map, a list or a text was expected, and something else was found.
+    /// Adds an example where a map, a list or a text was expected and something else was found.
     fn with_example(&self, of: &str, mistake: Mistake, node: &Node, path: &[Step], has_shell: bool) -> Mistake {
         let Some(expected) = self.expected.as_deref().filter(|_| self.found == "@") else { return mistake };
         let steps: Vec<Hop<'_>> = path.iter().map(Step::as_hop).collect();
@@ -466,14 +467,15 @@ impl Wording {
     }
 }
 
-/// What to do with a text where a number is expected, if it is nearly one.
+/// What to do with a text where a number is expected, if it is nearly a number.
 pub fn number_help(node: &Node) -> Option<String> {
     let text = node.as_text()?;
     let is_number = || text.parse::<f64>().is_ok();
     types::without_zeros(text).or_else(|| is_number().then(|| format!("without quotes it is a number: {text}")))
 }
 
-/// What to expect of a map or a list where a text was expected: `accept: text` in a list of words, or words where a shell reads a line.
+/// What to expect of a map or a list where a text was expected: `accept: text` in a list of words, or words where a
+/// shell reads a line.
 fn in_quotes(file: &SourceFile, node: &Node, path: &[Step]) -> Option<String> {
     let typed = file.text.get(node.span.start..node.span.end).unwrap_or_default();
     match (&node.data, path.last()) {
@@ -484,7 +486,7 @@ fn in_quotes(file: &SourceFile, node: &Node, path: &[Step]) -> Option<String> {
             let words: Option<Vec<&str>> = items.iter().map(Node::as_text).collect();
             let line = words.filter(|words| !words.is_empty()).map_or_else(|| "…".to_owned(), |words| words.join(" "));
             Some(format!(
-                "expected a text, such as `shell: {}`; words of their own are a `command: […]`",
+                "expected a text, such as `shell: {}`; a list of words goes into `command: […]`",
                 flow(&Json::from(line))
             ))
         }
@@ -492,8 +494,8 @@ fn in_quotes(file: &SourceFile, node: &Node, path: &[Step]) -> Option<String> {
     }
 }
 
-/// Keys that stand in the column of the one to which they belong, which is YAML, and never what was meant: one mistake for all of
-/// them. What they would mean is not read.
+/// Keys in the same column as the key that they belong to. This is valid YAML, and never what was meant: it counts as
+/// one mistake. The meaning of these keys is not read.
 pub fn misplaced(file: &Arc<SourceFile>, root: &mut Node, mistakes: &mut Vec<Mistake>) {
     if has_null(root) {
         find_misplaced(file, root, &examples::Children::of_scenario(), mistakes);
@@ -511,7 +513,8 @@ fn find_misplaced(file: &Arc<SourceFile>, node: &mut Node, here: &examples::Chil
         let inner = here.below(&entries[at].key);
         let place = |entry: &Entry| file.line_column(entry.key_span.start);
         let (line, column) = place(&entries[at]);
-        // What belongs to it: keys that it may have and that mean nothing here, or, where it holds names, whatever holds a map.
+        // What belongs to it: keys that it may have and that mean nothing here, or, if it holds names, every key that
+        // holds a map.
         let belongs = |entry: &Entry| {
             let is_key = if inner.are_named() {
                 matches!(entry.value.data, Data::Map(_) | Data::Null) && !entry.key.starts_with("x-")
@@ -523,7 +526,7 @@ fn find_misplaced(file: &Arc<SourceFile>, node: &mut Node, here: &examples::Chil
         let following = entries[at + 1..].iter().take_while(|entry| belongs(entry)).count();
         if matches!(entries[at].value.data, Data::Null) && following > 0 {
             let (key, first) = (&entries[at].key, &entries[at + 1]);
-            let found = format!("`{}` begins in column {column}, beside `{key}` of line {line}, which has no value", first.key);
+            let found = format!("`{}` starts in column {column}, beside `{key}` of line {line}, which has no value", first.key);
             let expected = format!("expected column {}, below `{key}`", column + 2);
             mistakes.push(Mistake::new(file, first.key_span, found).expected(expected));
             entries[at].value.data = Data::Poison;

@@ -1,6 +1,6 @@
-//! What might stand where something of another kind was typed: an example says more than "expected a map".
+//! Examples for a place where something of another kind was typed: an example says more than "expected a map".
 //!
-//! The examples are those of the reference, which stand beside each key in its type.
+//! The examples are those of the reference, which are beside each key in its type.
 
 use std::sync::LazyLock;
 
@@ -36,7 +36,7 @@ pub(super) enum Hop<'a> {
     Item,
 }
 
-/// The language as it is explained.
+/// The language as the reference explains it.
 static REFERENCE: LazyLock<Reference> = LazyLock::new(Reference::generate);
 
 /// The block that a type of this name reads, or each item of a list of which it reads: `Workload` of `…::types::workload::Workload`.
@@ -51,9 +51,9 @@ pub(super) fn block_of(name: &str) -> (Option<&'static Block>, Holds) {
 /// A value in the reference.
 #[derive(Clone, Copy)]
 struct Place<'a> {
-    /// The key that holds it, if one does.
+    /// The key that holds it, if there is one.
     key: Option<&'a Key>,
-    /// How many steps it lies below the value of the key: 0, or 1 for an item of its list, or for what has a name of its own.
+    /// How many steps it lies below the value of the key: 0, or 1 for an item of its list or a named value.
     below: usize,
     /// The block that it may be.
     block: Option<&'a Block>,
@@ -66,7 +66,7 @@ fn find<'a>((block, holds): (Option<&'a Block>, Holds), path: &[Hop<'_>]) -> Pla
     let mut place = Place { key: None, below: 0, block, holds };
     for step in path {
         place = match (step, place.holds) {
-            // What the scenario names, and items.
+            // A name that the scenario gives, or an item.
             (Hop::Key(_), Holds::Named) | (Hop::Item, _) => Place { below: place.below + 1, holds: Holds::One, ..place },
             (Hop::Key(name), _) => {
                 let key = place.block.and_then(|block| block.keys.iter().find(|key| key.name == *name));
@@ -78,8 +78,9 @@ fn find<'a>((block, holds): (Option<&'a Block>, Holds), path: &[Hop<'_>]) -> Pla
     place
 }
 
-/// An example for what stands at a path: `` `load: {…}` ``, or without a key what may be an item of a list. `typed`: the text that
-/// does not fit; the words of a command line make a list. `has_shell`: whether `shell` may stand in place of `command`.
+/// An example for the value at a path: `` `load: {…}` ``, or without a key a possible item of a list. `typed`: the text
+/// that does not fit; the words of a command line make a list. `has_shell`: whether `shell` may be used instead of
+/// `command`.
 pub(super) fn of(
     from: (Option<&'static Block>, Holds),
     path: &[Hop<'_>],
@@ -93,7 +94,7 @@ pub(super) fn of(
     {
         let words: Vec<String> = line.split_whitespace().map(in_a_list).collect();
         let shell = if has_shell { "shell: …" } else { "command: [sh, -c, …]" };
-        return Some(format!("`command: [{}]`; a line for a shell is `{shell}`", words.join(", ")));
+        return Some(format!("`command: [{}]`; for a shell command line use `{shell}`", words.join(", ")));
     }
     let place = find(from, path);
     let inside = |value: &Json| match value {
@@ -110,10 +111,10 @@ pub(super) fn of(
             let value = key.values.iter().filter_map(inside).find(|value| kind.is_of(value))?;
             (place.below == 1).then(|| format!("`{}`", flow(&value)))
         }
-        // The whole of what a type reads: as the root holds it.
+        // All that a type reads, seen from the root.
         None => {
             let name = &place.block?.name;
-            // Steps of every protocol stand in one list.
+            // Steps of every protocol are in one list.
             let holds = |key: &&Key| {
                 let is_one = |block: &String| block == name || block == "AnyStep" && name.ends_with("Step");
                 key.holds != Holds::One && key.blocks.iter().any(is_one)
@@ -130,12 +131,12 @@ pub(super) fn of(
     }
 }
 
-/// The words of a choice that stands at a path, such as `poisson` and `step: …`.
+/// The words of a choice at a path, such as `poisson` and `step: …`.
 pub(super) fn words_at(from: (Option<&'static Block>, Holds), path: &[Hop<'_>]) -> Vec<&'static str> {
     find(from, path).block.into_iter().flat_map(|block| &block.words).map(|(word, _)| word.as_str()).collect()
 }
 
-/// Where keys stand in the column of the key to which they belong, `named` what that is.
+/// For keys in the same column as the key that they belong to: the kind of that key's value.
 pub(super) struct Children {
     block: Option<&'static Block>,
     holds: Holds,
@@ -147,7 +148,7 @@ impl Children {
         Self { block: REFERENCE.block(ROOT), holds: Holds::One }
     }
 
-    /// Those of what stands under a key.
+    /// Those of the value of a key.
     pub(super) fn below(&self, key: &str) -> Self {
         let place = find((self.block, self.holds), &[Hop::Key(key)]);
         Self { block: place.block, holds: place.holds }
@@ -231,7 +232,7 @@ mod tests {
     fn a_command_line_is_split() {
         let typed =
             of(block_of(std::any::type_name::<types::Target>()), &[Hop::Key("command")], List, Some("python3 -m x {a}"), true);
-        let expected = "`command: [python3, -m, x, \"{a}\"]`; a line for a shell is `shell: …`";
+        let expected = "`command: [python3, -m, x, \"{a}\"]`; for a shell command line use `shell: …`";
         assert_eq!(typed.as_deref(), Some(expected));
     }
 

@@ -9,7 +9,8 @@ use super::types::Experiment;
 /// The schema, as `runner schema` prints it.
 pub fn generate() -> Json {
     let mut json = without_expressions();
-    json["patternProperties"] = json!({"^x-": {"description": "Means nothing: a place for what `<<` takes over elsewhere."}});
+    json["patternProperties"] =
+        json!({"^x-": {"description": "Has no meaning of its own: a place for maps that are merged elsewhere with `<<`."}});
     // An expression may stand for any value of a target, a workload or a step.
     if let Some(Json::Object(definitions)) = json.get_mut("$defs") {
         for (name, definition) in definitions.iter_mut() {
@@ -21,7 +22,7 @@ pub fn generate() -> Json {
     json
 }
 
-/// The schema of what a scenario says when its expressions have been evaluated.
+/// The schema of a scenario whose expressions have been evaluated.
 pub(crate) fn without_expressions() -> Json {
     let mut settings = SchemaSettings::draft2020_12();
     settings.inline_subschemas = false;

@@ -1,10 +1,10 @@
 //! The scenario file as typed: YAML with positions, plain serde types, and the JSON Schema of the language.
 //!
-//! `source` holds text and mistakes, `node` the tree with positions, `types` what each part of a
-//! scenario may say, `decode` turns one into the other and finds *every* mistake on the way. `syntax` has the words for what is
-//! not YAML, and `examples` what might stand where something does not fit. `reference` is what the documentation and `runner explain`
-//! say of blocks and keys.
-//! What the parts mean together (names, factors, ports) is `plan`'s business.
+//! `source` holds text and mistakes, `node` the tree with positions, `types` what each part of a scenario may say,
+//! `decode` turns one into the other and finds *every* mistake on the way. `syntax` explains what is not valid YAML,
+//! and `examples` shows what to write where something does not fit. `reference` holds what the documentation and
+//! `runner explain` say about blocks and keys. What the parts mean together (names, factors, ports) is `plan`'s
+//! business.
 
 pub mod decode;
 mod examples;

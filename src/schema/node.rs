@@ -1,8 +1,7 @@
-//! The YAML document as a tree in which every value knows where it stands.
+//! The YAML document as a tree in which every value knows its position.
 //!
-//! Two parses make it: `serde_yaml` says what each scalar is and refuses duplicate keys; the event
-//! parser of `saphyr` says where it is. They are walked side by side. Neither serde nor the rest of
-//! the program sees positions.
+//! Two parsers make it: `serde_yaml` says what each scalar is and refuses duplicate keys; the event parser of `saphyr`
+//! says where it is. Their results are walked side by side. Neither serde nor the rest of the program sees positions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ const MAX_DEPTH: usize = 64;
 /// A value and its place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// Where it was typed; where a map or a list takes several lines, something short that stands for it.
+    /// Where it was typed; for a map or a list over several lines, something short that represents it.
     pub span: Span,
     /// Where to point when something is missing in it: its key, or itself.
     pub head: Span,
@@ -55,14 +54,14 @@ pub enum Data {
 pub struct Entry {
     /// The key.
     pub key: String,
-    /// Where the key stands.
+    /// Where the key is.
     pub key_span: Span,
     /// The value.
     pub value: Node,
 }
 
 impl Node {
-    /// A value at a place.
+    /// A value with its position.
     pub fn new(span: Span, data: Data) -> Self {
         Self { span, head: span, data }
     }
@@ -122,7 +121,7 @@ impl Node {
         }
     }
 
-    /// A number or a truth value as it was typed in the file in which it stands: `1.10`, `0x1F`. What was computed is printed.
+    /// A number or a boolean as it was typed in its file: `1.10`, `0x1F`. A computed value is printed.
     pub fn as_typed(&self, file: &SourceFile) -> String {
         let typed = file.text.get(self.span.start..self.span.end).unwrap_or_default();
         let is_this = serde_yaml::from_str::<Value>(typed).is_ok_and(|value| scalar(&value, typed).as_ref() == Some(&self.data));
@@ -152,7 +151,7 @@ impl Node {
         }
     }
 
-    /// From JSON, all of it standing at `span`.
+    /// From JSON, with every value at `span`.
     pub fn from_json(json: &serde_json::Value, span: Span) -> Self {
         use serde_json::Value as Json;
         let data = match json {
@@ -170,7 +169,7 @@ impl Node {
         Self::new(span, data)
     }
 
-    /// What it is, for messages: `the text "abc"`, `a list`.
+    /// Its kind, for messages: `the text "abc"`, `a list`.
     pub fn describe(&self) -> String {
         match &self.data {
             Data::Null => "an empty value".to_owned(),
@@ -189,7 +188,7 @@ impl Node {
 /// The parsed tree of a file.
 ///
 /// # Errors
-/// The mistake that kept the text from being one YAML document of sensible size with text keys.
+/// The mistake because of which the text is not one YAML document of sensible size with text keys.
 pub fn parse(file: &Arc<SourceFile>) -> Result<Node, Box<Mistake>> {
     let marked = Marks::new(file).document()?;
     let value: Value = serde_yaml::from_str(&file.text).map_err(|e| from_yaml(file, &e))?;
@@ -204,13 +203,13 @@ fn from_yaml(file: &Arc<SourceFile>, error: &serde_yaml::Error) -> Box<Mistake> 
     let message = message.split(" at line ").next().unwrap_or_default().to_owned();
     let span = word_at(file, start);
     Box::new(match message.strip_prefix("duplicate entry with key ") {
-        Some(key) => Mistake::new(file, span, format!("the key {} stands twice in this map", key.replace('"', "`")))
+        Some(key) => Mistake::new(file, span, format!("the key {} appears twice in this map", key.replace('"', "`")))
             .expected("expected every key once"),
         None => syntax::explain(file, start, &message),
     })
 }
 
-/// The run of characters that are not white space, at an offset.
+/// The run of characters at an offset that are not white space.
 fn word_at(file: &SourceFile, start: usize) -> Span {
     let start = start.min(file.text.len());
     let end = file.text.get(start..).map_or(start, |rest| start + rest.find(char::is_whitespace).unwrap_or(rest.len()));
@@ -292,7 +291,7 @@ impl<'a> Marks<'a> {
                             Event::DocumentEnd => {}
                             _ => {
                                 return Err(Box::new(
-                                    Mistake::new(self.file, word_at(self.file, span.start), "a second document begins here")
+                                    Mistake::new(self.file, word_at(self.file, span.start), "a second document starts here")
                                         .expected("expected one experiment per file"),
                                 ));
                             }
@@ -347,7 +346,7 @@ impl<'a> Marks<'a> {
                     match self.next()? {
                         (Event::MappingEnd, end) => break end.end,
                         (event, span) => {
-                            // Two of them are one key to YAML, however they are spelled.
+                            // YAML treats two of them as the same key, however they are spelled.
                             if is_null(&event) && std::mem::replace(&mut has_null, true) {
                                 let key = key_text(self.file, &Value::Null, span);
                                 return Err(Box::new(key.expect_err("a key that is null is always a mistake")));
@@ -381,19 +380,15 @@ impl<'a> Marks<'a> {
 
     fn twice(&self, key: &str, span: Span, first: usize) -> Box<Mistake> {
         let line = self.file.line_column(first).0;
-        let mistake = Mistake::new(self.file, span, format!("the key `{key}` stands twice in this map"))
-            .expected(format!("expected every key once; the first one stands in line {line}"));
-        Box::new(if key == MERGE {
-            mistake.help("several maps are taken over with a list: `<<: [*one, *other]`")
-        } else {
-            mistake
-        })
+        let mistake = Mistake::new(self.file, span, format!("the key `{key}` appears twice in this map"))
+            .expected(format!("expected every key once; the first one is in line {line}"));
+        Box::new(if key == MERGE { mistake.help("to merge several maps, use a list: `<<: [*one, *other]`") } else { mistake })
     }
 
-    /// What stands for a map or a list: all of it when it is written in one line, otherwise its beginning.
+    /// What represents a map or a list: all of it if it is on one line, otherwise its start.
     fn short(&self, start: usize, end: usize, first: Option<Span>, last: Option<Span>) -> Span {
         let flow = self.file.text[start..].starts_with(['[', '{']);
-        // The end of an indented block is only noticed at what follows it.
+        // The end of an indented block is only noticed at the text that follows it.
         let end = if flow { end } else { last.map_or(start, |l| l.end).max(start) };
         match first {
             Some(first) if self.file.text[start..end].contains('\n') => {
@@ -433,7 +428,7 @@ impl<'a> Marks<'a> {
     }
 }
 
-/// Whether YAML reads a scalar as no value at all.
+/// Whether YAML reads a scalar as a null.
 fn is_null(event: &Event<'_>) -> bool {
     match event {
         Event::Scalar(text, ScalarStyle::Plain, ..) => matches!(&**text, "" | "~" | "null" | "Null" | "NULL"),
@@ -441,7 +436,8 @@ fn is_null(event: &Event<'_>) -> bool {
     }
 }
 
-/// What a scalar is, if it is a truth value or a number that fits. `1e3` is the whole number 1000; a point makes a fraction of it.
+/// What a scalar is, if it is a boolean or a number that fits. `1e3` is the whole number 1000; a point makes it a
+/// fraction.
 fn scalar(value: &Value, typed: &str) -> Option<Data> {
     match value {
         Value::Bool(b) => Some(Data::Bool(*b)),
@@ -457,14 +453,14 @@ fn scalar(value: &Value, typed: &str) -> Option<Data> {
     }
 }
 
-/// A key as it was typed: a number or a truth value names something, too.
+/// A key as it was typed: a number or a boolean can be a name, too.
 fn key_text(file: &Arc<SourceFile>, key: &Value, span: Span) -> Result<String, Mistake> {
     let typed = file.text.get(span.start..span.end).unwrap_or_default();
     match key {
         Value::String(text) => Ok(text.clone()),
         Value::Number(_) | Value::Bool(_) => Ok(typed.to_owned()),
         Value::Null if !typed.starts_with(['~', 'n', 'N']) => {
-            Err(Mistake::new(file, span, "a colon without a key").expected("expected a name in front of it"))
+            Err(Mistake::new(file, span, "a colon without a key").expected("expected a name before it"))
         }
         Value::Null => Err(Mistake::new(file, span, format!("the key `{typed}`, which YAML reads as no value at all"))
             .expected(format!("expected another name, or quotes: `\"{typed}\"`"))),
@@ -480,7 +476,7 @@ fn key_text(file: &Arc<SourceFile>, key: &Value, span: Span) -> Result<String, M
     }
 }
 
-/// The key that takes over those of other maps.
+/// The key that merges the keys of other maps.
 const MERGE: &str = "<<";
 
 /// The maps that `<<` names: one, or a list of them.
@@ -490,18 +486,16 @@ fn bases(file: &Arc<SourceFile>, value: Node) -> Result<Vec<Node>, Mistake> {
         _ => vec![value],
     };
     match bases.iter().find(|base| !matches!(base.data, Data::Map(_))) {
-        Some(other) => Err(Mistake::new(
-            file,
-            other.span,
-            format!("`{MERGE}` takes over the keys of a map, and this is {}", other.describe()),
-        )
-        .expected("expected a map that has a name, such as `*base`, or a list of them")),
+        Some(other) => {
+            Err(Mistake::new(file, other.span, format!("`{MERGE}` merges the keys of a map, but this is {}", other.describe()))
+                .expected("expected a map that has a name, such as `*base`, or a list of them"))
+        }
         None => Ok(bases),
     }
 }
 
-/// Puts the entries of other maps at a place among those of a map. What a map says itself counts, and then what an earlier base
-/// says. Each entry stays where it was typed, so that mistakes in it are shown there.
+/// Inserts the entries of other maps among those of a map. The map's own entries take precedence, then those of earlier
+/// bases. Each entry keeps its position, so that its mistakes are shown where it was typed.
 fn take_over(entries: &mut Vec<Entry>, at: usize, bases: Vec<Node>) {
     let mut taken: Vec<Entry> = Vec::new();
     for base in bases {
@@ -515,7 +509,7 @@ fn take_over(entries: &mut Vec<Entry>, at: usize, bases: Vec<Node>) {
     entries.splice(at..at, taken);
 }
 
-/// Walks both parses side by side.
+/// Walks the results of both parsers side by side.
 fn join(file: &Arc<SourceFile>, value: &Value, mark: &Mark) -> Result<Node, Mistake> {
     let differ = || Mistake::new(file, mark.span, "this YAML can be read in two ways").expected("expected a simpler notation");
     let typed = file.text.get(mark.span.start..mark.span.end).unwrap_or_default();
@@ -531,19 +525,19 @@ fn join(file: &Arc<SourceFile>, value: &Value, mark: &Mark) -> Result<Node, Mist
         }
         (Value::Mapping(values), Kind::Map(marks)) if values.len() == marks.len() => {
             let mut entries = Vec::new();
-            // Where the keys of other maps are taken over, and those maps.
+            // Where the keys of other maps are merged, and those maps.
             let mut merged: Option<(usize, Vec<Node>)> = None;
             for ((key, value), (key_mark, value_mark)) in values.iter().zip(marks) {
                 let key_span = key_mark.span;
                 let key_text = key_text(file, key, key_span)?;
                 let mut value = join(file, value, value_mark)?;
                 value.head = key_span;
-                // In quotes it is a key as any other.
+                // In quotes it is a key like any other.
                 if key_text == MERGE && file.text[key_span.start..].starts_with(MERGE) {
                     merged = Some((entries.len(), bases(file, value)?));
                     continue;
                 }
-                // What begins in another line, or goes on there, is best shown by its key.
+                // What starts on another line, or continues there, is best shown by its key.
                 let below = file.text.get(key_span.end..value.span.start).is_some_and(|gap| gap.contains('\n'));
                 let several =
                     matches!(value.data, Data::List(_) | Data::Map(_)) && (below || value.span.end == value.span.start + 1);

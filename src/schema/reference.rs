@@ -1,8 +1,9 @@
-//! The reference of the language: what is said of each block and of each key.
+//! The reference of the language: the description of each block and each key.
 //!
-//! It is taken from the JSON Schema, and so from the doc comments of the types that read scenarios: `runner explain`, the pages in
-//! `docs/reference/`, and editors show the same words. An attribute `x-default` says what the absence of a key means where serde's
-//! own default does not, `examples` holds values as they may be typed, and `x-page` of a type names its page.
+//! It is taken from the JSON Schema, and so from the doc comments of the types that read scenarios: `runner explain`,
+//! the pages in `docs/reference/`, and editors show the same words. An attribute `x-default` says what the absence of a
+//! key means where serde's own default does not, `examples` holds possible values, and `x-page` of a type names its
+//! page.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ pub struct Block {
     pub keys: Vec<Key>,
     /// Of a choice: its words, each with its meaning.
     pub words: Vec<(String, String)>,
-    /// The page in `docs/reference/` that explains it, by its name; none for what is told where it is used.
+    /// The page in `docs/reference/` that explains it; `None` if it is explained where it is used.
     pub page: Option<String>,
 }
 
@@ -40,11 +41,11 @@ pub struct Key {
     pub blocks: Vec<String>,
     /// How it holds one.
     pub holds: Holds,
-    /// Whether it must be there.
+    /// Whether it is required.
     pub is_required: bool,
-    /// What its absence means, where that is something.
+    /// What its absence means, if it means something.
     pub default: Option<String>,
-    /// Values as they may be typed.
+    /// Example values.
     pub values: Vec<Json>,
     /// What it means, in Markdown.
     pub text: String,
@@ -78,7 +79,7 @@ pub struct Place<'a> {
     pub key: &'a Key,
 }
 
-/// What stands in a path for a name that the scenario gives.
+/// Stands in a path for a name that the scenario gives.
 pub const NAME: &str = "<name>";
 
 /// The root of the language.
@@ -121,7 +122,7 @@ impl Reference {
         self.blocks.values()
     }
 
-    /// Every place of the language, shorter paths first; a block inside of itself is not entered again.
+    /// Every place of the language, shorter paths first; a block inside itself is not entered again.
     pub fn places(&self) -> Vec<Place<'_>> {
         let mut places = Vec::new();
         self.walk(ROOT, &mut Vec::new(), &mut vec![ROOT], &mut places);
@@ -149,14 +150,15 @@ impl Reference {
         }
     }
 
-    /// The places that somebody means by keys with dots between them, such as `load.open.rate`: the last key is that of the place,
-    /// and the others stand before it in this order. What a scenario calls things may stand there, too.
+    /// The places meant by keys with dots between them, such as `load.open.rate`: the last key is that of the place,
+    /// and the others come before it in this order. Names given by a scenario may be among them.
     pub fn find(&self, typed: &str) -> Vec<Place<'_>> {
         let wanted: Vec<&str> = typed.split('.').filter(|word| !word.is_empty()).collect();
         self.places().into_iter().filter(|place| is_meant(&wanted, &place.path)).collect()
     }
 
-    /// What is said of a block in `docs/reference/`: a list of its keys, or of its words. None where there is no such block.
+    /// The text about a block in `docs/reference/`: a list of its keys, or of its words. `None` if there is no such
+    /// block.
     pub fn markdown(&self, name: &str) -> Option<String> {
         let block = self.blocks.get(name)?;
         let mut out = String::new();
@@ -184,7 +186,7 @@ impl Reference {
     }
 }
 
-/// Where a key stands on its page.
+/// The anchor of a key on its page.
 fn anchor(block: &str, key: &str) -> String {
     format!("{}-{key}", block.to_lowercase())
 }
@@ -255,7 +257,7 @@ fn words(definition: &Json) -> Vec<(String, String)> {
     words
 }
 
-/// What is said of something, or nothing.
+/// The description of something, or an empty text.
 fn description(schema: &Json) -> String {
     schema["description"].as_str().unwrap_or_default().trim().to_owned()
 }
@@ -312,7 +314,7 @@ fn takes(schema: &Json, definitions: &Map<String, Json>) -> (String, Vec<String>
     }
 }
 
-/// The same of a type with a name.
+/// The same for a type with a name.
 fn named(name: &str, definition: &Json, definitions: &Map<String, Json>) -> (String, Vec<String>, Holds) {
     let words = match name {
         "Text" => "text",
@@ -344,7 +346,7 @@ fn named(name: &str, definition: &Json, definitions: &Map<String, Json>) -> (Str
     if definition["enum"].is_array() || definition["anyOf"].is_array() {
         return takes(definition, definitions);
     }
-    // A scalar with a notation of its own: the type is called what it is.
+    // A scalar with a notation of its own: the type is its name.
     (apart(name), Vec::new(), Holds::One)
 }
 
@@ -360,7 +362,7 @@ fn apart(name: &str) -> String {
     words
 }
 
-/// Several of what the words mean.
+/// The plural of the words.
 fn several(words: &str) -> String {
     match words {
         "any value" => "any values".to_owned(),
@@ -370,7 +372,7 @@ fn several(words: &str) -> String {
     }
 }
 
-/// A default that serde has, if it says something.
+/// A default known to serde, if it is informative.
 fn default_of(value: &Json) -> Option<String> {
     let says_nothing = match value {
         Json::Null => true,
@@ -382,7 +384,7 @@ fn default_of(value: &Json) -> Option<String> {
     (!says_nothing).then(|| format!("`{}`", flow(value)))
 }
 
-/// A value as it is typed in YAML, in one line.
+/// A value as YAML, on one line.
 pub fn flow(value: &Json) -> String {
     match value {
         Json::String(text) => {

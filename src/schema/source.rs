@@ -1,4 +1,4 @@
-//! A scenario file as text, and the mistakes found in it: position, kind and wording kept apart.
+//! A scenario file as text, and the mistakes found in it: position, kind and wording are kept apart.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ pub use vocabulary::words::{all_of, nearest, one_of};
 
 /// Files larger than this are refused: a scenario is written by a person.
 pub const MAX_FILE_BYTES: u64 = 1 << 20;
-/// More mistakes than this are counted, but not shown: nobody reads them before mending the first ones.
+/// More mistakes than this are counted but not shown: nobody reads them before fixing the first ones.
 pub const MAX_SHOWN: usize = 50;
 
 /// Why a file could not be read at all; there is no line to show.
@@ -20,15 +20,15 @@ pub enum Error {
     /// The file is missing or may not be read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// The file as it was asked for.
+        /// The file as it was named.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
     /// The file is larger than [`MAX_FILE_BYTES`].
-    #[error("{} is {size} bytes long; a scenario file may have at most {MAX_FILE_BYTES} (large bodies belong in files of their own: `body: {{file: …}}`)", path.display())]
+    #[error("{} is {size} bytes long; a scenario file may have at most {MAX_FILE_BYTES} (large bodies belong in separate files: `body: {{file: …}}`)", path.display())]
     TooLarge {
-        /// The file as it was asked for.
+        /// The file as it was named.
         path: PathBuf,
         /// Its length in bytes.
         size: u64,
@@ -120,11 +120,11 @@ pub struct Span {
 /// One mistake of the user's: where, what was found, what was expected, what to do.
 #[derive(Clone, Debug)]
 pub struct Mistake {
-    /// The file in which it stands.
+    /// The file that it is in.
     pub file: Arc<SourceFile>,
     /// Where in the file.
     pub span: Span,
-    /// What stands in the file, in words for the first line of the message.
+    /// What is in the file, in words for the first line of the message.
     pub found: String,
     /// What was expected there; shown under the line.
     pub expected: Option<String>,
@@ -138,7 +138,7 @@ impl Mistake {
         Self { file: Arc::clone(file), span, found: found.into(), expected: None, help: None }
     }
 
-    /// Whether it stands, at least in part, where another one stands.
+    /// Whether it overlaps with another one.
     pub fn touches(&self, span: Span) -> bool {
         self.span == span || self.span.start < span.end && span.start < self.span.end
     }
@@ -157,7 +157,7 @@ impl Mistake {
         self
     }
 
-    /// Adds `did you mean …` when one of the known names is near.
+    /// Adds `did you mean …` if one of the known names is close.
     #[must_use]
     pub fn did_you_mean<'a>(self, typed: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         match nearest(typed, known) {
@@ -166,7 +166,7 @@ impl Mistake {
         }
     }
 
-    /// The mistake as `check` prints it, in the manner of rustc.
+    /// The mistake as `check` prints it, in the style of rustc.
     pub fn render(&self, colour: bool) -> String {
         let file = &self.file;
         let start = file.floor(self.span.start);
@@ -182,7 +182,7 @@ impl Mistake {
         if let Some(expected) = &expected {
             annotation = annotation.label(&**expected);
         }
-        // What a file is called, and what stands in it, may hold what a terminal obeys.
+        // The name of a file, and its content, may contain control sequences that a terminal obeys.
         let path = harmless(&file.path.display().to_string()).into_owned();
         let found = harmless(&self.found);
         let mut group = Level::ERROR
@@ -197,7 +197,8 @@ impl Mistake {
     }
 }
 
-/// All mistakes of a file as `check` prints them, an empty line behind each; from [`MAX_SHOWN`] on they are only counted.
+/// All mistakes of a file as `check` prints them, with an empty line after each; beyond [`MAX_SHOWN`] they are only
+/// counted.
 pub fn render_all(mistakes: &[Mistake], colour: bool) -> String {
     let mut text: String = mistakes.iter().take(MAX_SHOWN).map(|m| m.render(colour) + "\n\n").collect();
     match mistakes.len().saturating_sub(MAX_SHOWN) {

@@ -1,7 +1,9 @@
-//! What a person did when a file is not YAML: words for the errors of the parser, which knows productions of a grammar.
+//! What a person did wrong when a file is not valid YAML: plain words for the errors of the parser, which only knows
+//! productions of a grammar.
 //!
-//! The parser says where it could not go on, and the text around that place says why: a colon that is missing is noticed in the
-//! next line, a bracket that is never closed at whatever follows it. What no rule knows keeps the parser's words.
+//! The parser says where it could not continue, and the text around that place says why: a missing colon is noticed on
+//! the next line, a bracket that is never closed at whatever follows it. If no rule fits, the parser's own words are
+//! kept.
 
 use std::sync::Arc;
 
@@ -36,18 +38,18 @@ pub(super) fn explain(file: &Arc<SourceFile>, at: usize, said: &str) -> Mistake 
 struct Line<'a> {
     /// From 1.
     number: usize,
-    /// Where it begins, in bytes.
+    /// Where it starts, in bytes.
     start: usize,
     text: &'a str,
 }
 
 impl<'a> Line<'a> {
-    /// White space at its beginning, in bytes.
+    /// White space at its start, in bytes.
     fn indent(&self) -> usize {
         self.text.len() - self.text.trim_start().len()
     }
 
-    /// What stands in it, without white space around it and without a comment.
+    /// Its content, without surrounding white space and without a comment.
     fn content(&self) -> &'a str {
         let text = self.text.trim();
         if text.starts_with('#') {
@@ -56,7 +58,7 @@ impl<'a> Line<'a> {
         text.find(" #").map_or(text, |at| text[..at].trim_end())
     }
 
-    /// What is behind the dashes of lists, and where that begins in the file.
+    /// The content after the dashes of lists, and where it starts in the file.
     fn entry(&self) -> (usize, &'a str) {
         let (mut at, mut text) = (self.start + self.indent(), self.content());
         while let Some(rest) = text.strip_prefix("- ") {
@@ -67,7 +69,7 @@ impl<'a> Line<'a> {
         (at, text)
     }
 
-    /// The key that stands first in it, and what stands behind its colon.
+    /// The key that comes first in it, and what follows its colon.
     fn key(&self) -> Option<(&'a str, &'a str)> {
         let (_, text) = self.entry();
         if text.starts_with(['"', '\'', '[', '{', '#']) {
@@ -78,7 +80,7 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A colon that makes a key of what is in front of it.
+/// A colon that makes the text before it a key.
 fn colon(text: &str) -> Option<usize> {
     text.find(": ").or_else(|| text.ends_with(':').then(|| text.len() - 1))
 }
@@ -89,7 +91,7 @@ struct Place<'a> {
     text: &'a str,
     at: usize,
     said: &'a str,
-    /// Those that are not empty, and no comments.
+    /// The lines that are neither empty nor comments.
     lines: Vec<Line<'a>>,
     /// The line of `at`, as an index into `lines`.
     here: usize,
@@ -121,12 +123,12 @@ impl<'a> Place<'a> {
         self.lines.get(self.here).copied()
     }
 
-    /// The line in front of this one.
+    /// The line before this one.
     fn before(&self) -> Option<Line<'a>> {
         self.here.checked_sub(1).map(|index| self.lines[index])
     }
 
-    /// The run of characters that are not white space, at an offset.
+    /// The run of characters at an offset that are not white space.
     fn word(&self, at: usize) -> Span {
         let end = self.text[at..].find(char::is_whitespace).map_or(self.text.len(), |length| at + length);
         Span { start: at, end }
@@ -144,7 +146,8 @@ impl<'a> Place<'a> {
         self.file.line_column(at).1
     }
 
-    /// Where a plain text ends that begins at an offset: with its line, at a comment, or inside brackets at a comma or a bracket.
+    /// Where a plain text that starts at an offset ends: at the end of its line, at a comment, or inside brackets at a
+    /// comma or a bracket.
     fn value_end(&self, start: usize) -> usize {
         let rest = &self.text[start..];
         let mut depth = 0_usize;
@@ -152,7 +155,7 @@ impl<'a> Place<'a> {
             match c {
                 '\n' => return start + rest[..at].trim_end().len(),
                 '#' if rest[..at].ends_with(' ') => return start + rest[..at].trim_end().len(),
-                // The braces of an expression are part of it.
+                // The braces of an expression belong to it.
                 '{' | '[' => depth += 1,
                 '}' | ']' if depth > 0 => depth -= 1,
                 ',' | '}' | ']' if !self.open.is_empty() && depth == 0 => return start + rest[..at].trim_end().len(),
@@ -162,7 +165,7 @@ impl<'a> Place<'a> {
         self.text.trim_end().len().max(start)
     }
 
-    /// Where the plain text begins in which an offset stands.
+    /// Where the plain text that contains an offset starts.
     fn value_start(&self, at: usize) -> usize {
         let line = self.text[..at].rfind('\n').map_or(0, |end| end + 1);
         let before = &self.text[line..at];
@@ -172,14 +175,14 @@ impl<'a> Place<'a> {
         line + start + (before[start..].len() - before[start..].trim_start().len())
     }
 
-    /// A text that has to be quoted, with how.
+    /// A text that must be quoted, with the way to do it.
     fn quote(&self, start: usize, found: impl Into<String>) -> Mistake {
         let end = self.value_end(start);
         self.mistake(start, end, found).expected(format!("expected it in quotes: `{}`", quoted(&self.text[start..end])))
     }
 
     fn tab(&self) -> Option<Mistake> {
-        // A value that is no text in quotes goes on until it meets the tab of a line below it.
+        // A value that is not in quotes continues until it meets the tab of a line below it.
         let is_below = self.said.contains("found a tab");
         let near = [Some(self.here), Some(self.here + 1).filter(|_| is_below)];
         let indents = |line: &&Line<'_>| line.text[..line.indent()].contains('\t');
@@ -187,16 +190,16 @@ impl<'a> Place<'a> {
             && let Some(line) = near.into_iter().flatten().filter_map(|index| self.lines.get(index)).find(indents)
         {
             let start = line.start + line.text.find('\t').unwrap_or_default();
-            let found = format!("a tab at the beginning of line {}", line.number);
-            return Some(self.mistake(start, start + 1, found).expected("expected blanks: only they indent"));
+            let found = format!("a tab at the start of line {}", line.number);
+            return Some(self.mistake(start, start + 1, found).expected("expected spaces: YAML is indented with spaces only"));
         }
         let near = [self.at.checked_sub(1), Some(self.at)].into_iter().flatten();
         let near = near.into_iter().find(|at| self.text.as_bytes().get(*at) == Some(&b'\t'));
         let tab = near.or_else(|| Some(self.at + self.text[self.at..].find('\t').filter(|_| is_below)?))?;
-        Some(self.mistake(tab, tab + 1, "a tab").expected("expected blanks"))
+        Some(self.mistake(tab, tab + 1, "a tab").expected("expected spaces"))
     }
 
-    /// The whole file is read by its first line: it may be indented, or begin with a sign that means something.
+    /// The whole file is judged by its first line: it may be indented, or start with a character that has a meaning.
     fn first_line(&self) -> Option<Mistake> {
         let (first, line) = (self.lines.first()?, self.line()?);
         if !self.said.contains("<document start>") {
@@ -204,13 +207,13 @@ impl<'a> Place<'a> {
         }
         let start = first.start + first.indent();
         if first.content().starts_with('%') {
-            return Some(self.quote(start, "a line cannot begin with `%`"));
+            return Some(self.quote(start, "a line cannot start with `%`"));
         }
         if first.indent() <= line.indent() {
             return None;
         }
         let found = format!(
-            "`{}` begins in column {}, and line {} in column {}",
+            "`{}` starts in column {}, and line {} in column {}",
             first.entry().1.split(':').next().unwrap_or_default(),
             first.indent() + 1,
             line.number,
@@ -226,7 +229,7 @@ impl<'a> Place<'a> {
             let closing = self.text[..self.at].trim_end().len() - 1;
             let single = self.text[closing..].starts_with('\'');
             let end = self.value_end(self.at);
-            let found = format!("`{}` behind a text in quotes", &self.text[self.at..end]);
+            let found = format!("`{}` after a quoted text", &self.text[self.at..end]);
             let help = if single && closing + 1 == self.at {
                 "an apostrophe between '…' is written twice (`''`); or put the text between \"…\""
             } else {
@@ -237,7 +240,7 @@ impl<'a> Place<'a> {
         let is_open = self.said.contains("quoted scalar") && !self.said.contains("escape") || self.said.contains("end of stream");
         let mark = mark.filter(|_| is_open)?;
         let end = self.text[self.at..].find('\n').map_or(self.text.len(), |length| self.at + length);
-        let found = format!("a text that begins with `{mark}` and does not end");
+        let found = format!("a text that starts with `{mark}` and does not end");
         Some(self.mistake(self.at, end, found).expected(format!("expected `{mark}` at its end")))
     }
 
@@ -253,7 +256,7 @@ impl<'a> Place<'a> {
                 let escaped = rest.next().map_or(' ', |(_, escaped)| escaped);
                 if !"0abtnvfre \"/\\N_LPxuU\t\n".contains(escaped) {
                     let start = begin + at;
-                    let found = format!("`\\{escaped}` means nothing between \"…\"");
+                    let found = format!("`\\{escaped}` is not a valid escape between \"…\"");
                     return Some(
                         self.mistake(start, start + 1 + escaped.len_utf8(), found)
                             .expected(format!("expected `\\\\{escaped}`, or the text between '…'")),
@@ -300,29 +303,29 @@ impl<'a> Place<'a> {
         if let Some(key) = self.key_without_colon(opening, start)
             && matches!(here?, '[' | '{' | '"' | '\'')
         {
-            let found = format!("no colon behind `{key}`");
+            let found = format!("no colon after `{key}`");
             return Some(self.mistake(start, start + key.len(), found).expected(format!("expected `{key}: {}…`", here?)));
         }
         match here? {
             ':' if self.text[self.at + 1..].starts_with(['[', '{', '"', '\'']) => {
-                let found = format!("no blank behind the colon of `{}`", &self.text[start..self.at]);
+                let found = format!("no space after the colon of `{}`", &self.text[start..self.at]);
                 Some(self.mistake(start, self.at + 1, found).expected(format!("expected `{}: …`", &self.text[start..self.at])))
             }
-            // In a list the first colon is already one too many, as long as it stands in a text.
+            // In a list the first colon is already one too many, if it is in a text.
             ':' if opening == '[' => Some(self.quote(self.item_start(self.at, open), "a second colon in a value")),
             ':' => Some(self.quote(start, "a second colon in a value")),
             '[' | '{' if !before.is_empty() && !before.ends_with([' ', ',', '\n']) => {
                 Some(self.quote(start, "a bracket inside a text without quotes"))
             }
             _ if self.said.contains("','") => {
-                let found = format!("no comma in front of `{}`", &self.text[self.at..self.value_end(self.at)]);
+                let found = format!("no comma before `{}`", &self.text[self.at..self.value_end(self.at)]);
                 Some(self.mistake(self.at, self.word(self.at).end, found).expected(format!("expected `,` or `{closing}`")))
             }
             _ => None,
         }
     }
 
-    /// A word between braces, from `start` to where the parser stopped, that stands where a key stands, and has no colon.
+    /// A word between braces, from `start` to where the parser stopped, in the place of a key and without a colon.
     fn key_without_colon(&self, opening: char, start: usize) -> Option<&'a str> {
         let key = self.text[start..self.at].trim_end();
         let is_word = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
@@ -330,7 +333,7 @@ impl<'a> Place<'a> {
         (opening == '{' && is_word && is_first).then_some(key)
     }
 
-    /// Where the item begins, of the list that opens at an offset, in which another one stands.
+    /// In the list that opens at an offset, where the item that contains another offset starts.
     fn item_start(&self, at: usize, open: usize) -> usize {
         let before = &self.text[open + 1..at];
         let start = open + 1 + before.rfind(", ").map_or(0, |comma| comma + 2);
@@ -341,9 +344,9 @@ impl<'a> Place<'a> {
     fn first_letter(&self) -> Option<Mistake> {
         let first = self.text[self.at..].chars().next().filter(|c| matches!(c, '@' | '`' | '%'))?;
         let found = if first == '`' {
-            "a text cannot begin with a backtick".to_owned()
+            "a text cannot start with a backtick".to_owned()
         } else {
-            format!("a text cannot begin with `{first}`")
+            format!("a text cannot start with `{first}`")
         };
         Some(self.quote(self.at, found))
     }
@@ -355,7 +358,7 @@ impl<'a> Place<'a> {
         }
         let end = self.value_end(self.at);
         let name = self.text[self.at..end].trim_start_matches('*');
-        let found = format!("`*{name}` stands for what is called `&{name}`, and nothing above it is");
+        let found = format!("`*{name}` refers to `&{name}`, which is not defined above it");
         let expected = format!("expected `&{name}` somewhere above, or a text in quotes: `{}`", quoted(&self.text[self.at..end]));
         Some(self.mistake(self.at, end, found).expected(expected))
     }
@@ -367,8 +370,8 @@ impl<'a> Place<'a> {
         }
         let sign = self.text[self.at..].chars().next().filter(|c| matches!(c, '|' | '>'))?;
         let end = self.value_end(self.at);
-        let found = format!("a text in the line of `{sign}`");
-        Some(self.mistake(self.at, end, found).expected(format!("expected the text in the lines below, or without `{sign}`")))
+        let found = format!("a text on the line of `{sign}`");
+        Some(self.mistake(self.at, end, found).expected(format!("expected the text on the lines below, or no `{sign}`")))
     }
 
     /// A key among the items of a list, or an item among the keys of a map.
@@ -378,8 +381,7 @@ impl<'a> Place<'a> {
         let content = line.content();
         if self.said.contains("'-' indicator") {
             let item = self.lines[..self.here].iter().rfind(|l| l.indent() == line.indent() && l.content().starts_with('-'))?;
-            let found =
-                format!("`{}` stands beside the items of a list (line {})", line.key().map_or(content, |k| k.0), item.number);
+            let found = format!("`{}` is beside the items of a list (line {})", line.key().map_or(content, |k| k.0), item.number);
             return Some(
                 self.mistake(start, self.word(start).end, found).expected(format!("expected `- {content}`, or another column")),
             );
@@ -394,7 +396,7 @@ impl<'a> Place<'a> {
         None
     }
 
-    /// A colon too much, or one that is missing in the line before.
+    /// One colon too many, or one missing on the line before.
     fn colon(&self) -> Option<Mistake> {
         let simple = self.said.contains("simple key");
         if !(simple || self.said.contains("mapping values") || self.said.contains("':'")) || !self.open.is_empty() {
@@ -410,7 +412,7 @@ impl<'a> Place<'a> {
             let start = start + (self.text[start..].len() - self.text[start..].trim_start().len());
             return Some(self.quote(start, format!("a second colon in the value of `{key}`")));
         }
-        // The last line of a file has none below it at which its colon could be missed.
+        // The last line of a file has no line below it at which a missing colon could be noticed.
         let is_last = simple && line.key().is_none() && !line.content().starts_with("- ");
         let (start, text) = if is_last { line } else { self.before()? }.entry();
         let shown = |text: &str| text.chars().take(60).collect::<String>();
@@ -419,9 +421,9 @@ impl<'a> Place<'a> {
         }
         let word = text.split(' ').next().unwrap_or(text);
         let (found, expected) = match word.split_once(':') {
-            // The colon of a URL is not that of a key: `url http://x`
+            // The colon of a URL does not end a key: `url http://x`
             Some((word, _)) => (
-                format!("no blank behind the colon of `{}`", shown(word)),
+                format!("no space after the colon of `{}`", shown(word)),
                 format!("expected `{}: {}`", shown(word), shown(&text[word.len() + 1..])),
             ),
             None => (format!("no colon in `{}`", shown(text)), format!("expected `{}`", shown(&with_colon(text)))),
@@ -429,7 +431,7 @@ impl<'a> Place<'a> {
         Some(self.mistake(start, start + text.len(), found).expected(expected))
     }
 
-    /// A line that begins in a column in which nothing can begin.
+    /// A line that starts in a column where nothing can start.
     fn indent(&self) -> Option<Mistake> {
         let misplaced =
             ["expected key", "mapping values", "block collection", "block mapping"].iter().any(|part| self.said.contains(part));
@@ -438,7 +440,7 @@ impl<'a> Place<'a> {
         }
         let line = self.line()?;
         let column = line.indent();
-        // The columns in which something above this line began, and what of it is not yet at an end there.
+        // The columns in which something above this line started, and which part of it has not ended there.
         let mut above: Vec<Line<'_>> = Vec::new();
         for other in &self.lines[..self.here] {
             above.retain(|l| l.indent() < other.indent());
@@ -451,7 +453,7 @@ impl<'a> Place<'a> {
         let further = above.iter().find(|l| l.indent() > column);
         fits.extend(further);
         if deepest.indent() < column {
-            // What stands above has a value already.
+            // The key above already has a value.
             fits = vec![deepest];
         }
         if fits.is_empty() || above.iter().any(|l| l.indent() == column) {
@@ -461,20 +463,20 @@ impl<'a> Place<'a> {
         let columns: Vec<String> =
             fits.iter().map(|l| format!("column {}, as `{}` in line {}", l.indent() + 1, name(l), l.number)).collect();
         let start = line.start + column;
-        let found = format!("`{}` begins in column {}, where nothing else does", name(&line), column + 1);
+        let found = format!("`{}` starts in column {}, where nothing else does", name(&line), column + 1);
         let mistake =
             self.mistake(start, start + name(&line).len(), found).expected(format!("expected {}", columns.join(", or ")));
         Some(match deepest.key() {
             Some((key, value)) if deepest.indent() < column && !value.is_empty() => {
-                mistake.help(format!("`{key}` has its value already, so nothing can stand below it"))
+                mistake.help(format!("`{key}` already has a value, so nothing can be nested below it"))
             }
             _ => mistake,
         })
     }
 }
 
-/// Brackets that are open at an offset: their places. Knows quotes, comments and texts of several lines, as far as a file can be
-/// read that is not YAML.
+/// The positions of the brackets that are open at an offset. Knows quotes, comments and texts over several lines, as
+/// far as a file that is not valid YAML can be read.
 fn open_brackets(text: &str, until: usize) -> Vec<usize> {
     let mut open: Vec<usize> = Vec::new();
     let mut quote: Option<char> = None;
@@ -493,7 +495,7 @@ fn open_brackets(text: &str, until: usize) -> Vec<usize> {
             }
             text_below = None;
         }
-        // Whether a value may begin here: only there quotes and, outside of brackets, brackets mean something.
+        // Whether a value may start here: only there do quotes and, outside of brackets, brackets have a meaning.
         let mut begins = true;
         let mut before = ' ';
         let mut characters = line.char_indices().peekable();
@@ -532,7 +534,7 @@ fn open_brackets(text: &str, until: usize) -> Vec<usize> {
     open
 }
 
-/// A key and its value of which the colon is missing, with it: `b 2`, `b= 2` and `b = 2` are `b: 2`.
+/// A key and its value whose colon is missing, with the colon: `b 2`, `b= 2` and `b = 2` are `b: 2`.
 pub(super) fn with_colon(text: &str) -> String {
     let end = text.find([' ', '=']).unwrap_or(text.len());
     let value = text[end..].trim_start();
@@ -540,7 +542,7 @@ pub(super) fn with_colon(text: &str) -> String {
     if value.is_empty() { format!("{}:", &text[..end]) } else { format!("{}: {value}", &text[..end]) }
 }
 
-/// A text in quotes, in those that need the fewest signs.
+/// A text in the quotes that need the fewest characters.
 pub(super) fn quoted(text: &str) -> String {
     if !text.contains(['"', '\\']) {
         return format!("\"{text}\"");
@@ -580,8 +582,8 @@ mod tests {
         assert_said("a: 1\nb 2\nc: 3\n", "no colon in `b 2`", "expected `b: 2`");
         assert_said("b 2\nc: 3\n", "no colon in `b 2`", "expected `b: 2`");
         assert_said("a: 1\nfactors\n  n: [1, 2]\n", "no colon in `factors`", "expected `factors:`");
-        assert_said("a: 1\nurl:http://x\nb: 2\n", "no blank behind the colon of `url`", "expected `url: http://x`");
-        assert_said("a: {b:{c: 1}}\n", "no blank behind the colon of `b`", "expected `b: …`");
+        assert_said("a: 1\nurl:http://x\nb: 2\n", "no space after the colon of `url`", "expected `url: http://x`");
+        assert_said("a: {b:{c: 1}}\n", "no space after the colon of `b`", "expected `b: …`");
         for end in ["", "\n", "\n\n", "\n# that is all\n"] {
             assert_said(&format!("a: 1\nb 2{end}"), "no colon in `b 2`", "expected `b: 2`");
             assert_said(&format!("a:\n  - x\nb 2{end}"), "no colon in `b 2`", "expected `b: 2`");
@@ -590,8 +592,8 @@ mod tests {
         assert_said("a:\n  b: 2\n  url http://x:1\n", "no colon in `url http://x:1`", "expected `url: http://x:1`");
         assert_said("a: 1\nb= 2\nc: 3\n", "no colon in `b= 2`", "expected `b: 2`");
         assert_said("a: 1\nb = 2\n", "no colon in `b = 2`", "expected `b: 2`");
-        assert_said("a: {closed {c: 1}, d: 2}\n", "no colon behind `closed`", "expected `closed: {…`");
-        assert_said("a: {d: 2, closed [1]}\n", "no colon behind `closed`", "expected `closed: […`");
+        assert_said("a: {closed {c: 1}, d: 2}\n", "no colon after `closed`", "expected `closed: {…`");
+        assert_said("a: {d: 2, closed [1]}\n", "no colon after `closed`", "expected `closed: […`");
     }
 
     #[test]
@@ -611,31 +613,31 @@ mod tests {
     fn both_columns_of_a_wrong_indent_are_named() {
         assert_said(
             "w:\n  c:\n    url: x\n   load: y\n",
-            "`load` begins in column 4, where nothing else does",
+            "`load` starts in column 4, where nothing else does",
             "expected column 5, as `url` in line 3, or column 3, as `c` in line 2",
         );
         assert_said(
             "w:\n  url: x\n     load: y\n",
-            "`load` begins in column 6, where nothing else does",
+            "`load` starts in column 6, where nothing else does",
             "expected column 3, as `url` in line 2",
         );
         assert_said(
             "c:\n    - a\n   - b\n",
-            "`- b` begins in column 4, where nothing else does",
+            "`- b` starts in column 4, where nothing else does",
             "expected column 5, as `- a` in line 2, or column 1, as `c` in line 1",
         );
         assert_said(
             " a: 1\nb: 2\n",
-            "`a` begins in column 2, and line 2 in column 1",
+            "`a` starts in column 2, and line 2 in column 1",
             "expected all keys of a map in one column",
         );
-        assert_said("a:\n  \tb: 1\n", "a tab at the beginning of line 2", "expected blanks: only they indent");
-        assert_said("a:\n\tb: 1\n", "a tab at the beginning of line 2", "expected blanks: only they indent");
-        assert_said("a: 1\n\tb: 2\n", "a tab at the beginning of line 2", "expected blanks: only they indent");
+        assert_said("a:\n  \tb: 1\n", "a tab at the start of line 2", "expected spaces: YAML is indented with spaces only");
+        assert_said("a:\n\tb: 1\n", "a tab at the start of line 2", "expected spaces: YAML is indented with spaces only");
+        assert_said("a: 1\n\tb: 2\n", "a tab at the start of line 2", "expected spaces: YAML is indented with spaces only");
         let below = "c:\n  url: http://x:1\n\tload: {a: 1}\n  steps: []\n";
-        assert_said(below, "a tab at the beginning of line 3", "expected blanks: only they indent");
+        assert_said(below, "a tab at the start of line 3", "expected spaces: YAML is indented with spaces only");
         let far = "c:\n  url: http://x:1\n\n# more\n  \tload: {a: 1}\n";
-        assert_said(far, "a tab at the beginning of line 5", "expected blanks: only they indent");
+        assert_said(far, "a tab at the start of line 5", "expected spaces: YAML is indented with spaces only");
     }
 
     #[test]
@@ -643,7 +645,7 @@ mod tests {
         assert_said("f:\n  n: 1\n  - m\n", "an item of a list beside the key `n` of a map (line 2)", "expected `key: value`");
         assert_said(
             "f:\n  - n: 1\n  m: 2\n",
-            "`m` stands beside the items of a list (line 2)",
+            "`m` is beside the items of a list (line 2)",
             "expected `- m: 2`, or another column",
         );
     }
@@ -654,19 +656,19 @@ mod tests {
         assert_said("f:\n  n: [1, 2\ng: 1\n", "`[` is never closed", "expected `]` before line 3");
         assert_said("f: {n: 1\n", "`{` is never closed", "expected `}` before the end of the file");
         assert_said("f: {n: 1}}\n", "`}` closes nothing", "expected no bracket here");
-        assert_said("f: {n: [1] m: 2}\n", "no comma in front of `m: 2`", "expected `,` or `}`");
-        assert_said("q: \"why\nb: 1\n", "a text that begins with `\"` and does not end", "expected `\"` at its end");
-        assert_said("q: 'it's slow'\n", "`s slow'` behind a text in quotes", "expected the end of the value");
-        assert_said("q: \"a\\d\"\n", "`\\d` means nothing between \"…\"", "expected `\\\\d`, or the text between '…'");
+        assert_said("f: {n: [1] m: 2}\n", "no comma before `m: 2`", "expected `,` or `}`");
+        assert_said("q: \"why\nb: 1\n", "a text that starts with `\"` and does not end", "expected `\"` at its end");
+        assert_said("q: 'it's slow'\n", "`s slow'` after a quoted text", "expected the end of the value");
+        assert_said("q: \"a\\d\"\n", "`\\d` is not a valid escape between \"…\"", "expected `\\\\d`, or the text between '…'");
     }
 
     #[test]
     fn signs_with_a_meaning_are_to_be_quoted() {
-        assert_said("q: @home\n", "a text cannot begin with `@`", "expected it in quotes: `\"@home\"`");
+        assert_said("q: @home\n", "a text cannot start with `@`", "expected it in quotes: `\"@home\"`");
         let (found, expected) = said("q: *.txt\n");
-        assert_eq!(found, "`*.txt` stands for what is called `&.txt`, and nothing above it is");
+        assert_eq!(found, "`*.txt` refers to `&.txt`, which is not defined above it");
         assert!(expected.ends_with("or a text in quotes: `\"*.txt\"`"), "{expected}");
-        assert_said("q: | text\n  more\n", "a text in the line of `|`", "expected the text in the lines below, or without `|`");
+        assert_said("q: | text\n  more\n", "a text on the line of `|`", "expected the text on the lines below, or no `|`");
     }
 
     #[test]

@@ -175,7 +175,7 @@ fn fail_fast_ends_behind_the_first_repetition_that_does_not_count() {
         let began = place.lines("began");
         assert_eq!(began.last().map(String::as_str), Some("b1"), "{began:?}");
         assert!(began.len() <= 3, "{began:?}");
-        outcome.complains(&["ended by --fail-fast: repetition 1 of kind=b is invalid", "go on with: runner resume"]);
+        outcome.complains(&["ended by --fail-fast: repetition 1 of kind=b is invalid", "continue with: runner resume"]);
         // What is missing can be made up for, and ends at once where it fails again.
         let run = place.run_directory("test").display().to_string();
         place.run(&["resume", &run, "--fail-fast", "--no-graphs"]);

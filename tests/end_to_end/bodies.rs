@@ -111,8 +111,8 @@ workloads:
     steps: [{get: PATH, expect: {contains: nowhere}}]
 "#;
     for (coding, path, words) in [
-        ("gzip", "/broken", "GET /broken answered what is not its `content-encoding: gzip`: "),
-        ("zstd", "/broken", "GET /broken answered what is not its `content-encoding: zstd`: "),
+        ("gzip", "/broken", "GET /broken answered with a body that is not valid `content-encoding: gzip`: "),
+        ("zstd", "/broken", "GET /broken answered with a body that is not valid `content-encoding: zstd`: "),
         ("gzip", "/", r#"GET / answered without `nowhere`: `{"id":"abc"}` (decoded: `content-encoding: gzip`)"#),
         ("x-new", "/", r#"GET / answered without `nowhere`: `{"id":"abc"}` (`content-encoding: x-new`, which is not decoded)"#),
     ] {
@@ -229,9 +229,9 @@ workloads:
             "{json: /v}",
             "${v}",
             "",
-            "the path `/x/${v}` cannot be sent: what is inserted holds a line break; expected `${… | urlencode}`",
+            "the path `/x/${v}` cannot be sent: the inserted value contains a line break; expected `${… | urlencode}`",
         ),
-        ("/line", "{json: /v}", "y", "${v}", "the header `x-v: ${v}` cannot be sent: what is inserted holds a line break"),
+        ("/line", "{json: /v}", "y", "${v}", "the header `x-v: ${v}` cannot be sent: the inserted value contains a line break"),
     ] {
         for redirects in ["0", "1"] {
             let words_of = [("PATH", path), ("PLACE", place), ("USE", used), ("HEADER", header), ("REDIRECTS", redirects)];

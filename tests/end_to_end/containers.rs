@@ -152,5 +152,5 @@ fn without_an_engine_its_cells_are_skipped_loudly() {
     command.env("DOCKER_HOST", "unix:///nonexistent/sock").env("PATH", "/nonexistent").args(["check", "test.yaml"]);
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("SKIPPED") && said.contains("no container engine answers"), "{said}");
+    assert!(said.contains("SKIPPED") && said.contains("no container engine is available"), "{said}");
 }

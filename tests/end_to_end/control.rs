@@ -127,7 +127,7 @@ fn who_is_not_let_in_is_told_why() {
     let tap = |more: &str| format!("taps: {{tor: {{control: '{}'{more}, required: true}}}}", port.address);
     for (more, cookie, words) in [
         (", cookie: DIR/cookie", &[b'B'; 32][..], "refused AUTHENTICATE: 515 Authentication failed"),
-        (", cookie: DIR/cookie", b"short", "and a cookie of Tor has 32"),
+        (", cookie: DIR/cookie", b"short", "but a Tor cookie has 32"),
         (", cookie: DIR/nowhere", COOKIE, "cannot read the cookie"),
         ("", COOKIE, "expected `cookie: FILE`"),
     ] {
@@ -201,7 +201,7 @@ fn one_that_must_be_there_all_the_time_may_not_come_back() {
     });
     let tap = format!("taps: {{tor: {{control: '{}', cookie: DIR/cookie, required: true}}}}", port.address);
     let (_, outcome) = run(&during(1, &tap), COOKIE);
-    outcome.expect(4).complains(&["the tap `tor` was away for", "and came back 1 times"]);
+    outcome.expect(4).complains(&["the tap `tor` was unavailable for", "and came back 1 times"]);
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn a_wrong_cookie_of_the_one_that_steers_is_told_before_the_load() {
     let control =
         format!(", control: {{address: '{}', cookie: DIR/cookie, before-pass: [{{send: [SIGNAL NEWNYM]}}]}}", port.address);
     for (cookie, words) in
-        [(&[b'B'; 32][..], "refused AUTHENTICATE: 515 Authentication failed"), (b"short", "and a cookie of Tor has 32")]
+        [(&[b'B'; 32][..], "refused AUTHENTICATE: 515 Authentication failed"), (b"short", "but a Tor cookie has 32")]
     {
         let (_, outcome) = run(&scenario(&control, ""), cookie);
         outcome.expect(4).complains(&[words]);

@@ -157,7 +157,7 @@ workloads:
     let status = place.status("all/run1");
     // One of the ten was the checked pass.
     assert_eq!((&status["phases"][0]["passes"], &status["phases"][0]["errors"]), (&json!(100), &json!(91)));
-    assert!(status["errors"][0].as_str().unwrap().contains("wrong-body: GET /hi answered another body than expected: `busy!`"));
+    assert!(status["errors"][0].as_str().unwrap().contains("wrong-body: GET /hi answered with an unexpected body: `busy!`"));
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn errors_that_quote_a_secret_are_masked() {
     let place = place(&server, "{text: something else}");
     let outcome = with_secret(&place, &["run", "test.yaml", "--no-graphs"]).expect(4);
     let reason = place.status("all/run1")["verdict"]["reason"].as_str().unwrap().to_owned();
-    assert!(reason.contains("answered another body than expected: `***`"), "{reason}");
+    assert!(reason.contains("answered with an unexpected body: `***`"), "{reason}");
     assert!(outcome.stdout.contains("`***`"), "{}", outcome.stdout);
     assert_hidden(&place, &outcome);
 }
@@ -159,10 +159,10 @@ workloads:
     let mut command = place.runner();
     command.args(["check", "test.yaml"]).env("URL", "http://me:hush@127.0.0.1:1").env("PASSWORD", "hush");
     let outcome = crate::support::Started::spawn(&mut command).wait().expect(2).complains(&[
-        "the variable `URL` holds credentials, which would stand in every record",
+        "the variable `URL` holds credentials, which would be written into every record",
         "no variable `MISSPELT` is declared",
         "`env.PASSWORD` is secret",
-        "it can be inserted, but not be computed with",
+        "it can be inserted, but not used in a computation",
     ]);
     assert!(!outcome.stderr.contains("hush"), "{}", outcome.stderr);
     // A run as a whole cannot be skipped.
@@ -302,7 +302,7 @@ workloads:
             assert_eq!(taken, [None; 5]);
             assert_eq!(landed.iter().map(|r| r.line()).collect::<Vec<_>>(), ["GET /landed", "POST /landed"]);
             assert_eq!(landed[1].body, b"plain");
-            let words = format!("again to another origin, {there}; a secret is in its body and was not sent there");
+            let words = format!("again to another origin, {there}; its body contains a secret and was not sent there");
             outcome.complains(&[&words]);
         }
     }

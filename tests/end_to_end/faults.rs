@@ -823,7 +823,7 @@ workloads:
     let plan = place.run(&["plan", "test.yaml"]).expect(0).stdout;
     assert!(plan.contains("echo 7 >&2"), "{plan}");
     place.write("test.yaml", &scenario.replace("LET", "").replace("['true']", "[echo, '${port}']"));
-    place.run(&["check", "test.yaml"]).expect(2).complains(&["`port`", "inside of a target that has it"]);
+    place.run(&["check", "test.yaml"]).expect(2).complains(&["`port`", "inside a target that has it"]);
 }
 
 /// Twice as many connections at a time as a network of its own has ports to connect from.

@@ -409,7 +409,7 @@ fn variables_that_are_not_text_are_no_reason_to_panic() {
     let path = [std::env::var_os("PATH").unwrap(), odd(":/nowhere")].concat_os();
     // What nobody reads may be anything.
     in_words(run().env("OTHER", odd("x")).env("HOME", odd("/nowhere")).env("PATH", path).env("LANG", odd("x"))).expect(0);
-    in_words(run().env("WORD", odd("x"))).expect(2).complains(&["what the variable `WORD` holds is not text", "UTF-8"]);
+    in_words(run().env("WORD", odd("x"))).expect(2).complains(&["the value of the variable `WORD` is not text", "UTF-8"]);
 }
 
 /// Joins words.

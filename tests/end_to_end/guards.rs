@@ -62,7 +62,7 @@ fn the_guard_is_killed() {
     kill(&place, "__guard");
     let outcome = started.wait_within(PATIENCE).expect(1);
     place.assert_cleared(Duration::ZERO);
-    outcome.complains(&["the guard process ended unexpectedly", "go on with: runner resume"]);
+    outcome.complains(&["the guard process ended unexpectedly", "continue with: runner resume"]);
     resumed(place);
 }
 

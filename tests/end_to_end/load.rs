@@ -179,7 +179,7 @@ fn wrong_words_by_hand_are_named() {
             "`--rate 0.00000000001`: expected a rate from 1 per day (0.042/h) to 100 000 000 per second",
         ),
         (&[url, "-r", "1000000000"], "expected a rate from 1 per day"),
-        (&[url, "-r", "1/h", "-n", "10000"], "`--amount 10000`: expected a load of at most 365 days, and this one takes 417"),
+        (&[url, "-r", "1/h", "-n", "10000"], "`--amount 10000`: expected a load of at most 365 days, but this one takes 417"),
         (&[url, "-d", "8761h"], "`--duration 8761h`: the longest time is 365 days"),
         (&[url, "-n", "1", "-d", "1s"], "cannot be used with"),
         (&[url, "--poisson"], "--rate"),

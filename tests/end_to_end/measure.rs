@@ -215,10 +215,10 @@ fn a_second_one_is_refused_and_the_first_goes_on() {
 fn what_changes_begins_a_new_run_and_says_why() {
     let mut place = Place::with(&SHORT.replace("LENGTH", "200ms"));
     let time = ["measure", "test.yaml", "--no-graphs", "--for", "1s"];
-    place.run(&time).expect(0).complains(&["a new run begins: there is none in"]);
+    place.run(&time).expect(0).complains(&["a new run starts: there is none in"]);
     let numbers = whole(&place);
     assert!(numbers.len() >= 2, "{numbers:?}");
-    place.run(&time).expect(0).complains(&["a new run begins: the time of the newest one", "is over"]);
+    place.run(&time).expect(0).complains(&["a new run starts: the time of the newest one", "is up"]);
     place.write("test.yaml", &SHORT.replace("LENGTH", "300ms"));
     place.run(&["measure", "test.yaml", "--no-graphs", "--for", "1s"]).expect(0).complains(&["the plan has changed since"]);
     place.run(&["run", "test.yaml", "--no-graphs", "-n", "1"]).expect(0);
@@ -238,7 +238,7 @@ fn whoever_asks_for_an_end_keeps_what_was_measured() {
     drop(proxy);
     let status = place.status("all/run1");
     assert_eq!((&status["cut_short"], &status["verdict"]["is"]), (&"interrupted".into(), &"failed".into()));
-    assert!(status["verdict"]["reason"].as_str().unwrap().starts_with("cut short on purpose after"), "{status}");
+    assert!(status["verdict"]["reason"].as_str().unwrap().starts_with("stopped on request after"), "{status}");
     // All but the checked pass, and what was under way.
     let found = transfers(&place.run_directory("test"));
     assert!(found.len() >= 30, "{} transfers", found.len());

@@ -159,7 +159,7 @@ workloads:
         place.write("below/test.yaml", &scenario.replace("command: [./tool.sh, here, DIR/began]", written));
         let outcome = place.run(&["check", "below/test.yaml"]);
         match span {
-            true => drop(outcome.expect(2).complains(&["`above.sh` lies above the scenario's folder", "expected `dir: ..`"])),
+            true => drop(outcome.expect(2).complains(&["`above.sh` is above the scenario's folder", "expected `dir: ..`"])),
             false => drop(outcome.expect(0)),
         }
     }
@@ -186,7 +186,7 @@ workloads:
 #[test]
 fn a_load_refuses_a_header_that_nobody_waits_for() {
     let outcome = Place::new().run(&["load", "http://127.0.0.1:9", "-H", "Expect: 100-continue", "-n", "1"]);
-    outcome.expect(2).complains(&["`--header Expect: 100-continue`", "nobody waits for that here"]);
+    outcome.expect(2).complains(&["`--header Expect: 100-continue`", "runner does not wait for that"]);
 }
 
 /// Names of files and levels are cleaned where they become words, on pipes as on terminals; what programs read is as it is.

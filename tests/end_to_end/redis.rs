@@ -212,7 +212,7 @@ fn a_plan_shows_commands_and_no_password() {
     let output = place.runner().args(["plan", "test.yaml"]).env("SECRET", "hush-hush").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let lines = [
-        "over Redis' protocol, data base 3",
+        "over the Redis protocol, database 3",
         "with a password",
         "set: `SET a <10 random bytes>`",
         "get: `GET a`  expects a value",

@@ -134,7 +134,7 @@ fn a_cell_that_is_never_valid_is_not_waited_for() {
     let place = numbers("$(test ${kind} = b && echo -1 || echo 7)");
     let outcome =
         place.run(&["repeat", "test.yaml", "-n", "50", "--until", "2%", "--metric", "took", "--set", "kind=a,b", "--no-graphs"]);
-    outcome.complains(&["ended before round 6: no repetition of `kind=b` is valid, more would decide nothing"]);
+    outcome.complains(&["ended before round 6: no repetition of `kind=b` is valid, so more rounds would not decide anything"]);
 }
 
 #[test]

@@ -170,7 +170,7 @@ fn an_interrupted_run_says_how_to_go_on() {
     started.signal(Signal::INT);
     let outcome = started.wait().expect(130);
     std::fs::write(place.path("stop"), "none").unwrap();
-    let line = outcome.stderr.lines().find_map(|l| l.strip_prefix("go on with: runner ")).expect("the way to go on");
+    let line = outcome.stderr.lines().find_map(|l| l.strip_prefix("continue with: runner ")).expect("the way to go on");
     let before = there(&place);
     place.run(&line.split(' ').chain(["--no-graphs"]).collect::<Vec<_>>()).expect(0);
     let after = there(&place);

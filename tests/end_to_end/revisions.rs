@@ -316,7 +316,7 @@ fn a_run_goes_on_with_the_commits_with_which_it_began() {
     repository
         .run(&["resume", &directory, "--no-graphs"])
         .expect(2)
-        .complains(&[&format!("the commit {}, which `HEAD` was, is not in", &head[..10]), "begin a new run"]);
+        .complains(&[&format!("the commit {}, which `HEAD` meant, is no longer in", &head[..10]), "start a new run"]);
 }
 
 #[test]

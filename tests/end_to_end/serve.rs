@@ -468,7 +468,7 @@ fn what_serves_beside_measuring_is_started_again() {
         for times in 1..=2 {
             let before = serving_of(parent);
             kill_process(Pid::from_raw(before).unwrap(), Signal::KILL).unwrap();
-            let again = format!("it was started again {times} times so far");
+            let again = format!("restarted {times} times so far");
             eventually(&again, || server.started.said()[1].contains(&again).then_some(()));
             assert!(serving_of(parent) != before && answers(), "it answers again");
         }

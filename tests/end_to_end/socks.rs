@@ -213,14 +213,14 @@ fn optimistic_data_saves_the_wait_for_the_proxy() {
 #[test]
 fn each_way_to_fail_has_its_words() {
     let kinds = [
-        ("--how, refuse-method", "none of the ways to authenticate", "AUTH"),
-        ("--how, wrong-version", "and not with", "PROXY"),
+        ("--how, refuse-method", "none of the authentication methods", "AUTH"),
+        ("--how, wrong-version", "instead of", "PROXY"),
         ("--how, short-method", "after 1 bytes of saying how to authenticate", "PROXY"),
         ("--how, silent-method", "did not say how to authenticate within the time-out", "TIMEOUT"),
         ("--how, short-reply", "bytes of saying whether it is connected", "PROXY"),
         ("--how, silent-reply", "did not say whether it is connected within the time-out", "TIMEOUT"),
         ("--how, late-reply, --delay-reply, 600ms", "did not say whether it is connected within the time-out", "TIMEOUT"),
-        ("--how, garbage", "it answered with version 255 and not with 5", "PROXY"),
+        ("--how, garbage", "it answered with version 255 instead of 5", "PROXY"),
         ("--how, close-after, --bytes, 1000", "broke off", "READ"),
         ("--how, reset", "", "READ"),
     ];
@@ -242,9 +242,9 @@ fn each_way_to_fail_has_its_words() {
 #[test]
 fn each_way_to_fail_with_a_name_has_its_words() {
     for (proxy, words, error) in [
-        ("--how, auth-refused", "it does not take the user name (status 1)", "AUTH"),
-        ("--how, refuse-method", "none of the ways to authenticate", "AUTH"),
-        ("--how, garbage", "it answered with version 255 and not with 5", "PROXY"),
+        ("--how, auth-refused", "it does not accept the user name (status 1)", "AUTH"),
+        ("--how, refuse-method", "none of the authentication methods", "AUTH"),
+        ("--how, garbage", "it answered with version 255 instead of 5", "PROXY"),
     ] {
         fails(&format!("--healthy, 2, {proxy}"), ", isolate: pass", &[words], error);
     }
@@ -257,8 +257,8 @@ fn each_way_to_fail_has_its_words_in_socks_4a() {
         ("--how, refuse-method", "it refused: rejected or failed (91)", "PROXY"),
         ("--how, auth-refused", "it refused: rejected or failed (91)", "PROXY"),
         ("--how, reply, --code, 5", "it refused: rejected or failed (91)", "PROXY"),
-        ("--how, wrong-version", "its answer begins with 5 and not with 0", "PROXY"),
-        ("--how, garbage", "its answer begins with 255 and not with 0", "PROXY"),
+        ("--how, wrong-version", "its answer starts with 5 instead of 0", "PROXY"),
+        ("--how, garbage", "its answer starts with 255 instead of 0", "PROXY"),
         ("--how, short-method", "after 1 bytes of saying whether it is connected", "PROXY"),
         ("--how, short-reply", "after 4 bytes of saying whether it is connected", "PROXY"),
         ("--how, silent-method", "did not say whether it is connected within the time-out", "TIMEOUT"),
@@ -457,12 +457,12 @@ fn each_code_of_a_proxy_has_its_words() {
         (0xf1, "the descriptor of the onion service is not valid"),
         (0xf2, "the introduction to the onion service failed"),
         (0xf3, "the rendezvous with the onion service failed"),
-        (0xf4, "the onion service wants its client to authenticate"),
-        (0xf5, "the onion service does not take how its client authenticates"),
+        (0xf4, "the onion service requires client authentication"),
+        (0xf5, "the onion service does not accept the client's authentication"),
         (0xf6, "the onion address is not valid"),
         (0xf7, "the introduction to the onion service took too long"),
-        (9, "no reason that there is"),
-        (0xff, "no reason that there is"),
+        (9, "an unknown reason"),
+        (0xff, "an unknown reason"),
     ];
     let well = std::iter::once(Says::reply(&coded(0)));
     let found = what_became(well.chain(words.iter().map(|(code, _)| Says::reply(&coded(*code)))).collect(), "");
@@ -473,7 +473,7 @@ fn each_code_of_a_proxy_has_its_words() {
     }
     let refused = |code: u8| Says::reply(&[0, code, 0, 0, 0, 0, 0, 0]);
     let found = what_became([90, 91, 92, 93, 94].map(refused).to_vec(), ", version: 4a");
-    let words = ["rejected or failed", "it cannot ask who we are", "it was told of another user", "no reason that there is"];
+    let words = ["rejected or failed", "it cannot ask who we are", "it was told about another user", "an unknown reason"];
     assert_eq!(found[0].0, "ok");
     for ((outcome, said, code), (number, words)) in found[1..].iter().zip((91..).zip(words)) {
         assert_eq!((outcome.as_str(), *code), ("proxy", Some(f64::from(number))), "{said}");
@@ -497,7 +497,7 @@ fn answers_of_any_length_are_read_to_the_byte() {
     assert_eq!(what_became(vec![four], ", version: 4a, optimistic: true")[0].0, "ok");
     // A kind of address that there is not.
     let found = what_became(vec![Says::reply(&coded(0)), Says::reply(&[5, 0, 0, 2, 0, 0, 0, 0, 0, 0])], "");
-    assert!(found[1].0 == "proxy" && found[1].1.contains("an address of kind 2"), "{found:?}");
+    assert!(found[1].0 == "proxy" && found[1].1.contains("an address of the unknown kind 2"), "{found:?}");
 }
 
 #[test]
@@ -505,7 +505,11 @@ fn ways_to_authenticate_that_were_not_offered_are_refused() {
     let with = |method: &[u8]| Says { method: method.to_vec(), ..Says::reply(&coded(0)) };
     let found = what_became(vec![with(&[5, 0]), with(&[5, 2]), with(&[5, 1]), with(&[5, 0xff])], "");
     assert_eq!(found[0].0, "ok");
-    for ((outcome, said, _), words) in found[1..].iter().zip(["the way 2", "the way 1", "none of the ways"]) {
+    for ((outcome, said, _), words) in found[1..].iter().zip([
+        "the authentication method 2",
+        "the authentication method 1",
+        "none of the authentication methods",
+    ]) {
         assert!(outcome == "proxy" && said.contains(words), "{said}");
     }
     // A proxy that wants no name tells nobody apart: what was to be kept apart is not sent.
@@ -515,10 +519,10 @@ fn ways_to_authenticate_that_were_not_offered_are_refused() {
     let found = what_became(says, ", isolate: pass");
     assert_eq!(found[0].0, "ok", "{found:?}");
     let words = [
-        "it chose the way 0 to authenticate, which was not offered",
-        "it does not take the user name (status 1)",
-        "after 1 bytes of saying whether it takes the user name",
-        "instead of saying whether it takes the user name",
+        "it chose the authentication method 0, which was not offered",
+        "it does not accept the user name (status 1)",
+        "after 1 bytes of saying whether it accepts the user name",
+        "instead of saying whether it accepts the user name",
     ];
     for ((outcome, said, _), words) in found[1..].iter().zip(words) {
         assert!(outcome == "proxy" && said.contains(words), "{said}");

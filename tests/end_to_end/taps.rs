@@ -153,7 +153,7 @@ fn a_source_that_ends_early_is_named_and_counts_only_where_it_is_required() {
     for (source, words) in [
         ("tcp: \"127.0.0.1:SERVER\", send: [HELLO]", "the other side has closed the connection"),
         ("tcp: \"127.0.0.1:PORT9\"", "cannot connect to 127.0.0.1:PORT9: Connection refused"),
-        ("file: \"${scratch}/never\"", "it was never there"),
+        ("file: \"${scratch}/never\"", "it never appeared"),
         ("file: \"${scratch}\"", "it is not a regular file"),
         ("command: [sh, -c, 'echo tick; exit 3']", "the command ended with exit code 3"),
     ] {

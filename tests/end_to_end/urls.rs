@@ -64,7 +64,10 @@ workloads:
     assert_eq!(server.requests().len(), 1 + 1 + 1 + 5);
     let text = std::fs::read_to_string(place.path("test.yaml")).unwrap();
     std::fs::write(place.path("test.yaml"), text.replace("['|']", "['a b']")).unwrap();
-    place.run_test().expect(4).complains(&["the path `/x${word}y` cannot be sent: what is inserted holds a blank", "urlencode"]);
+    place
+        .run_test()
+        .expect(4)
+        .complains(&["the path `/x${word}y` cannot be sent: the inserted value contains a space", "urlencode"]);
     std::fs::write(place.path("test.yaml"), text.replace("['|']", "['#']")).unwrap();
-    place.run_test().expect(4).complains(&["what is inserted holds `#`, behind which nothing is ever sent"]);
+    place.run_test().expect(4).complains(&["the inserted value contains `#`, after which nothing is ever sent"]);
 }

@@ -215,10 +215,8 @@ fn a_busy_host_makes_a_repetition_invalid() {
     let outcome = place.run_test();
     drop(busy);
     let outcome = outcome.expect(4);
-    outcome.complains(&[
-        "INVALID: programs outside of the experiment used",
-        "of the processors' time during the load, the limit is",
-    ]);
+    outcome
+        .complains(&["INVALID: programs outside the experiment used", "of the processors' time during the load, the limit is"]);
     let found = repetitions(&place);
     assert_eq!((&found["valid"], &found["invalid"]), (&json!(0), &json!(1)));
 }

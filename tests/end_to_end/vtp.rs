@@ -69,7 +69,7 @@ fn what_brokers_do_wrong_is_told_apart() {
     for (fault, outcome, words) in [
         ("nak", "nak", "the broker refused an event"),
         ("close", "closed", "closed instead"),
-        ("silent", "timeout", "nothing came within the time-out"),
+        ("silent", "timeout", "nothing arrived within the time-out"),
         ("huge-length", "garbage", "4294967295 bytes"),
         ("garbage-xml", "garbage", "neither ack nor nak"),
     ] {
@@ -94,7 +94,7 @@ fn a_subscriber_that_is_dropped_misses_the_rest() {
     assert_eq!((&arrivals["ok"], &arrivals["errors"]), (&json!(10), &json!({"lost": 20})), "{}", outcome.stdout);
     assert_eq!(metric(&summary, "receiver", "lost"), 20.0);
     let errors = place.status("all/run1")["errors"].to_string();
-    assert!(errors.contains("closed") && errors.contains("20 events that the broker took did not arrive"), "{errors}");
+    assert!(errors.contains("closed") && errors.contains("20 events that the broker accepted did not arrive"), "{errors}");
     // With the limit that holds by default, such a repetition does not count.
     let text = std::fs::read_to_string(place.path("test.yaml")).unwrap().replace("limits: {errors: 100%}\n", "");
     std::fs::write(place.path("strict.yaml"), text.replace("experiment: test", "experiment: strict")).unwrap();
@@ -124,7 +124,7 @@ fn a_broker_that_does_not_greet_cannot_be_subscribed_to() {
     let text = STUDY.replace("FAULT", "").replace("LOAD", "{closed: {connections: 1}, amount: 5}").replace("MORE", "");
     let text = text.replace("from: \"127.0.0.1:PORT2\", wait", "from: \"127.0.0.1:PORT1\", wait");
     place.write("test.yaml", &(text + "    timeout: 300ms\n"));
-    place.run_test().expect(4).complains(&["subscribing at 127.0.0.1", "nothing came within the time-out"]);
+    place.run_test().expect(4).complains(&["subscribing at 127.0.0.1", "nothing arrived within the time-out"]);
 }
 
 #[test]

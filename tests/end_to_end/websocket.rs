@@ -210,7 +210,7 @@ fn faults_have_words() {
         ("silent", "timeout", "did not answer the handshake within the time-out"),
         ("wrong-accept", "garbage", "a wrong `Sec-WebSocket-Accept`"),
         ("close-mid-message", "short-body", "closed the connection in the middle of a message"),
-        ("huge-frame", "garbage", "sends a message of 1073741824 bytes, and no more than 16777216 are taken"),
+        ("huge-frame", "garbage", "sends a message of 1073741824 bytes, but at most 16777216 are accepted"),
         ("half-utf8", "garbage", "broke the rules of websockets (RFC 6455): invalid utf-8"),
         ("masked", "garbage", "unexpected masked frame"),
         ("garbage", "garbage", "broke the rules of websockets (RFC 6455)"),
@@ -509,11 +509,11 @@ fn what_a_server_chooses_must_have_been_offered() {
         ", subprotocols: [mine]",
         "chose the subprotocol `other`, which was not offered",
     );
-    refused("", ", subprotocols: [mine, yours]", "chose no subprotocol, and mine or yours was asked for");
+    refused("", ", subprotocols: [mine, yours]", "chose no subprotocol, but mine or yours was requested");
     refused(
         r"\r\nSec-WebSocket-Extensions: permessage-deflate",
         "",
-        "chose the extension `permessage-deflate`, and none was offered",
+        "chose the extension `permessage-deflate`, but none was offered",
     );
 }
 

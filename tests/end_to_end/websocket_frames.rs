@@ -271,7 +271,7 @@ fn the_wait_for_the_send_buffer_is_lag() {
 fn a_log_in_that_is_answered_wrongly_is_told() {
     let open = ", open: [{send: {text: let me in}, expect: {text: welcome}}]";
     let place = scripted("login-wrong", open, IN_TURN.1, HELLO);
-    place.run_test().expect(4).complains(&["`open-1` answered another body than expected: `go away`"]);
+    place.run_test().expect(4).complains(&["`open-1` answered with an unexpected body: `go away`"]);
     // Where only the checked pass is let in, every pass says it.
     for (websocket, load) in [IN_TURN, MATCHED] {
         let place = scripted("login-wrong-later", &format!("{websocket}{open}"), load, HELLO);
@@ -279,7 +279,7 @@ fn a_log_in_that_is_answered_wrongly_is_told() {
         let found = during(&place.summary(), "typists");
         assert_eq!((&found["ok"], &found["errors"]), (&json!(0), &json!({"wrong-body": 4})), "{load}");
         let status = place.status("all/run1").to_string();
-        assert!(status.contains("`open-1` answered another body than expected: `go away`"), "{status}");
+        assert!(status.contains("`open-1` answered with an unexpected body: `go away`"), "{status}");
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
         longest = longest.max(session.elapsed());
         if !args.json {
             crate::vocabulary::errors::tell(format_args!(
-                "session {made} took {}, {} of {} are over",
+                "session {made} took {}, {} of {} are done",
                 units::human_duration(session.elapsed().as_nanos() as f64),
                 units::human_duration(began.elapsed().as_nanos() as f64),
                 units::human_duration(budget.as_nanos() as f64)
@@ -140,7 +140,7 @@ fn of(cell: String, workload: String, metric: &Metric, sessions: &[Vec<f64>]) ->
         repetitions,
         seen_within_a_run: (repetitions > 2 && !told.is_empty()).then(|| (reach * within * (2.0 / n).sqrt()).exp_m1()),
         spread_of_sessions: spread,
-        // The same way in which `compare` judges two more sessions by these.
+        // `compare` will judge two more sessions by these in the same way.
         seen_between_runs: spread.map(|spread| {
             let student = stats::Student::new((means.len() - 1) as f64);
             (student.quantile(1.0 - SIGNIFICANT / 2.0) * spread * std::f64::consts::SQRT_2).exp_m1()

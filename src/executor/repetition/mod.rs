@@ -1,6 +1,7 @@
 //! The story of one repetition.
 //!
-//! `stages` are its parts one by one, `session` what it has so far, `timing` how long each part took, `status` what it came to.
+//! `stages` are its parts one by one, `session` is what it has so far, `timing` records how long each part took,
+//! `status` is the result.
 
 mod session;
 mod stages;
@@ -41,17 +42,17 @@ pub use self::session::Epoch;
 pub(super) use self::session::Events;
 pub use self::timing::Progress;
 
-/// How soon a disk that was full is tried again.
+/// How soon a full disk is tried again.
 const FULL_AGAIN: Duration = Duration::from_secs(1);
-/// Files that we need besides connections and what watching takes.
+/// Files that we need besides connections and those used for watching.
 const OTHER_FILES: u64 = 100;
 
-/// What is told of loads to whoever watches over a run.
+/// What is reported about loads to a process that watches over a run.
 #[derive(Clone, Copy, Debug)]
 pub enum LoadMark {
-    /// A load begins.
+    /// A load starts.
     Began(Epoch),
-    /// Nothing new is sent since this instant; so long what was under way was waited for.
+    /// Nothing new has been sent since this instant; until now, passes under way were waited for.
     Ended(Epoch, Duration),
 }
 
@@ -64,9 +65,9 @@ pub struct Executor<'a> {
     pub guard: &'a Guard,
     /// Where results go.
     pub directory: &'a RunDirectory,
-    /// Below which scratch directories are made.
+    /// Scratch directories are made below this one.
     pub scratch: &'a Path,
-    /// A file system in memory in which repetitions are recorded, if that is asked for.
+    /// A file system in memory in which repetitions are recorded, if requested.
     pub memory: Option<&'a Memory>,
     /// The fixtures' executable.
     pub fixtures: &'a Path,
@@ -74,18 +75,18 @@ pub struct Executor<'a> {
     pub interrupt: &'a Interrupt,
     /// Targets that outlive repetitions.
     pub kept: RefCell<Kept>,
-    /// Somebody measures for months: what breaks a repetition off does not take with it what was measured so far, a target that ends
-    /// is started again, and a disk that is full is waited for.
+    /// The run measures for months: an interrupted repetition keeps what it measured so far, a target that ends is
+    /// started again, and runner waits while the disk is full.
     pub measuring: bool,
-    /// When loads began and ended, until somebody takes it.
+    /// When loads started and ended, until somebody takes it.
     pub marks: RefCell<Vec<LoadMark>>,
 }
 
 impl Executor<'_> {
-    /// Executes a repetition and makes its result durable, whatever became of it.
+    /// Executes a repetition and makes its result durable, whatever happened to it.
     ///
     /// # Errors
-    /// Only what ends the run: results that cannot be written, the guard's end, an interruption. A repetition that
+    /// Only what ends the run: results that cannot be written, the end of the guard, an interruption. A repetition that
     /// fails otherwise is a result: its status says why.
     pub fn repetition<'f>(&'f self, turn: Turn, progress: &'f Progress) -> Task<'f, Result<Status, Error>> {
         Box::pin(async move {
@@ -100,7 +101,7 @@ impl Executor<'_> {
             let torn_down = tokio::select! {
                 biased;
                 () = self.interrupt.asked(2) => {
-                    // Now means now: the guard kills everything in one sweep.
+                    // "Now" means now: the guard kills everything in one sweep.
                     self.guard.sweep(&[]).await?;
                     Err(Error::Interrupted)
                 },
@@ -111,15 +112,15 @@ impl Executor<'_> {
         })
     }
 
-    /// The directory of the run for what outlives repetitions.
+    /// The directory of the run for targets that outlive repetitions.
     pub fn kept_directory(&self) -> PathBuf {
         self.scratch.join("kept")
     }
 
-    /// Stops targets whose time is over, in reverse order.
+    /// Stops targets whose lifetime is over, in reverse order.
     ///
     /// # Errors
-    /// When the guard is gone, something does not go, or whoever waits has no patience any more.
+    /// When the guard is gone, something does not stop, or the user no longer wants to wait.
     pub fn end_lifetimes(&self, over: Over) -> Task<'_, Result<(), Error>> {
         Box::pin(async move {
             let mut kept = self.kept.take();
@@ -129,7 +130,7 @@ impl Executor<'_> {
             let ended = tokio::select! {
                 biased;
                 () = self.interrupt.asked(2) => {
-                    // Now means now.
+                    // "Now" means now.
                     self.guard.sweep(&[]).await?;
                     Err(Error::Interrupted)
                 },
@@ -140,7 +141,7 @@ impl Executor<'_> {
         })
     }
 
-    /// Ends all that runs while no repetition does, but for targets that outlive them.
+    /// Ends everything that runs between repetitions, except for targets that outlive them.
     ///
     /// # Errors
     /// When the guard is gone.
@@ -186,21 +187,21 @@ struct Repetition<'a> {
     begin: Instant,
     started_at: String,
     context: Context<'a>,
-    /// Late names that the links bring, in the order of their values.
+    /// Late names that the links define, in the order of their values.
     link_names: &'a [String],
     progress: &'a Progress,
     sampler: Sampler,
     recorder: Recorder,
     session: Session,
-    /// Where logs go of what is started now and outlives the repetition.
+    /// Where the logs go of processes that start now and outlive the repetition.
     lasting_logs: PathBuf,
-    /// Where recording goes on when there is no room in memory any more.
+    /// Where recording continues when there is no room left in memory.
     spill: Spill,
     writer: RepetitionWriter,
 }
 
 impl<'a> Repetition<'a> {
-    /// Starts to record and to sample; nothing of the experiment runs yet.
+    /// Starts recording and sampling; nothing of the experiment runs yet.
     fn open(executor: &'a Executor<'a>, turn: Turn, progress: &'a Progress, link_names: &'a [String]) -> Result<Self, Error> {
         let (begin, started_at) = (Instant::now(), now());
         let cell = &executor.plan.cells[turn.cell];
@@ -258,7 +259,7 @@ impl<'a> Repetition<'a> {
         })
     }
 
-    /// From the scratch directory to the last metric that is collected.
+    /// From the scratch directory to the last collected metric.
     async fn measure(&mut self) -> Result<(), Error> {
         self.make_scratch()?;
         self.timed(Stage::StopTargets, Self::stop_ended).await?;
@@ -280,11 +281,11 @@ impl<'a> Repetition<'a> {
 
     /// Ends load and targets, proves that nothing is left, and cleans up. Returns what had been left behind.
     async fn tear_down(&mut self) -> Result<Vec<String>, Error> {
-        // A load that was given up has taken its time, too.
+        // An abandoned load took time, too.
         if let (0, Some(epoch)) = (self.session.timings.load_ns, self.session.epoch) {
             self.session.timings.load_ns = ns_since(epoch.instant);
         }
-        // Whatever goes wrong here, the rest is done nevertheless; the first error is the one that is told.
+        // Whatever goes wrong here, the rest is still done; the first error is reported.
         let mut result = self.timed(Stage::EndLoad, Self::end_load).await;
         self.load_over();
         result = result.and(self.timed(Stage::EndLoad, Self::end_taps).await);
@@ -297,14 +298,14 @@ impl<'a> Repetition<'a> {
         stopped?;
         result = result.and(self.check_ports_again());
         match self.take_over_logs() {
-            // They are still where they were written, and are taken over when there is room: no measurement waits for that.
+            // They are still where they were written, and are moved when there is room: no measurement waits for that.
             Err(Error::Record(error)) if self.executor.measuring && error.is_disk_full() => {}
             taken => result = result.and(taken),
         }
         result.and(self.timed(Stage::CleanUp, Self::clean_up).await).map(|()| left_behind)
     }
 
-    /// Makes the result durable, whatever came of it.
+    /// Makes the result durable, whatever it is.
     async fn conclude(self, measured: Result<(), Error>, torn_down: Result<Vec<String>, Error>) -> Result<Status, Error> {
         let Self {
             executor, turn, begin, started_at, context, progress, sampler, recorder, mut session, spill, mut writer, ..
@@ -317,9 +318,9 @@ impl<'a> Repetition<'a> {
             ));
         }
         let (outcome, left_behind) = merged(measured, torn_down);
-        // What our own death broke was not measured: it is missing, and `resume` does it again.
+        // What our own death broke was not measured: it is missing, and `resume` executes it again.
         let outcome = if executor.guard.is_gone() { Err(supervise::Error::GuardGone.into()) } else { outcome };
-        // Whoever measures for months wants what was measured until somebody asked for an end.
+        // A measurement of months keeps what was measured until the user asked for an end.
         let asked = executor.measuring && executor.interrupt.count() > 0 && session.epoch.is_some();
         let is_cut = asked && matches!(&outcome, Err(error) if !error.ends_the_run() || matches!(error, Error::Interrupted));
         let breaks = |error: &Error| {
@@ -345,7 +346,7 @@ impl<'a> Repetition<'a> {
                 biased;
                 written = &mut finishing => written,
                 () = executor.interrupt.asked(1) => {
-                    // A disk that is full is not waited for any longer.
+                    // A full disk is no longer waited for.
                     spill.patience.iter().for_each(|patience| patience.give_up());
                     finishing.await
                 },
@@ -376,7 +377,7 @@ impl<'a> Repetition<'a> {
             cut_short: is_cut.then_some(CutShort::Interrupted),
         };
         let status = status.into_status();
-        // A signal that ends everybody may reach a target first: what that broke is missing, too.
+        // A signal to all processes may reach a target first: a repetition broken by that is missing, too.
         if executor.interrupt.count() > 0 && status.verdict != Verdict::Valid && !is_cut {
             return Err(Error::Interrupted);
         }
@@ -388,7 +389,7 @@ impl<'a> Repetition<'a> {
             }
             if !std::mem::replace(&mut told, true) {
                 let words = vocabulary::errors::chain(&error);
-                vocabulary::errors::tell(format_args!("warning: {words}; the repetition waits until there is room"));
+                vocabulary::errors::tell(format_args!("warning: {words}; the repetition waits for free space"));
             }
             tokio::select! { () = executor.interrupt.asked(1) => {}, () = tokio::time::sleep(FULL_AGAIN) => {} }
         }
@@ -398,7 +399,8 @@ impl<'a> Repetition<'a> {
         }
     }
 
-    /// Does one part of the story: says so in the progress, and adds its time to the right sum, whatever comes of it.
+    /// Executes one part of the story: shows it in the progress, and adds its time to the right sum, whatever the
+    /// outcome.
     async fn timed<T>(&mut self, stage: Stage, part: impl AsyncFnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         let stopwatch = Stopwatch::start(stage, self.progress);
         let done = part(self).await;
@@ -407,17 +409,17 @@ impl<'a> Repetition<'a> {
     }
 }
 
-/// What came of measuring and tearing down together, and what had been left behind.
+/// Combines the results of measuring and tearing down, and what had been left behind.
 fn merged(measured: Result<(), Error>, torn_down: Result<Vec<String>, Error>) -> (Result<(), Error>, Vec<String>) {
     match torn_down {
-        // That nothing can be run any more matters more than what failed because of it.
+        // That nothing can be executed any more matters more than what failed because of it.
         Err(error) if error.ends_the_run() => (Err(error), Vec::new()),
         Err(error) => (measured.and(Err(error)), Vec::new()),
         Ok(left_behind) => (measured, left_behind),
     }
 }
 
-/// What is known of a repetition when it begins.
+/// What is known of a repetition at its start.
 fn head(plan: &Plan, turn: Turn, started_at: &str) -> Head {
     let cell = &plan.cells[turn.cell];
     Head {
@@ -430,7 +432,7 @@ fn head(plan: &Plan, turn: Turn, started_at: &str) -> Head {
     }
 }
 
-/// The names that belong to the numbers in the rows of workloads and of what is collected.
+/// The names that belong to the numbers in the rows of workloads and collected sources.
 fn names(cell: &Cell) -> Vec<WorkloadNames> {
     let of_workload = |workload: &Workload| WorkloadNames {
         workload: workload.name.clone(),

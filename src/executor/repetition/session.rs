@@ -1,4 +1,5 @@
-//! What a repetition has so far. It outlives whatever breaks the repetition off, so that all of it can be undone and told.
+//! What a repetition has so far. It outlives whatever interrupts the repetition, so that everything can be undone and
+//! reported.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -29,18 +30,18 @@ pub(super) struct Session {
     pub events: Events,
     /// When the last target was ready.
     pub ready_at: Option<Instant>,
-    /// The set-up of the load was begun.
+    /// Whether the set-up of the load was started.
     pub clean_up_load: bool,
     /// The workloads of the cell, with late names filled in.
     pub workloads: Vec<Arc<Workload>>,
     /// What servers had counted before the load.
     pub baselines: Baselines,
     pub epoch: Option<Epoch>,
-    /// It was said that the load is over.
+    /// Whether it was reported that the load is over.
     pub is_load_over: bool,
-    /// Set to `true` to give the load up.
+    /// Set to `true` to abandon the load.
     pub abort: watch::Sender<bool>,
-    /// Loads that were started and not waited for yet.
+    /// Loads that were started and not yet waited for.
     pub loads: Vec<load::Running>,
     /// By index of the workload.
     pub reports: Vec<(usize, Report)>,
@@ -52,7 +53,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// What goes on when the repetition ends.
+    /// What continues after the repetition.
     pub fn hand_over(&mut self) -> Kept {
         let mut kept = std::mem::take(&mut self.kept);
         kept.put(&mut self.running, std::mem::take(&mut self.claims));
@@ -60,10 +61,10 @@ impl Session {
     }
 }
 
-/// An instant, as both clocks show it: that at which the load starts, above all.
+/// An instant on both clocks: above all, the start of the load.
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch {
-    /// By the clock that nobody sets.
+    /// By the clock that is never set.
     pub instant: Instant,
     /// Since the start of 1970.
     pub unix: Duration,
@@ -83,17 +84,18 @@ impl Epoch {
 pub(crate) struct Events(RefCell<Vec<(Instant, Value)>>);
 
 impl Events {
-    /// Notes what happens now.
+    /// Records what happens now.
     pub fn now(&self, event: Value) {
         self.at(Instant::now(), event);
     }
 
-    /// Notes what happened at an instant.
+    /// Records what happened at an instant.
     pub fn at(&self, at: Instant, event: Value) {
         self.0.borrow_mut().push((at, event));
     }
 
-    /// One object for each, in which `at_ns` counts from the start of the load; from the first event where there was no load.
+    /// One object for each event, in which `at_ns` counts from the start of the load; from the first event if there was
+    /// no load.
     pub(super) fn since(&self, epoch: Option<Epoch>) -> Vec<Value> {
         let events = self.0.borrow();
         let epoch = epoch.map(|epoch| epoch.instant).or_else(|| events.first().map(|(at, _)| *at));

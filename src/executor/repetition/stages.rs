@@ -1,4 +1,4 @@
-//! The parts of a repetition, in the order in which the story tells them.
+//! The parts of a repetition, in the order of the story.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use load::{self, Gate, Job, Launcher, Setting};
 use plan::{Action, Cell, Length, Target};
 use supervise::Process;
 
-/// A target whose end explains a wrong answer is noticed within this.
+/// A target whose end explains a wrong answer is noticed within this time.
 const NOTICED: Duration = Duration::from_millis(50);
 
 impl Repetition<'_> {
@@ -36,7 +36,7 @@ impl Repetition<'_> {
         self.execute("set-up, repetition", &self.cell.set_up.repetition).await
     }
 
-    /// Makes and measures the links; what they bring has names from now on.
+    /// Makes and measures the links; from now on, their names have values.
     pub(super) async fn lay_links(&mut self) -> Result<(), Error> {
         let network = &mut self.session.network;
         network.make(self.cell, &self.context, self.seed).await?;
@@ -45,16 +45,17 @@ impl Repetition<'_> {
         Ok(())
     }
 
-    /// Stops what has ended since the last repetition and should not have, and says so: it is started anew.
+    /// Stops targets that have ended since the last repetition and should not have, and reports it: they are started
+    /// again.
     pub(super) async fn stop_ended(&mut self) -> Result<(), Error> {
         for words in self.session.kept.stop_ended(self.context.guard).await? {
-            vocabulary::errors::tell(format_args!("warning: {words}; it is started anew"));
+            vocabulary::errors::tell(format_args!("warning: {words}; it is started again"));
             self.session.events.now(json!({"event": "ended-between", "what": words}));
         }
         Ok(())
     }
 
-    /// Makes sure that the ports of all targets that will be started are free, and stay so as far as other runners are concerned.
+    /// Makes sure that the ports of all targets that will be started are free, and that other runners leave them free.
     pub(super) fn claim_ports(&mut self) -> Result<(), Error> {
         let session = &mut self.session;
         let starting: Vec<&Target> = self.cell.targets.iter().filter(|t| !session.kept.has(&t.name)).collect();
@@ -62,14 +63,14 @@ impl Repetition<'_> {
         targets::check_ports(&starting, &session.network)
     }
 
-    /// Follows what will be written into files from now on: nothing of it is missed.
+    /// Follows what will be written to files from now on, so that nothing is missed.
     pub(super) fn follow_taps(&mut self) -> Result<(), Error> {
         let Self { executor, cell, context, session, spill, writer, lasting_logs, .. } = self;
         let kept = &session.kept;
         let logs = |target: &Target| match target.lifetime.is_repetition() {
             true => (context.logs.clone(), false),
             false => match kept.replicas(&target.name).next().and_then(|one| one.logs()[0].parent()) {
-                // What it said before was of other repetitions.
+                // Its earlier output belongs to other repetitions.
                 Some(logs) => (logs.to_owned(), true),
                 None => (lasting_logs.clone(), false),
             },
@@ -80,19 +81,21 @@ impl Repetition<'_> {
         session.taps.follow(cell, context, logs, to, &executor.plan.secrets)
     }
 
-    /// Connects to what speaks in lines, and starts commands whose output is followed.
+    /// Connects to servers that speak in lines, and starts commands whose output is followed.
     pub(super) async fn connect_taps(&mut self) -> Result<(), Error> {
         let Self { cell, context, sampler, session, .. } = self;
         session.taps.connect(cell, context, &session.network, sampler).await
     }
 
-    /// Ends the commands of taps. Logs and files are followed until the targets are stopped, which may write until then.
+    /// Ends the commands of taps. Logs and files are followed until the targets are stopped, because targets may write
+    /// until then.
     pub(super) async fn end_taps(&mut self) -> Result<(), Error> {
         self.session.taps.load_ended();
         self.session.taps.end_commands(self.context.guard).await
     }
 
-    /// Starts the targets in order; each is ready before the next one is started. What outlived an earlier repetition goes on.
+    /// Starts the targets in order; each is ready before the next one is started. Targets that outlived an earlier
+    /// repetition continue.
     pub(super) async fn start(&mut self) -> Result<(), Error> {
         let Self { cell, context, sampler, session, turn, lasting_logs, .. } = self;
         let Session { running, events, network, kept, .. } = &mut *session;
@@ -128,10 +131,10 @@ impl Repetition<'_> {
         self.execute("set-up, load", &self.cell.set_up.load).await
     }
 
-    /// One pass of each workload, every answer checked; and what servers have counted by now.
+    /// One pass of each workload, every answer checked; also reads what servers have counted so far.
     ///
-    /// Whoever measures for months has a checked pass in the first repetition only: later ones would be time in which nobody measures,
-    /// as long as the time-outs of all workloads where nobody answers.
+    /// A measurement of months has a checked pass in the first repetition only: later ones would be time without
+    /// measuring, up to the sum of all workloads' time-outs if nothing answers.
     pub(super) async fn verify(&mut self) -> Result<(), Error> {
         let is_checked = !self.executor.measuring || self.turn.repetition == 1;
         let Self { cell, context, session, seed, .. } = self;
@@ -150,7 +153,7 @@ impl Repetition<'_> {
         Ok(())
     }
 
-    /// The instant from which all times of the load count.
+    /// The instant from which all times of the load are counted.
     pub(super) fn load_begins(&mut self) {
         self.progress.expected.set(expected_passes(self.cell));
         self.sampler.sample_now();
@@ -165,7 +168,7 @@ impl Repetition<'_> {
     /// Makes the load of all workloads, and waits for its end.
     pub(super) async fn load(&mut self) -> Result<(), Error> {
         let (launcher, mut asked_for) = tokio::sync::mpsc::unbounded_channel();
-        // The recorder ends when nobody can send to it any more: none of the jobs outlives this loop.
+        // The recorder ends when nobody can send to it any more: no job outlives this loop.
         for job in self.jobs(&launcher) {
             self.session.loads.push(load::start(&job)?);
         }
@@ -212,7 +215,7 @@ impl Repetition<'_> {
         jobs
     }
 
-    /// Says since when nothing new is sent, once, however the load ended.
+    /// Reports since when nothing new was sent, once, however the load ended.
     pub(super) fn load_over(&mut self) {
         let session = &mut self.session;
         let Some(epoch) = session.epoch.filter(|_| !session.is_load_over) else { return };
@@ -225,7 +228,7 @@ impl Repetition<'_> {
         self.executor.marks.borrow_mut().push(LoadMark::Ended(at, waited));
     }
 
-    /// Says that the load is over, once all of it was reported.
+    /// Reports that the load is over, after all of it was received.
     pub(super) fn load_ends(&mut self) {
         self.load_over();
         self.session.taps.load_ended();
@@ -234,7 +237,7 @@ impl Repetition<'_> {
         self.recorder.load_ended();
     }
 
-    /// A target that died in the very last moment was not noticed by the load.
+    /// A target that died in the last moment was not noticed by the load.
     pub(super) fn all_alive(&mut self) -> Result<(), Error> {
         match last_deaths(&mut self.session.running, self.cell, self.executor.measuring) {
             Some(dead) => Err(targets::died(dead)),
@@ -242,12 +245,12 @@ impl Repetition<'_> {
         }
     }
 
-    /// Holds what servers counted against what was sent to them.
+    /// Compares what servers counted with what was sent to them.
     pub(super) async fn reconcile(&mut self) -> Result<(), Error> {
         let Self { executor, cell, context, session, .. } = self;
         let limit = executor.plan.limits.reconcile;
         session.reconciled = session.baselines.judge(cell, limit, context, &session.reports).await?;
-        // What ended meanwhile has forgotten what it had counted.
+        // A server that ended meanwhile has forgotten its count.
         let Session { running, reconciled, .. } = session;
         let died = |target: &str| running.iter().any(|one| one.status.target == target && one.status.deaths > 0);
         reconciled.retain(|one| !died(&one.status.target));
@@ -276,14 +279,14 @@ impl Repetition<'_> {
                     pass: 0,
                     value,
                 };
-                // When the recorder has given up, its error is found at the end.
+                // If the recorder has given up, its error is found at the end.
                 let _ = recorder.rows.send(load::Rows::Metric(row));
             }
         }
         Ok(())
     }
 
-    /// Gives up what is left of the load, and waits for it.
+    /// Abandons the rest of the load, and waits for it to end.
     pub(super) async fn end_load(&mut self) -> Result<(), Error> {
         self.session.abort.send_replace(true);
         let mut result = Ok(());
@@ -300,7 +303,8 @@ impl Repetition<'_> {
         self.execute("clean-up, load", &self.cell.clean_up.load).await
     }
 
-    /// Stops the targets, but for those that outlive the repetition: these go on, unless they or what they waited for has ended.
+    /// Stops the targets, except for those that outlive the repetition: they continue, unless they or a target that
+    /// they wait for has ended.
     pub(super) async fn stop_targets(&mut self) -> Result<(), Error> {
         let Self { context, session: Session { running, kept, .. }, .. } = self;
         let all: Vec<&Running> = running.iter().chain(kept.running()).collect();
@@ -314,7 +318,7 @@ impl Repetition<'_> {
         stopped.and(kept.stop(context.guard, |one| falling.contains(&one.status.target)).await)
     }
 
-    /// Ends whatever is left of processes, and tells what became of all. Returns what had been left behind.
+    /// Ends all remaining processes, and reports what happened to each. Returns what had been left behind.
     pub(super) async fn sweep(&mut self) -> Result<Vec<String>, Error> {
         let Session { running, events, kept, .. } = &self.session;
         let staying = running.iter().filter(|one| one.stays).filter_map(|one| one.process.as_ref());
@@ -334,9 +338,9 @@ impl Repetition<'_> {
         Ok(left)
     }
 
-    /// Makes sure that targets have given their ports back.
+    /// Makes sure that targets have released their ports.
     pub(super) fn check_ports_again(&self) -> Result<(), Error> {
-        // Only ports that were ours: one that was taken from the start has been said already.
+        // Only ports that were ours: one that was taken from the start has been reported already.
         let all = self.cell.targets.iter().map(|t| t.replicas.len()).sum::<usize>();
         let Session { running, network, .. } = &self.session;
         if running.len() != all {
@@ -345,7 +349,8 @@ impl Repetition<'_> {
         targets::check_ports_again(running.iter().filter(|one| !one.stays), |target| network.is_here(target))
     }
 
-    /// Copies what targets that outlive repetitions have written meanwhile, and cuts what the others have written too much.
+    /// Copies what targets that outlive repetitions have written meanwhile, and cuts the logs of other targets to their
+    /// limit.
     pub(super) fn take_over_logs(&mut self) -> Result<(), Error> {
         self.session.running.iter_mut().filter(|one| one.lifetime.is_repetition()).try_for_each(Running::shorten_logs)?;
         let mut lasting = self.session.running.iter_mut().filter(|one| !one.lifetime.is_repetition());
@@ -356,19 +361,19 @@ impl Repetition<'_> {
         self.execute("clean-up, repetition", &self.cell.clean_up.repetition).await
     }
 
-    /// Executes steps of the scenario's own.
+    /// Executes steps of the scenario.
     async fn execute(&self, level: &'static str, steps: &[Action]) -> Result<(), Error> {
         let Context { guard, late, logs, targets, .. } = &self.context;
         actions::execute(guard, level, steps, late, logs, &hints::ports(targets.iter())).await
     }
 }
 
-/// What a failed pass is due to: a target whose end is just about to be noticed, or the answer itself.
+/// Why a pass failed: a target whose end is about to be noticed, or the answer itself.
 async fn cause(error: Error, session: &Session) -> Error {
     tokio::time::timeout(NOTICED, targets::death(&session.running)).await.unwrap_or(error)
 }
 
-/// How many passes there will be in all; none where a phase is as long as its duration.
+/// How many passes there will be in all; `None` if a phase has a duration.
 fn expected_passes(cell: &Cell) -> Option<u64> {
     let of = |length: Length| match length {
         Length::Amount(n) => Some(n),

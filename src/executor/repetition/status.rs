@@ -1,4 +1,4 @@
-//! What a repetition came to: its status, for the record.
+//! The result of a repetition: its status, for the record.
 
 use super::session::Session;
 use crate::error::Error;
@@ -23,13 +23,13 @@ pub(super) struct Conclusion<'a> {
     pub outcome: &'a Result<(), Error>,
     pub session: &'a Session,
     pub observer: ObserverStatus,
-    /// What was used of the host during the load; none where the load was too short to say.
+    /// What was used of the host during the load; `None` if the load was too short to say.
     pub host: Option<HostUse>,
     /// Processes that had to be killed at the end.
     pub left_behind: Vec<String>,
-    /// That there was no room in memory any more, if so.
+    /// Whether the memory for recording was used up, in words.
     pub memory_full: Option<String>,
-    /// What ended it before its time, if that was asked for.
+    /// What ended it early, if that was requested.
     pub cut_short: Option<CutShort>,
 }
 
@@ -61,7 +61,7 @@ impl Conclusion<'_> {
             cut_short: self.cut_short,
             compacted_at: None,
         };
-        // Masked first: a secret may hold what is replaced then.
+        // Masked first: what is replaced later could be part of a secret.
         status.with_words(|words| harmless(&self.plan.secrets.mask(words)).into_owned())
     }
 
@@ -78,7 +78,7 @@ impl Conclusion<'_> {
         if self.cut_short.is_some() {
             let load = self.session.timings.load_ns as f64;
             let after = vocabulary::units::human_duration(load);
-            return Verdict::Failed { reason: format!("cut short on purpose after {after} of its load: an end was asked for") };
+            return Verdict::Failed { reason: format!("stopped on request after {after} of its load") };
         }
         if let Err(error) = self.outcome {
             return Verdict::Failed { reason: chain(error) };
@@ -94,7 +94,7 @@ impl Conclusion<'_> {
         if reasons.is_empty() { Verdict::Valid } else { Verdict::Invalid { reasons } }
     }
 
-    /// Who kept it from beginning, if that is why it failed.
+    /// What kept it from starting, if that is why it failed.
     fn never_ready(&self) -> Option<NeverReady> {
         let (target, kind, reason) = match self.outcome.as_ref().err()? {
             Error::Supervise(supervise::Error::NotReady { name, kind, reason, .. }) => (name, kind.clone(), reason.clone()),

@@ -1,4 +1,4 @@
-//! Where a repetition stands, and how long each of its stages took.
+//! Which stage a repetition is in, and how long each stage took.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -7,18 +7,18 @@ use std::time::Instant;
 
 use record::status::Timings;
 
-/// What may be seen of a repetition while it runs.
+/// What can be observed of a repetition while it runs.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// What is being done.
+    /// The current stage.
     pub stage: Cell<&'static str>,
     /// Passes that ended, of all workloads.
     pub passes: Arc<AtomicU64>,
-    /// Passes in all, where that is known.
+    /// Passes in all, if known.
     pub expected: Cell<Option<u64>>,
 }
 
-/// A part of a repetition that is timed, or told to whoever watches.
+/// A part of a repetition that is timed, or shown to whoever watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     SetUp,
@@ -36,7 +36,7 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    /// The word for it in the progress; short stages go by the name of their neighbour.
+    /// The word for it in the progress; short stages use the name of their neighbour.
     pub fn word(self) -> &'static str {
         match self {
             Self::SetUp => "set-up",
@@ -49,7 +49,7 @@ impl Stage {
         }
     }
 
-    /// The sum to which its time is added; what has none is part of the overhead.
+    /// The sum to which its time is added; stages without one are part of the overhead.
     fn sum(self, timings: &mut Timings) -> Option<&mut u64> {
         match self {
             Self::SetUp | Self::LayLinks | Self::SetUpLoad | Self::Collect | Self::CleanUpLoad | Self::CleanUp => {
@@ -64,7 +64,7 @@ impl Stage {
     }
 }
 
-/// A stage that is under way.
+/// A stage in progress.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Stopwatch {
@@ -73,13 +73,13 @@ pub(super) struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// Enters a stage, and says so in the progress.
+    /// Enters a stage, and shows it in the progress.
     pub fn start(stage: Stage, progress: &Progress) -> Self {
         progress.stage.set(stage.word());
         Self { stage, start: Instant::now() }
     }
 
-    /// Leaves the stage, and adds the time that it took to the right sum.
+    /// Leaves the stage, and adds its time to the right sum.
     pub fn stop(self, timings: &mut Timings) {
         let elapsed = ns_since(self.start);
         if let Some(sum) = self.stage.sum(timings) {

@@ -1,4 +1,4 @@
-//! What a message holds, made ready once.
+//! The content of a message, prepared once.
 
 use super::values::{Text, Values};
 use crate::Error;
@@ -10,15 +10,15 @@ pub enum Content {
     Fixed(Vec<u8>),
     /// Text with values of its pass.
     Text(Text),
-    /// So many random bytes.
+    /// This many random bytes.
     Random(u64),
 }
 
 impl Content {
-    /// Makes it ready for a step of this name. `names`: those of its values.
+    /// Prepares it for a step of this name. `names`: those of its values.
     ///
     /// # Errors
-    /// When a file cannot be read, or a text inserts what has no value.
+    /// When a file cannot be read, or a text inserts a name without a value.
     pub fn new(body: &Body, names: &[String], step: &str) -> Result<Self, Error> {
         Ok(match body {
             Body::Empty => Self::Fixed(Vec::new()),

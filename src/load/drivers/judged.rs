@@ -1,4 +1,4 @@
-//! What an answer must hold, and what is carried from it, whatever protocol brought it.
+//! What an answer must contain, and what is carried from it, whatever the protocol.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use crate::Error;
 use plan::{Carry, Expect, Selector};
 use vocabulary::Outcome;
 
-/// So much of a body that must be looked into is kept.
+/// How much of a body is kept if it must be examined.
 pub const MAX_KEPT: usize = 16 << 20;
 
-/// The body of an answer, as far as it is kept: its first [`MAX_KEPT`] bytes, without a hole.
+/// The body of an answer, as far as it is kept: its first [`MAX_KEPT`] bytes, without a gap.
 #[derive(Debug, Default)]
 pub struct Body {
     bytes: Vec<u8>,
-    /// Whether more came than is kept.
+    /// Whether more arrived than is kept.
     is_cut: bool,
 }
 
@@ -24,20 +24,20 @@ pub struct Body {
 pub struct KeptBody<'a> {
     /// All of it, or its start.
     pub bytes: &'a [u8],
-    /// Whether more came than this.
+    /// Whether more arrived than this.
     pub is_cut: bool,
-    /// Whether it came as something else, for messages.
+    /// The coding that it had on the wire, for messages.
     pub coding: Coding<'a>,
 }
 
-/// What was done to a body before it was sent.
+/// The coding of a body on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding<'a> {
     /// Nothing.
     None,
-    /// This, and it is undone.
+    /// This one, and it was decoded.
     Undone(&'a str),
-    /// This, which nobody here can undo.
+    /// This one, which cannot be decoded here.
     Unknown(&'a str),
 }
 
@@ -52,29 +52,29 @@ impl fmt::Display for Coding<'_> {
 }
 
 impl<'a> KeptBody<'a> {
-    /// A body that came as it is and to its end.
+    /// A complete body that arrived without a coding.
     pub fn whole(bytes: &'a [u8]) -> Self {
         Self { bytes, is_cut: false, coding: Coding::None }
     }
 }
 
 impl Body {
-    /// As it is to be judged.
+    /// In the form in which it is judged.
     pub fn kept(&self) -> KeptBody<'_> {
         KeptBody { bytes: &self.bytes, is_cut: self.is_cut, coding: Coding::None }
     }
 
-    /// What it was made of was not there to its end.
+    /// The coded body was not complete.
     pub fn cut(&mut self) {
         self.is_cut = true;
     }
 
-    /// A body of which nothing has come yet.
+    /// A body of which nothing has arrived yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes what comes next.
+    /// Takes the next bytes.
     pub fn keep(&mut self, bytes: &[u8]) {
         let room = if self.is_cut { 0 } else { MAX_KEPT - self.bytes.len() };
         self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -93,20 +93,20 @@ pub struct Judged {
     step: String,
 }
 
-/// What is carried from an answer, and to which place.
+/// What is carried from an answer, and to which slot.
 struct Carried {
     place: usize,
     name: String,
     selector: Selector,
-    /// Of [`Selector::Regex`].
+    /// For [`Selector::Regex`].
     pattern: Option<regex::Regex>,
 }
 
 impl Judged {
-    /// Makes ready what a step of this name expects. `names`: those of its values.
+    /// Prepares what a step of this name expects. `names`: those of its values.
     ///
     /// # Errors
-    /// When a text inserts what has no value, or a pattern is not a regular expression.
+    /// When a text inserts a name without a value, or a pattern is not a regular expression.
     pub fn new(step: &str, expect: &Expect, carry: &[Carry], names: &[String]) -> Result<Self, Error> {
         let invalid = |reason: String| Error::Request { step: step.to_owned(), reason };
         let text = |template| Text::new(template, names, step);
@@ -128,7 +128,7 @@ impl Judged {
         })
     }
 
-    /// Where what is carried stands.
+    /// Where a carried value is found.
     pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
         self.carry.iter().map(|carried| &carried.selector)
     }
@@ -140,10 +140,10 @@ impl Judged {
             || self.selectors().any(|selector| !matches!(selector, Selector::Header(_)))
     }
 
-    /// Checks an answer and takes what is to be carried.
+    /// Checks an answer and takes the values to carry.
     ///
-    /// `length` in bytes; `body`: where it was kept; `header`: the value of a header, where there are any; `label`: what
-    /// was asked, for messages.
+    /// `length` in bytes; `body`: if it was kept; `header`: the value of a header, if there are any; `label`: the
+    /// request, for messages.
     ///
     /// # Errors
     /// What differs from what was expected.
@@ -163,17 +163,17 @@ impl Judged {
             return Ok(());
         }
         let KeptBody { bytes: body, is_cut, coding } = body.unwrap_or(KeptBody::whole(&[]));
-        // Of what is cut nobody knows how it goes on: only what was found whole in it is there.
+        // Nobody knows how a cut body continues: only what was found whole in it is certain.
         let unknown = |outcome, what: &str, values: &Values| {
             let label = label(values);
             let words = match coding {
                 Coding::Undone(names) => {
                     format!(
-                        "{label} answered {length} bytes of `content-encoding: {names}`, and no more than {MAX_KEPT} decoded ones are kept: {what}"
+                        "{label} answered {length} bytes of `content-encoding: {names}`, but at most {MAX_KEPT} decoded ones are kept: {what}"
                     )
                 }
                 Coding::None | Coding::Unknown(_) => {
-                    format!("{label} answered {length} bytes, of which no more than {MAX_KEPT} are kept: {what}")
+                    format!("{label} answered {length} bytes, of which at most {MAX_KEPT} are kept: {what}")
                 }
             };
             Failure::new(outcome, words)
@@ -183,7 +183,7 @@ impl Judged {
                 return Err(unknown(Outcome::Body, "it cannot be compared with what was expected", values));
             }
             if text.fill(values).as_bytes() != body {
-                let words = format!("{} answered another body than expected: {}{coding}", label(values), excerpt(body));
+                let words = format!("{} answered with an unexpected body: {}{coding}", label(values), excerpt(body));
                 return Err(Failure::new(Outcome::Body, words));
             }
         }
@@ -202,7 +202,7 @@ impl Judged {
         }
         self.take(body, is_cut, header, values).map_err(|missing| match missing {
             Missing::Cut(what) => unknown(Outcome::Carry, what, values),
-            // What the answer holds instead may be a secret, and is not told.
+            // What the answer contains instead may be a secret, and is not shown.
             Missing::At(name, place) => {
                 let words =
                     format!("{}: nothing to carry as `{name}` from the step `{}`: {place}{coding}", label(values), self.step);
@@ -211,7 +211,7 @@ impl Judged {
         })
     }
 
-    /// Takes what is to be carried.
+    /// Takes the values to carry.
     fn take<'a>(
         &self,
         body: &[u8],
@@ -243,9 +243,9 @@ impl Judged {
                 Selector::Regex(source) => {
                     let text = String::from_utf8_lossy(body);
                     let found = pattern.as_ref().and_then(|p| p.captures(&text));
-                    // What matches up to the cut might go on behind it.
+                    // A match that reaches the cut might continue after it.
                     if is_cut && found.as_ref().is_none_or(|c| c.get_match().end() == text.len()) {
-                        return Err(Missing::Cut("what is to be carried is not whole in these"));
+                        return Err(Missing::Cut("the value to carry is not complete in these"));
                     }
                     let found = found.map(|c| c.get(1).or_else(|| c.get(0)).map_or_else(String::new, |m| m.as_str().to_owned()));
                     match found {
@@ -261,9 +261,9 @@ impl Judged {
 
 /// Why something is not carried.
 enum Missing<'a> {
-    /// More came than is kept, and this cannot be known.
+    /// More arrived than is kept, so this cannot be known.
     Cut(&'a str),
-    /// What has this name is not where it was looked for.
+    /// The value of this name is not where it was looked for.
     At(&'a str, String),
 }
 

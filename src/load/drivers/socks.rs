@@ -1,8 +1,8 @@
 //! SOCKS: a connection through a proxy, stage by stage.
 //!
-//! Version 5 (RFC 1928, user name and password by RFC 1929) and version 4 with names (4a). Names are never resolved here. What the
-//! proxy says is read to the byte, so that what follows is the server's. With optimistic data the caller writes its request before
-//! [`Unanswered::read`] has read the proxy's last answer.
+//! Version 5 (RFC 1928, user name and password by RFC 1929) and version 4 with names (4a). Names are never resolved
+//! here. Exactly the bytes of the proxy are read, so that what follows belongs to the server. With optimistic data the
+//! caller writes its request before [`Unanswered::read`] has read the proxy's last answer.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,24 +21,24 @@ use plan::socks::{Isolate, Socks, SocksVersion};
 use vocabulary::Outcome;
 use vocabulary::rows::Stage;
 
-/// The password of every user name: RFC 1929 wants one, and nobody checks it.
+/// The password of every user name: RFC 1929 requires one, and nobody checks it.
 const PASSWORD: &[u8] = b"runner";
 
-/// A proxy, and how it is spoken to.
+/// A proxy, and how to speak to it.
 pub struct Proxy {
     addresses: Addresses,
     version: SocksVersion,
     isolate: Isolate,
     /// Whether the last answer is left to the caller.
     optimistic: bool,
-    /// What user names of this load begin with: those of others were made at another time.
+    /// The prefix of user names of this load: other loads were made at another time.
     salt: u64,
     users: AtomicU64,
-    /// Who tells it what to do before passes.
+    /// Sends commands to its control port before passes.
     pub controller: Option<Arc<Controller>>,
 }
 
-/// The last answer of a proxy, which is not read yet.
+/// The last answer of a proxy, not yet read.
 pub struct Unanswered(Arc<Proxy>);
 
 impl Proxy {
@@ -58,21 +58,22 @@ impl Proxy {
         })
     }
 
-    /// Whether each pass has a connection of its own.
+    /// Whether each pass has its own connection.
     pub fn isolates_passes(&self) -> bool {
-        // A circuit of its own is that of a connection of its own.
+        // A separate circuit needs a separate connection.
         self.isolate == Isolate::Pass || self.controller.as_ref().is_some_and(|controller| controller.has_path())
     }
 
-    /// How messages call it.
+    /// Its name in messages.
     pub fn label(&self) -> String {
         format!("the proxy {}", self.addresses.current())
     }
 
-    /// Connects to `host:port` through the proxy, over `circuit` where there is one; notes in `transfer` what was when. The answer that is returned is still to be read.
+    /// Connects to `host:port` through the proxy, over `circuit` if there is one; records the times of stages in
+    /// `transfer`. The returned answer is still to be read.
     ///
     /// # Errors
-    /// What kept it from being connected; [`Outcome::Proxy`] where that is the proxy's doing.
+    /// What kept it from being connected; [`Outcome::Proxy`] if the proxy is the cause.
     pub async fn connect(
         self: &Arc<Self>,
         host: &str,
@@ -113,7 +114,7 @@ impl Proxy {
         Ok((stream, None))
     }
 
-    /// Settles with a proxy of version 5 who asks.
+    /// Authenticates with a proxy of version 5.
     async fn negotiate(
         &self,
         stream: &mut TcpStream,
@@ -129,10 +130,10 @@ impl Proxy {
             [5, chosen] if chosen == method => {}
             [5, 0xff] => {
                 transfer.is_not_let_in = true;
-                return Err(self.fault("it takes none of the ways to authenticate that were offered"));
+                return Err(self.fault("it accepts none of the authentication methods that were offered"));
             }
-            [5, other] => return Err(self.fault(&format!("it chose the way {other} to authenticate, which was not offered"))),
-            [version, _] => return Err(self.fault(&format!("it answered with version {version} and not with 5"))),
+            [5, other] => return Err(self.fault(&format!("it chose the authentication method {other}, which was not offered"))),
+            [version, _] => return Err(self.fault(&format!("it answered with version {version} instead of 5"))),
         }
         if let Some(user) = user {
             let mut login = vec![1, user.len() as u8];
@@ -141,10 +142,10 @@ impl Proxy {
             login.extend_from_slice(PASSWORD);
             self.write(stream, &login, deadline, transfer).await?;
             let mut said = [0; 2];
-            self.read(stream, &mut said, "whether it takes the user name", deadline, transfer).await?;
+            self.read(stream, &mut said, "whether it accepts the user name", deadline, transfer).await?;
             if said[1] != 0 {
                 transfer.is_not_let_in = true;
-                return Err(self.fault(&format!("it does not take the user name (status {})", said[1])));
+                return Err(self.fault(&format!("it does not accept the user name (status {})", said[1])));
             }
         }
         transfer.over(Stage::Negotiate);
@@ -216,7 +217,7 @@ impl Unanswered {
                 let mut said = [0; 8];
                 proxy.read(stream, &mut said, WHAT, deadline, transfer).await?;
                 if said[0] != 0 {
-                    return Err(proxy.fault(&format!("its answer begins with {} and not with 0", said[0])));
+                    return Err(proxy.fault(&format!("its answer starts with {} instead of 0", said[0])));
                 }
                 if said[1] != 90 {
                     transfer.proxy_code = Some(said[1]);
@@ -228,13 +229,13 @@ impl Unanswered {
                 proxy.read(stream, &mut said, WHAT, deadline, transfer).await?;
                 let [version, code, _, kind] = said;
                 if version != 5 {
-                    return Err(proxy.fault(&format!("its answer begins with version {version} and not with 5")));
+                    return Err(proxy.fault(&format!("its answer starts with version {version} instead of 5")));
                 }
                 if code != 0 {
                     transfer.proxy_code = Some(code);
                     return Err(proxy.fault(&format!("it refused: {} ({code:#04x})", reason_v5(code))));
                 }
-                // The address that it is connected from, and its port.
+                // The address from which it is connected, and its port.
                 let mut length = [0];
                 let length = match kind {
                     1 => 4,
@@ -243,7 +244,7 @@ impl Unanswered {
                         proxy.read(stream, &mut length, WHAT, deadline, transfer).await?;
                         usize::from(length[0])
                     }
-                    other => return Err(proxy.fault(&format!("its answer holds an address of kind {other}, which there is not"))),
+                    other => return Err(proxy.fault(&format!("its answer contains an address of the unknown kind {other}"))),
                 };
                 let mut address = [0; 257];
                 proxy.read(stream, &mut address[..length + 2], WHAT, deadline, transfer).await?;
@@ -254,7 +255,7 @@ impl Unanswered {
     }
 }
 
-/// What version 5 is told to connect to.
+/// The destination for version 5.
 fn request_v5(host: &str, port: u16) -> Result<Vec<u8>, Failure> {
     let mut request = vec![5, 1, 0];
     match host.parse() {
@@ -276,12 +277,12 @@ fn request_v5(host: &str, port: u16) -> Result<Vec<u8>, Failure> {
     Ok(request)
 }
 
-/// What version 4 is told to connect to.
+/// The destination for version 4.
 fn request_v4a(host: &str, port: u16, user: &str) -> Result<Vec<u8>, Failure> {
     let mut request = vec![4, 1];
     request.extend_from_slice(&port.to_be_bytes());
     let address = host.parse::<std::net::Ipv4Addr>();
-    // An address that cannot be means that a name follows.
+    // An impossible address means that a name follows.
     request.extend_from_slice(&address.as_ref().map_or([0, 0, 0, 1], std::net::Ipv4Addr::octets));
     request.extend_from_slice(user.as_bytes());
     request.push(0);
@@ -296,10 +297,11 @@ fn request_v4a(host: &str, port: u16, user: &str) -> Result<Vec<u8>, Failure> {
 }
 
 fn too_long(host: &str) -> Failure {
-    Failure::new(Outcome::Carry, format!("a host name of {} bytes; SOCKS takes 255", host.len()))
+    Failure::new(Outcome::Carry, format!("a host name of {} bytes; SOCKS allows at most 255", host.len()))
 }
 
-/// What the codes of version 5 mean: RFC 1928, and those of Tor's proposal 304, which it gives with `ExtendedErrors`.
+/// The meaning of the codes of version 5: RFC 1928, and those of Tor's proposal 304, which it sends with
+/// `ExtendedErrors`.
 fn reason_v5(code: u8) -> &'static str {
     match code {
         1 => "general failure",
@@ -314,21 +316,21 @@ fn reason_v5(code: u8) -> &'static str {
         0xf1 => "the descriptor of the onion service is not valid",
         0xf2 => "the introduction to the onion service failed",
         0xf3 => "the rendezvous with the onion service failed",
-        0xf4 => "the onion service wants its client to authenticate",
-        0xf5 => "the onion service does not take how its client authenticates",
+        0xf4 => "the onion service requires client authentication",
+        0xf5 => "the onion service does not accept the client's authentication",
         0xf6 => "the onion address is not valid",
         0xf7 => "the introduction to the onion service took too long",
-        _ => "no reason that there is",
+        _ => "an unknown reason",
     }
 }
 
-/// What the codes of version 4 mean.
+/// The meaning of the codes of version 4.
 fn reason_v4(code: u8) -> &'static str {
     match code {
         91 => "rejected or failed",
         92 => "it cannot ask who we are",
-        93 => "it was told of another user",
-        _ => "no reason that there is",
+        93 => "it was told about another user",
+        _ => "an unknown reason",
     }
 }
 

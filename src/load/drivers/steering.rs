@@ -1,11 +1,11 @@
-//! What Tor is told before passes: commands from time to time, and circuits over relays that the scenario names.
+//! Commands to Tor before passes: commands from time to time, and circuits over relays that the scenario names.
 //!
-//! A connection of its own sends commands: on one that does both, events come 40 ms late. With a path another one listens to streams, on
-//! a thread of its own, and attaches each that is ours to its circuit; all others it leaves to Tor. A pass over a path counts only where
-//! Tor itself says that its streams went over that circuit.
+//! A separate connection sends commands: on a connection that does both, events arrive 40 ms late. With a path another
+//! connection listens to streams, on its own thread, and attaches each of our streams to its circuit; all others it
+//! leaves to Tor. A pass over a path counts only if Tor itself says that its streams used that circuit.
 //!
-//! Tor is one, however many workloads, checked passes and repetitions speak to it: what a control port was told is known here for as
-//! long as a run lasts ([`forget`] begins the next one), whoever told it.
+//! There is one Tor, however many workloads, checked passes and repetitions speak to it: what a control port was told
+//! is remembered here for as long as a run lasts ([`forget`] starts the next one), whoever told it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,46 +20,46 @@ use plan::Template;
 use plan::socks::Steering;
 use vocabulary::Outcome;
 
-/// How long a command may take, and a circuit until it is built.
+/// How long a command may take, and building a circuit.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How often the thread that listens looks whether it is still wanted.
+/// How often the listening thread checks whether it is still needed.
 const LOOK: Duration = Duration::from_millis(200);
-/// How long it may take until Tor says over which circuit a stream went that has been answered.
+/// How long Tor may take to say which circuit an answered stream used.
 const CONFIRMED: Duration = Duration::from_secs(5);
-/// How often a stream is attached to its circuit before it is given up. Tor tries as often.
+/// How often a stream is attached to its circuit before it is abandoned. Tor makes as many attempts.
 const ATTEMPTS: u32 = 3;
-/// So many circuits of others are remembered.
+/// How many circuits of others are remembered.
 const MOST_CIRCUITS: usize = 4096;
-/// So many control ports, and commands of each, are remembered.
+/// How many control ports, and commands of each, are remembered.
 const MOST_REMEMBERED: usize = 1024;
 
 /// A circuit of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Circuit {
-    /// Of which connection to Tor it is: numbers begin anew with each Tor.
+    /// The connection to Tor that it belongs to: numbers start again with each Tor.
     of: u64,
     number: u64,
 }
 
-/// Tells Tor what is to be told.
+/// Sends commands to Tor.
 pub struct Controller {
     port: Arc<Port>,
     cookie: Option<PathBuf>,
-    /// Commands, and after how long they are due again.
+    /// Commands, and the time after which they are due again.
     commands: Vec<(Vec<String>, Option<Duration>)>,
     path: Vec<String>,
 }
 
-/// A control port, for all who speak to it.
+/// A control port, for all that speak to it.
 struct Port {
     address: String,
-    /// Held as long as something is told. The others are held for a moment only: whoever sends requests may look at them.
+    /// Held while commands are sent. The other locks are held for a moment only: senders of requests may look at them.
     connection: Mutex<Option<Control>>,
-    /// When commands were sent last, where that matters.
+    /// When commands were sent last, if that matters.
     at: Mutex<BTreeMap<Vec<String>, Instant>>,
-    /// Who listens, where anybody has a path.
+    /// The listener, if anybody has a path.
     streams: Mutex<Option<Arc<Streams>>>,
-    /// How many there are who speak to it, and how many of them have a path.
+    /// How many speak to it, and how many of these have a path.
     users: AtomicUsize,
     steering: AtomicUsize,
 }
@@ -67,12 +67,12 @@ struct Port {
 /// The control ports of a run, by their address.
 static PORTS: Mutex<BTreeMap<String, Arc<Port>>> = Mutex::new(BTreeMap::new());
 
-/// Another run begins: what control ports were told before means nothing to it.
+/// Another run starts: what control ports were told before no longer matters.
 pub fn forget() {
     lock(&PORTS).clear();
 }
 
-/// Locks what is complete after every change, so that nobody who panicked has left it half done.
+/// Locks data that is consistent after every change, so that no panic has left it half changed.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -81,7 +81,7 @@ impl Port {
     fn of(address: &str) -> Arc<Self> {
         let mut ports = lock(&PORTS);
         if ports.len() >= MOST_REMEMBERED {
-            // Addresses may have a scratch directory in them, which is another one in each repetition.
+            // Addresses may contain a scratch directory, which differs in each repetition.
             ports.retain(|_, port| Arc::strong_count(port) > 1);
         }
         let new = || Self {
@@ -107,11 +107,11 @@ struct Streams {
 struct Known {
     /// Circuits by their number: whether they are built, or why they never will be.
     circuits: BTreeMap<u64, Result<(), String>>,
-    /// By the port from which it comes, the circuit of a stream that Tor has not seen yet.
+    /// By source port, the circuit of a stream that Tor has not seen yet.
     ports: BTreeMap<u16, u64>,
     /// Streams of ours by their number.
     ours: BTreeMap<u64, Ours>,
-    /// What became of the streams of our circuits.
+    /// What happened to the streams of our circuits.
     carried: BTreeMap<u64, Carried>,
     /// Why nobody listens any more.
     ended: Option<String>,
@@ -123,30 +123,30 @@ struct Ours {
     circuit: u64,
     /// How often it was attached.
     attached: u32,
-    /// Whether Tor has said that it went over its circuit.
+    /// Whether Tor has said that it used its circuit.
     succeeded: bool,
 }
 
-/// What became of the streams of a circuit.
+/// What happened to the streams of a circuit.
 #[derive(Default)]
 struct Carried {
     expected: u32,
     succeeded: u32,
-    /// Why one of them did not go over it, the first of them.
+    /// Why one of them did not use it: the first reason.
     lost: Option<String>,
 }
 
 impl Known {
-    /// A stream of a circuit does not go over it.
+    /// A stream of a circuit does not use it.
     fn lose(&mut self, circuit: u64, words: impl FnOnce() -> String) {
         if let Some(carried) = self.carried.get_mut(&circuit) {
             carried.lost.get_or_insert_with(words);
         }
     }
 
-    /// Whether all streams of a circuit went over it; none as long as nobody knows.
+    /// Whether all streams of a circuit used it; `None` as long as that is unknown.
     fn verdict(&self, circuit: u64) -> Option<Result<(), String>> {
-        let Some(carried) = self.carried.get(&circuit) else { return Some(Err("its circuit is not known any more".to_owned())) };
+        let Some(carried) = self.carried.get(&circuit) else { return Some(Err("its circuit is no longer known".to_owned())) };
         match (&carried.lost, &self.ended) {
             (Some(words), _) => Some(Err(words.clone())),
             _ if carried.succeeded >= carried.expected => Some(Ok(())),
@@ -155,7 +155,7 @@ impl Known {
         }
     }
 
-    /// What is known of a circuit is not needed any more.
+    /// What is known about a circuit is not needed any more.
     fn forget(&mut self, circuit: u64) {
         self.circuits.remove(&circuit);
         self.carried.remove(&circuit);
@@ -165,7 +165,7 @@ impl Known {
 
     fn built(&mut self, circuit: u64, how: Result<(), String>) {
         self.circuits.insert(circuit, how);
-        // Of others' circuits nobody says when they are not needed any more. Ours are the newest.
+        // Nobody says when others' circuits are not needed any more. Ours are the newest.
         while self.circuits.len() > MOST_CIRCUITS {
             let oldest = self.circuits.keys().copied().find(|number| !self.carried.contains_key(number));
             let Some(oldest) = oldest else { return };
@@ -180,7 +180,7 @@ impl Streams {
         Self { number: NUMBER.fetch_add(1, Ordering::Relaxed), known: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Waits until `look` finds something, so long at most.
+    /// Waits until `look` finds something, for at most this time.
     fn wait<T>(&self, patience: Duration, look: impl Fn(&Known) -> Option<T>) -> Option<T> {
         let until = Instant::now() + patience;
         let mut known = lock(&self.known);
@@ -196,7 +196,7 @@ impl Streams {
 }
 
 impl Controller {
-    /// Makes ready what is told; nothing is connected yet.
+    /// Prepares the commands; does not connect yet.
     pub fn new(steering: &Steering) -> Self {
         let texts = |templates: &[Template]| templates.iter().map(Template::to_text).collect::<Vec<String>>();
         let port = Port::of(&steering.port.address.to_text());
@@ -217,7 +217,8 @@ impl Controller {
         !self.path.is_empty()
     }
 
-    /// Tells Tor what is due, and has a circuit made where there is a path. `last`: the circuit that is not needed any more.
+    /// Sends Tor the commands that are due, and has a circuit built if there is a path. `last`: the circuit that is not
+    /// needed any more.
     ///
     /// # Errors
     /// [`Outcome::Proxy`], in words.
@@ -240,7 +241,7 @@ impl Controller {
         let mut connection = lock(&self.port.connection);
         let said = self.say(&mut connection, last);
         if connection.as_ref().is_none_or(Control::is_broken) {
-            // Tor may have ended, and have been started again.
+            // Tor may have ended, and been started again.
             self.disconnect(&mut connection);
         }
         drop(connection);
@@ -253,7 +254,7 @@ impl Controller {
         *lock(&self.port.streams) = None;
     }
 
-    /// Sends what is due. Returns the number of a new circuit, and who listens to it.
+    /// Sends what is due. Returns the number of a new circuit, and its listener.
     fn say(&self, connection: &mut Option<Control>, last: Option<Circuit>) -> Result<Option<(Arc<Streams>, u64)>, String> {
         let port = &*self.port;
         let listening = lock(&port.streams).clone();
@@ -266,7 +267,7 @@ impl Controller {
         };
         let streams = self.has_path().then(|| self.listening_by(control)).transpose()?;
         for (send, each) in &self.commands {
-            // Somebody else may just have sent them.
+            // Another sender may have just sent them.
             let is_due = due(*each, lock(&port.at).get(send));
             if !is_due {
                 continue;
@@ -284,7 +285,7 @@ impl Controller {
         }
         let Some(streams) = streams else { return Ok(None) };
         if let Some(last) = last.filter(|last| last.of == streams.number) {
-            // One that is gone already need not be closed.
+            // A circuit that is gone already need not be closed.
             let _ = control.ask(&format!("CLOSECIRCUIT {} IfUnused", last.number));
             lock(&streams.known).forget(last.number);
         }
@@ -296,7 +297,7 @@ impl Controller {
         Ok(Some((streams, number)))
     }
 
-    /// Who listens to circuits and streams; from now on, if nobody did.
+    /// The listener to circuits and streams; starts it if there was none.
     fn listening_by(&self, control: &mut Control) -> Result<Arc<Streams>, String> {
         if let Some(streams) = &*lock(&self.port.streams) {
             return Ok(Arc::clone(streams));
@@ -327,19 +328,19 @@ impl Controller {
             (None, Some(reason)) => Some(Err(reason.clone())),
             (None, None) => None,
         });
-        let built = built.unwrap_or_else(|| Err(format!("nothing was told of it within {TIMEOUT:?}")));
+        let built = built.unwrap_or_else(|| Err(format!("Tor reported nothing about it within {TIMEOUT:?}")));
         built.map_err(|reason| {
             lock(&streams.known).forget(number);
             format!("the circuit over {} was not built: {reason}", self.path.join(", "))
         })
     }
 
-    /// Who listens to this circuit, unless Tor has been connected to anew since it was made.
+    /// The listener of this circuit, unless Tor was reconnected to since it was made.
     fn listening(&self, circuit: Circuit) -> Option<Arc<Streams>> {
         lock(&self.port.streams).clone().filter(|streams| streams.number == circuit.of)
     }
 
-    /// The next stream from this port goes over this circuit.
+    /// The next stream from this port uses this circuit.
     pub fn expect(&self, port: u16, circuit: Circuit) {
         if let Some(streams) = self.listening(circuit) {
             let mut known = lock(&streams.known);
@@ -350,18 +351,18 @@ impl Controller {
         }
     }
 
-    /// What became of an exchange over a circuit: one that was answered has failed all the same where Tor does not say that its stream
-    /// went over that circuit, and one that the proxy ended says why.
+    /// The result of an exchange over a circuit: an answered one has still failed if Tor does not say that its stream
+    /// used that circuit, and one that the proxy ended says why.
     ///
     /// # Errors
-    /// The failure, of [`Outcome::Proxy`] where it is due to the circuit.
+    /// The failure, with [`Outcome::Proxy`] if the circuit is the cause.
     pub async fn judge(&self, circuit: Circuit, result: Result<(), Failure>) -> Result<(), Failure> {
         let lost = |words: &str| {
             let over = self.path.join(", ");
             Failure::new(Outcome::Proxy, format!("the pass did not go over its circuit ({over}): {words}"))
         };
         let Some(streams) = self.listening(circuit) else {
-            return result.and(Err(lost("Tor has closed its control connection, or been started again")));
+            return result.and(Err(lost("Tor has closed its control connection, or has been restarted")));
         };
         let verdict = lock(&streams.known).verdict(circuit.number);
         match (result, verdict) {
@@ -380,7 +381,8 @@ impl Controller {
 }
 
 impl Drop for Controller {
-    /// Once nobody has a path any more, Tor chooses again by itself; once nobody is there, nothing is connected.
+    /// Once nobody has a path any more, Tor chooses circuits itself again; once nobody is left, the connection is
+    /// closed.
     fn drop(&mut self) {
         let mut connection = lock(&self.port.connection);
         let is_last = |count: &AtomicUsize| count.fetch_sub(1, Ordering::Relaxed) == 1;
@@ -397,7 +399,7 @@ impl Drop for Controller {
     }
 }
 
-/// Whether an end of this kind may be the proxy's doing.
+/// Whether an end of this kind may be caused by the proxy.
 fn is_of_proxy(outcome: Outcome) -> bool {
     matches!(outcome, Outcome::Proxy | Outcome::Closed | Outcome::Reset | Outcome::Incomplete)
 }
@@ -410,7 +412,7 @@ fn due(each: Option<Duration>, at: Option<&Instant>) -> bool {
     }
 }
 
-/// Listens until nobody wants it any more, or Tor ends.
+/// Listens until nobody needs it any more, or Tor ends.
 fn attach(mut events: Control, mut attacher: Control, streams: &Weak<Streams>) {
     loop {
         let told = events.told(LOOK);
@@ -430,10 +432,10 @@ fn attach(mut events: Control, mut attacher: Control, streams: &Weak<Streams>) {
     }
 }
 
-/// Does what an event asks for.
+/// Does what an event requires.
 ///
 /// # Errors
-/// When Tor cannot be spoken to any more.
+/// When Tor cannot be reached any more.
 fn take(event: &Event, attacher: &mut Control, streams: &Streams) -> Result<(), String> {
     let Some(id) = event.id() else { return Ok(()) };
     match (event.kind.as_str(), event.status()) {
@@ -498,16 +500,16 @@ fn take(event: &Event, attacher: &mut Control, streams: &Streams) -> Result<(), 
 
 /// Why Tor ended something.
 fn reason(event: &Event) -> String {
-    event.get("REMOTE_REASON").or(event.get("REASON")).unwrap_or("no reason is told").to_owned()
+    event.get("REMOTE_REASON").or(event.get("REASON")).unwrap_or("no reason given").to_owned()
 }
 
-/// Lets Tor choose the circuit of a stream that is somebody else's.
+/// Lets Tor choose the circuit of somebody else's stream.
 fn leave(id: u64, attacher: &mut Control) -> Result<(), String> {
-    // A stream that has ended meanwhile is not there any more; those to directories Tor attaches by itself.
+    // A stream that has ended meanwhile does not exist any more; Tor attaches those to directories itself.
     attacher.request(&format!("ATTACHSTREAM {id} 0")).map(drop)
 }
 
-/// Attaches a stream to its circuit, once more where it was detached; ends it where Tor does not want that.
+/// Attaches a stream to its circuit, again if it was detached; ends it if Tor refuses that.
 fn attach_ours(id: u64, attacher: &mut Control, streams: &Streams) -> Result<(), String> {
     let circuit = match lock(&streams.known).ours.get_mut(&id) {
         Some(ours) => {
@@ -522,15 +524,15 @@ fn attach_ours(id: u64, attacher: &mut Control, streams: &Streams) -> Result<(),
     }
 }
 
-/// Ends a stream that does not go over its circuit, so that nothing is measured over another one.
+/// Ends a stream that does not use its circuit, so that nothing is measured over another one.
 fn give_up(id: u64, attacher: &mut Control, streams: &Streams, words: impl FnOnce() -> String) -> Result<(), String> {
     {
         let mut known = lock(&streams.known);
         let Some(ours) = known.ours.remove(&id) else { return Ok(()) };
-        // Known before Tor ends it, so that whoever waits for it can say why.
+        // Recorded before Tor ends it, so that a waiting pass can say why.
         known.lose(ours.circuit, words);
     }
     streams.changed.notify_all();
-    // 1 is REASON_MISC. One that has ended already need not be closed.
+    // 1 is REASON_MISC. A stream that has ended already need not be closed.
     attacher.request(&format!("CLOSESTREAM {id} 1")).map(drop)
 }

@@ -1,4 +1,4 @@
-//! TCP connections: to whichever address of a host answers.
+//! TCP connections, to whichever address of a host answers.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -20,7 +20,7 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Those that are known already.
+    /// Addresses that are known already.
     ///
     /// # Errors
     /// In words, when there are none.
@@ -38,24 +38,24 @@ impl Addresses {
         Self::new(found).map_err(failed)
     }
 
-    /// The one that is tried first.
+    /// The address that is tried first.
     pub fn current(&self) -> SocketAddr {
         self.all[self.works.load(Ordering::Relaxed)]
     }
 
-    /// Connects to the first that answers. Small messages wait for the acknowledgement of those before them, unless the
-    /// caller says otherwise (`TCP_NODELAY`); who sends one only need not.
+    /// Connects to the first one that answers. By default small messages wait for the acknowledgement of earlier ones,
+    /// unless the caller sets `TCP_NODELAY`; a caller that sends only one message need not.
     ///
     /// # Errors
-    /// What the last one said.
+    /// The error of the last address.
     pub async fn connect(&self, deadline: Instant) -> Result<TcpStream, Failure> {
         self.connect_noting(deadline, |_| {}).await
     }
 
-    /// As [`Addresses::connect`]; `over` is told when the socket was made, and when it was connected.
+    /// Like [`Addresses::connect`]; `over` is told when the socket was made, and when it was connected.
     ///
     /// # Errors
-    /// What the last one said.
+    /// The error of the last address.
     pub async fn connect_noting(&self, deadline: Instant, mut over: impl FnMut(Stage)) -> Result<TcpStream, Failure> {
         let first = self.works.load(Ordering::Relaxed);
         let mut failure = None;
@@ -87,14 +87,14 @@ impl Addresses {
     }
 }
 
-/// What the system said, as an outcome.
+/// The error of the system, as an outcome.
 pub fn of_io(error: &io::Error, doing: &str) -> Failure {
     if error.raw_os_error() == Some(Errno::ADDRNOTAVAIL.raw_os_error()) {
-        let words = "no local port is left (`net.ipv4.ip_local_port_range`; each is taken for a minute behind its connection), \
+        let words = "no local port is left (`net.ipv4.ip_local_port_range`; each stays taken for a minute after its connection), \
                      which is this machine's limit and not the server's: keep connections open, or use more addresses";
         return Failure::new(Outcome::Io, format!("{doing}: {words}"));
     }
-    // A server that wants to know who asks may say so only here.
+    // A server that wants a client certificate may say so only here.
     let words = tls::alert(error).unwrap_or_else(|| error.to_string());
     Failure::new(Outcome::of_io(error), format!("{doing}: {words}"))
 }

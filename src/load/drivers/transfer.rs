@@ -1,4 +1,4 @@
-//! What is noted of a transfer while it goes on: when each stage was over, and how much of its body was there by when.
+//! The record of a transfer in progress: when each stage was over, and how much of its body had arrived when.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,24 +12,24 @@ use vocabulary::{Outcome, Phase, rows::TransferRow};
 /// A transfer, as far as it has come.
 #[derive(Clone, Debug, Default)]
 pub struct Transfer {
-    /// When it began.
+    /// When it started.
     begun: Option<Instant>,
     /// The same by the clock of this machine, nanoseconds since 1970.
     unix_ns: u64,
     stages: [Option<Instant>; Stage::ALL.len()],
     percents: [Option<Instant>; PERCENTS.len()],
-    /// Those of an upload, as the server told them: nanoseconds since 1970.
+    /// The times of an upload, as the server reported them: nanoseconds since 1970.
     told: Option<[u64; PERCENTS.len()]>,
     parts: [Option<Instant>; PARTS.len()],
-    /// The length of the body that is to come, once it was said.
+    /// The length of the coming body, once it is known.
     length: Option<u64>,
     /// The length that the scenario expects.
     pub expected: Option<u64>,
-    /// Bytes of it that came.
+    /// Bytes of it that arrived.
     received: u64,
-    /// Bytes of the body that is to go.
+    /// Bytes of the body to send.
     pub upload: u64,
-    /// Those of them that were written.
+    /// Bytes of it that were written.
     pub uploaded: u64,
     /// Bytes read from the connection.
     pub read_bytes: u64,
@@ -39,17 +39,17 @@ pub struct Transfer {
     pub local: Option<String>,
     /// The proxy.
     pub proxy: Option<String>,
-    /// Host and port that were asked for.
+    /// The requested host and port.
     pub remote: String,
-    /// The name that keeps it apart from others at the proxy.
+    /// The name that separates it from others at the proxy.
     pub isolation: Option<String>,
     /// The code with which the proxy refused.
     pub proxy_code: Option<u8>,
-    /// The proxy did not take how we authenticate.
+    /// Whether the proxy did not accept our authentication.
     pub is_not_let_in: bool,
 }
 
-/// What else belongs to a row.
+/// Further columns of a row.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     /// Index of the workload.
@@ -58,20 +58,20 @@ pub struct Place {
     pub step: u16,
     /// Number of the pass.
     pub pass: u64,
-    /// The phase in which it was meant to begin.
+    /// The phase in which it was meant to start.
     pub phase: Phase,
-    /// When it was meant to begin, nanoseconds since the epoch.
+    /// When it was meant to start, nanoseconds since the epoch.
     pub intended_ns: u64,
 }
 
 impl Transfer {
-    /// One that begins now.
+    /// One that starts now.
     pub fn begun(remote: String) -> Self {
         let unix_ns = SystemTime::UNIX_EPOCH.elapsed().map_or(0, nanos);
         Self { begun: Some(Instant::now()), unix_ns, remote, ..Self::default() }
     }
 
-    /// So many bytes of a request were written now, and so many are still to go: the end of it is the body.
+    /// This many bytes of a request were written now, and this many are left: the end of it is the body.
     pub fn wrote(&mut self, bytes: u64, to_go: u64) {
         self.written_bytes += bytes;
         self.uploaded = self.upload.saturating_sub(to_go);
@@ -90,7 +90,7 @@ impl Transfer {
         self.stages[stage as usize] = Some(at);
     }
 
-    /// So much of the body was there at `at`, of so much where that is known.
+    /// This much of the body had arrived at `at`, out of this length, if known.
     pub fn body(&mut self, received: u64, length: Option<u64>, at: Instant) {
         (self.received, self.length) = (received, length);
         for (part, seen) in PARTS.iter().zip(&mut self.parts) {
@@ -107,12 +107,12 @@ impl Transfer {
         }
     }
 
-    /// What the server said of an upload: when it had received 0, 10, … 100 % of it, in seconds since 1970 between commas. What is
-    /// something else says nothing.
+    /// What the server reported about an upload: when it had received 0, 10, … 100 % of it, in seconds since 1970,
+    /// separated by commas. Anything else is ignored.
     pub fn told(&mut self, header: &[u8]) {
         let Some(text) = std::str::from_utf8(header).ok() else { return };
         let seconds = |text: &str| text.trim().parse::<f64>().ok().filter(|s| (0.0..1e10).contains(s));
-        // Seconds as a float are exact to a quarter of a microsecond; nanoseconds are read apart from them.
+        // Seconds as a float are exact to a quarter of a microsecond; so nanoseconds are parsed separately.
         let exact = |text: &str| {
             let (whole, part) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
             let part = format!("{part:0<9}");
@@ -123,9 +123,9 @@ impl Transfer {
         self.told = times.and_then(|times| times.try_into().ok());
     }
 
-    /// The values of its metrics, in the order of `plan::drivers::http::TRANSFER_METRICS`: how long each stage took, how long it was
-    /// from the start to each tenth of the body, how long the last fifth of it took, and how fast that was, not a number where it did not
-    /// come so far; and whether it was given up or failed otherwise, in percent.
+    /// The values of its metrics, in the order of `plan::drivers::http::TRANSFER_METRICS`: how long each stage took,
+    /// the time from the start to each tenth of the body, how long the last fifth took, and its speed, all not-a-number
+    /// if it did not come that far; and whether it was given up or failed otherwise, in percent.
     pub fn metrics(&self, start: Instant, result: &Result<(), Failure>) -> Vec<f64> {
         let since = |from: Instant, at: Option<Instant>| {
             at.map_or(f64::NAN, |at| at.saturating_duration_since(from).as_nanos() as f64 / 1e6)
@@ -144,7 +144,7 @@ impl Transfer {
         let (from, to) = (values[Stage::ALL.len() + 8], values[Stage::ALL.len() + 10]);
         values.push(to - from);
         let bytes = if self.upload > 0 { Some(self.upload) } else { self.length.or(self.expected) };
-        // Bytes in a microsecond are megabytes in a second. What came in one piece has no rate.
+        // Bytes per microsecond are megabytes per second. A body that arrived in one piece has no rate.
         let rate = |bytes: u64| bytes as f64 / 5.0 / ((to - from) * 1e3);
         values.push(bytes.map(rate).filter(|rate| rate.is_finite()).unwrap_or(f64::NAN));
         let is = |what: bool| if what { 100.0 } else { 0.0 };
@@ -195,7 +195,7 @@ impl Transfer {
         self.row(place, &ended, ns)
     }
 
-    /// A failure as OnionPerf calls it.
+    /// OnionPerf's name for a failure.
     fn error(&self, failure: &Failure) -> &'static str {
         let has = |stage: Stage| self.stages[stage as usize].is_some();
         match failure.outcome {
@@ -209,23 +209,23 @@ impl Transfer {
     }
 }
 
-/// Where a transfer is left when nobody waits for it any more.
+/// Where an abandoned transfer is left.
 pub type Left = Rc<Cell<Option<Box<Transfer>>>>;
 
-/// A transfer that is under way: when this is dropped before it has ended, it is left for others to find.
+/// A transfer in progress: if this is dropped before the transfer has ended, it is left for others to find.
 pub struct Kept {
     transfer: Option<Box<Transfer>>,
     left: Left,
 }
 
 impl Kept {
-    /// One that begins now. `expected`: how long its body should be, where the scenario says so.
+    /// One that starts now. `expected`: how long its body should be, if the scenario says so.
     pub fn begun(remote: String, expected: Option<u64>, left: &Left) -> Self {
         let transfer = Transfer { expected, ..Transfer::begun(remote) };
         Self { transfer: Some(Box::new(transfer)), left: Rc::clone(left) }
     }
 
-    /// What is noted of it.
+    /// Its record.
     pub fn noted(&mut self) -> Option<&mut Transfer> {
         self.transfer.as_deref_mut()
     }

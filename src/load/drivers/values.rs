@@ -1,4 +1,4 @@
-//! What differs from pass to pass, and the texts into which it is inserted; every protocol of ours has it.
+//! What differs from pass to pass, and the texts into which it is inserted; used by every protocol.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,10 +15,10 @@ use vocabulary::units::{in_json, in_url};
 /// Random bodies are slices of one block of random bytes of this size (and streamed when they are longer).
 pub const RANDOM_BLOCK: usize = 1 << 20;
 
-/// A template whose names are places in [`Values`].
+/// A template whose names are slots in [`Values`].
 pub struct Text {
     parts: Vec<TextPart>,
-    /// As it was typed, for messages: what is inserted may be a secret.
+    /// As it was typed, for messages: inserted values may be secret.
     source: String,
 }
 
@@ -27,14 +27,14 @@ enum TextPart {
     Value(usize),
     /// A value as one part of a URL.
     Encoded(usize),
-    /// A value inside of a text of JSON.
+    /// A value inside a text of JSON.
     Quoted(usize),
-    /// A value that is all of a text of JSON, or what it was in the JSON that it was carried from.
+    /// A value that is all of a text of JSON, or keeps the type that it had in the JSON from which it was carried.
     Json(usize),
 }
 
 impl TextPart {
-    /// The place of its value.
+    /// The slot of its value.
     fn place(&self) -> Option<usize> {
         match self {
             Self::Text(_) => None,
@@ -62,7 +62,7 @@ impl Text {
     /// Reads a template.
     ///
     /// # Errors
-    /// When it inserts what has no value.
+    /// When it inserts a name without a value.
     pub fn new(template: &Template, names: &[String], step: &str) -> Result<Self, Error> {
         let place = |name: &String| {
             let place = names.iter().position(|n| n == name);
@@ -76,8 +76,8 @@ impl Text {
         Ok(Self { parts: parts.collect::<Result<_, Error>>()?, source: template.to_text() })
     }
 
-    /// The same as JSON: what is inserted stands in its texts. A value that is a whole text there keeps the type that it had
-    /// where it was carried from, but for names of fields, which are texts.
+    /// The same as JSON: values are inserted into its texts. A value that is a whole text there keeps the type of the
+    /// place from which it was carried, except in names of fields, which are texts.
     pub fn in_json(mut self) -> Self {
         for at in 0..self.parts.len() {
             let TextPart::Value(place) = self.parts[at] else { continue };
@@ -96,7 +96,7 @@ impl Text {
         self
     }
 
-    /// As it was typed, without what is inserted.
+    /// As it was typed, without inserted values.
     pub fn source(&self) -> &str {
         &self.source
     }
@@ -130,7 +130,7 @@ impl Text {
         text
     }
 
-    /// The text for messages: with what is drawn and counted, and with the names of what was carried from answers.
+    /// The text for messages: with drawn values and counters, and with the names of values carried from answers.
     pub fn told(&self, values: &Values) -> String {
         let told = |part: &TextPart| match part.place().and_then(|place| values.carried_name(place)) {
             Some(name) => format!("${{{name}}}"),
@@ -147,24 +147,25 @@ impl Text {
     }
 }
 
-/// Whether a text of JSON begins at the end of what stands before it; a quotation mark inside of one is escaped.
+/// Whether a text of JSON starts at the end of what comes before it; a quotation mark inside one is escaped.
 fn opens_text(before: &str) -> bool {
     before.strip_suffix('"').is_some_and(|rest| !rest.ends_with('\\'))
 }
 
-/// Names of the values that requests insert, in the order of their places.
+/// Names of the values that requests insert, in the order of their slots.
 pub struct ValueNames {
     names: Vec<String>,
-    /// Those that steps carry, which stand behind what every pass has.
+    /// Those that steps carry, which follow the values that every pass has.
     carried: Arc<[String]>,
     uses_id: bool,
     uses_pass: bool,
-    /// What is drawn for each pass, with its place.
+    /// What is drawn for each pass, with its slot.
     draws: Arc<[(usize, DrawnFrom)]>,
 }
 
 impl ValueNames {
-    /// Those of a pass, what is drawn for it, and what its steps carry. `inserted`: the names that its steps insert.
+    /// The values of a pass, what is drawn for it, and what its steps carry. `inserted`: the names that its steps
+    /// insert.
     pub fn new<'a>(carried: impl Iterator<Item = &'a Carry>, inserted: impl Iterator<Item = &'a str>, draws: &[Draw]) -> Self {
         let mut names: Vec<String> = ["id", "pass", "connection"].map(str::to_owned).to_vec();
         for carry in carried {
@@ -181,7 +182,7 @@ impl ValueNames {
         Self { uses_id: uses("id"), uses_pass: uses("pass"), draws, carried, names }
     }
 
-    /// The same with a name more, which nobody draws, and its place.
+    /// The same with one more name, which is not drawn, and its slot.
     pub fn with(mut self, name: &str) -> (Self, usize) {
         self.names.push(name.to_owned());
         let place = self.names.len() - 1;
@@ -198,9 +199,9 @@ impl ValueNames {
 pub struct Values {
     values: Vec<String>,
     carried: Arc<[String]>,
-    /// Which of them are JSON and no text: numbers, truth values, lists and the like, as they were carried.
+    /// Which of them are JSON rather than text: numbers, booleans, lists and the like, as they were carried.
     is_json: Vec<bool>,
-    /// What nobody inserts is not written anew for every pass.
+    /// Values that nothing inserts are not written again for every pass.
     uses_id: bool,
     uses_pass: bool,
     draws: Arc<[(usize, DrawnFrom)]>,
@@ -237,9 +238,9 @@ impl Values {
         place.checked_sub(CONNECTION + 1).and_then(|at| self.carried.get(at)).map(String::as_str)
     }
 
-    /// Begins a pass: a fresh id, and no carried values.
+    /// Starts a pass: a fresh id, and no carried values.
     pub fn begin_pass(&mut self, pass: u64) {
-        // The pair (connection, pass) is unique within a repetition as long as neither passes its half of 64 bits.
+        // The pair (connection, pass) is unique within a repetition as long as neither exceeds its half of 64 bits.
         let unique = (self.connection << 40) | (pass & ((1 << 40) - 1));
         let id = mix(unique ^ mix(self.seed));
         for value in &mut self.values[CONNECTION + 1..] {
@@ -256,7 +257,7 @@ impl Values {
         for (number, (place, urn)) in self.draws.iter().enumerate() {
             // From the pass alone: which connection carries it depends on the answers of others.
             let random = mix(mix(pass ^ mix(self.seed)) ^ mix(number as u64 + 1));
-            // Writing into a text cannot fail. The share of values that are too likely by this is as small as 2^-32.
+            // Writing into a text cannot fail. The bias of this is at most 2^-32.
             let _ = match urn {
                 DrawnFrom::Range(from, to) => {
                     let of = u128::from(to - from) + 1;
@@ -275,12 +276,12 @@ impl Values {
         names.iter().cloned().zip(self.values).collect()
     }
 
-    /// Keeps what was carried to a place.
+    /// Stores a carried value in its slot.
     pub fn carry(&mut self, place: usize, value: String) {
         (self.values[place], self.is_json[place]) = (value, false);
     }
 
-    /// The same of a value of JSON, which keeps its type where it is all of a value of JSON again.
+    /// The same for a value of JSON, which keeps its type where it is again a whole value of JSON.
     pub fn carry_json(&mut self, place: usize, value: &serde_json::Value) {
         match value {
             serde_json::Value::String(text) => self.carry(place, text.clone()),
@@ -288,7 +289,7 @@ impl Values {
         }
     }
 
-    /// Appends so many random bytes, others each time.
+    /// Appends this many random bytes, different ones each time.
     pub fn write_random(&mut self, length: u64, out: &mut Vec<u8>) {
         let (block, mut left) = (random_block(), length as usize);
         let mut at = self.next_random() as usize % RANDOM_BLOCK;

@@ -1,4 +1,4 @@
-//! The closed loop: a pass begins when its connection is free, until the budget of the phase is used up.
+//! The closed loop: a pass starts when its connection is free, until the budget of the phase is used up.
 
 use super::{Arrival, Next, ThreadSlice, Timeline};
 use plan::{Length, Segment};
@@ -8,13 +8,13 @@ use vocabulary::units::nanos;
 /// The closed loop of one thread.
 #[derive(Clone, Debug)]
 pub struct ClosedLoop {
-    /// What is still to come; the current one is the last.
+    /// Segments still to come; the current one is the last.
     segments: Vec<Budgeted>,
     timeline: Timeline,
-    /// When the current one began.
+    /// When the current one started.
     start_ns: u64,
     pass: u64,
-    /// Passes of all threads have different numbers.
+    /// Numbers of passes differ on all threads.
     stride: u64,
 }
 
@@ -73,12 +73,12 @@ impl ClosedLoop {
         }
     }
 
-    /// When which phase is, as far as that is known.
+    /// The times of the phases, as far as they are known.
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
     }
 
-    /// Whether no pass begins any more, whenever a connection is free.
+    /// Whether no more passes start, even if a connection is free.
     pub fn is_used_up(&self) -> bool {
         self.segments.iter().all(|s| matches!(s.budget, Budget::Passes(0)))
     }
@@ -106,7 +106,8 @@ mod tests {
     }
 
     proptest! {
-        /// However an amount is divided among threads, exactly that many passes begin, warm-up first, never back in time.
+        /// However an amount is divided among threads, exactly that many passes start, warm-up first, never back in
+        /// time.
         #[test]
         fn amounts_are_kept(warm in 0_u64..50, amount in 1_u64..500, threads in 1_u64..8) {
             let mut counts = [0_u64; 2];

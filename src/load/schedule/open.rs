@@ -1,9 +1,9 @@
-//! The open loop: passes begin when the schedule says so, whatever the answers do.
+//! The open loop: passes start when the schedule says so, whatever the answers do.
 //!
-//! Arrivals that find every client busy wait in the order of their instants. The queue is nothing but the distance
-//! between this schedule and the clock: its memory does not grow with its length, and neither does the work of a call.
-//! Where evenly spaced arrivals end and how many are left is computed; those of a Poisson process must be drawn one by
-//! one, and that is done in pieces between which the generator does its work.
+//! Arrivals that find every client busy wait in the order of their instants. The queue is just the distance between
+//! this schedule and the clock: its memory does not grow with its length, and neither does the work of a call. For
+//! evenly spaced arrivals, the end and the number left are computed; those of a Poisson process must be drawn one by
+//! one, which is done in pieces, between which the generator does its work.
 
 use std::ops::Range;
 
@@ -12,30 +12,30 @@ use plan::{Length, Load, Pattern, Segment, Spacing};
 use vocabulary::Phase;
 use vocabulary::units::nanos;
 
-/// The most arrivals that one call looks at, beside those that it gives away: some tens of microseconds.
+/// The most arrivals that one call examines, besides those that it gives away: some tens of microseconds.
 const PIECE: usize = 2048;
 
 /// All arrivals of a load in order, whichever thread takes them.
 #[derive(Clone, Debug)]
 struct Walk {
-    /// What is still to come; the current one is the last.
+    /// Segments still to come; the current one is the last.
     segments: Vec<Segment>,
     timeline: Timeline,
-    /// When the current one began.
+    /// When the current one started.
     start_ns: u64,
     /// Arrivals of the current one so far.
     arrived: u64,
     instants: Instants,
     /// The start of `instants`.
     zero_ns: u64,
-    /// How much later than their segments arrivals begin.
+    /// How much later than their segments arrivals start.
     stagger_ns: u64,
     /// Its next one, not yet given away.
     upcoming_ns: u64,
-    /// What follows the warm-up.
+    /// The segments after the warm-up.
     measured: Option<Instants>,
     pass: u64,
-    /// The end of what is over: that of a segment with a duration, or the last arrival of one with an amount.
+    /// The end of the finished segments: of one with a duration, its end; of one with an amount, its last arrival.
     over_ns: u64,
 }
 
@@ -51,7 +51,7 @@ impl Walk {
             })
             .sum();
         let measured = Instants::new(pattern, spacing, length_s, seed);
-        // The warm-up has the rate with which the measurement begins.
+        // The warm-up has the rate with which the measurement starts.
         let first = measured.first_rate().map_or_else(|| pattern.clone(), Pattern::Rate);
         let has_warm_up = load.segments.first().is_some_and(|s| s.phase == Phase::WarmUp);
         let (instants, measured) =
@@ -80,7 +80,7 @@ impl Walk {
         self.upcoming_ns = self.zero_ns.saturating_add(self.instants.nth_ns(n));
     }
 
-    /// Goes on to the next segment, which begins at `start_ns`.
+    /// Continues with the next segment, which starts at `start_ns`.
     fn next_segment(&mut self, start_ns: u64) {
         let over = self.segments.pop();
         match over.map(|s| s.length) {
@@ -96,7 +96,7 @@ impl Walk {
         }
     }
 
-    /// The segment in which the upcoming arrival lies, and its end where it has a duration. None behind the last one.
+    /// The segment of the upcoming arrival, and its end if it has a duration. `None` after the last one.
     fn settle(&mut self) -> Option<(Segment, Option<u64>)> {
         while let Some(segment) = self.segments.last().copied() {
             match segment.length {
@@ -133,13 +133,13 @@ impl Walk {
         Some(arrival)
     }
 
-    /// Leaves out all arrivals that are left in a segment, without looking at each: their phase and their passes. Only for
-    /// even spacing.
+    /// Skips all remaining arrivals of a segment without examining each: their phase and their passes. Only for even
+    /// spacing.
     fn leap(&mut self) -> Option<(Phase, Range<u64>)> {
         let (segment, end_ns) = self.settle()?;
         let left = match (segment.length, end_ns) {
             (Length::Amount(amount), _) => amount - self.arrived,
-            // The upcoming one, and those behind it.
+            // The upcoming one, and those after it.
             (_, end_ns) => 1 + self.instants.before(end_ns.unwrap_or(u64::MAX).saturating_sub(self.zero_ns)),
         };
         if left > 1 {
@@ -155,7 +155,7 @@ impl Walk {
         Some((segment.phase, first..self.pass))
     }
 
-    /// A piece of what is left: one arrival, or as many as can be computed at once.
+    /// A piece of the rest: one arrival, or as many as can be computed at once.
     fn piece(&mut self) -> Option<(Phase, Range<u64>)> {
         match self.instants.is_even() {
             true => self.leap(),
@@ -163,7 +163,7 @@ impl Walk {
         }
     }
 
-    /// When the last segment ends, as far as that can be known without looking at arrivals.
+    /// When the last segment ends, as far as that can be known without examining arrivals.
     fn end_ns(&self) -> Option<u64> {
         if self.segments.is_empty() {
             return Some(self.over_ns);
@@ -175,7 +175,7 @@ impl Walk {
     }
 }
 
-/// The open loop of one thread: every `threads`-th arrival of the workload's.
+/// The open loop of one thread: every `threads`-th arrival of the workload.
 #[derive(Clone, Debug)]
 pub struct OpenLoop {
     walk: Walk,
@@ -183,7 +183,7 @@ pub struct OpenLoop {
     threads: u64,
     /// The next arrival of this thread.
     head: Option<Arrival>,
-    /// Another walk over the same arrivals, that is ahead and looks for their end.
+    /// Another walk over the same arrivals, which is ahead and looks for their end.
     ahead: Option<Box<Walk>>,
     /// When the schedule ends, once that is known.
     end_ns: Option<u64>,
@@ -193,7 +193,7 @@ pub struct OpenLoop {
 }
 
 impl OpenLoop {
-    /// The share of one thread of a load that begins at `origin_ns`.
+    /// The share of one thread of a load that starts at `origin_ns`.
     pub fn new(load: &Load, pattern: &Pattern, spacing: Spacing, slice: ThreadSlice, origin_ns: u64) -> Self {
         let mut open = Self {
             walk: Walk::new(load, pattern, spacing, slice, origin_ns),
@@ -235,19 +235,19 @@ impl OpenLoop {
         Next::Begin(head)
     }
 
-    /// Whether nothing is sent any more, because the end and the drain behind it are over.
+    /// Whether nothing more is sent, because the end and the drain after it are over.
     fn is_over(&mut self, now_ns: u64) -> bool {
         self.look_ahead(now_ns);
         self.waits(now_ns) && self.end_ns.is_some_and(|end_ns| end_ns.saturating_add(self.drain_ns) < now_ns)
     }
 
-    /// Whether an arrival has waited longer than the drain: only then the end can be over for that long.
+    /// Whether an arrival has waited longer than the drain: only then can the end be that long ago.
     fn waits(&self, now_ns: u64) -> bool {
         self.head.is_some_and(|head| head.intended_ns.saturating_add(self.drain_ns) < now_ns)
     }
 
-    /// Looks for the end of the schedule: no further than matters at `now_ns`, and at a bounded number of arrivals. Returns
-    /// whether it could look further at once; whoever does so lets others have their turn before.
+    /// Looks for the end of the schedule: no further than matters at `now_ns`, and at a bounded number of arrivals.
+    /// Returns whether it could continue immediately; the caller lets others have their turn before that.
     pub fn look_ahead(&mut self, now_ns: u64) -> bool {
         if self.end_ns.is_some() || !self.waits(now_ns) {
             return false;
@@ -258,14 +258,15 @@ impl OpenLoop {
             **ahead = self.walk.clone();
         }
         for _ in 0..PIECE {
-            // Where an amount is used up, it is over with its last arrival and not with the next one that would have been.
+            // If an amount is used up, the segment is over with its last arrival and not with the next one that would
+            // have followed.
             ahead.settle();
             self.end_ns = self.end_ns.or_else(|| ahead.end_ns());
             if self.end_ns.is_some() {
                 self.ahead = None;
                 return false;
             }
-            // What ends behind this is not over.
+            // A segment that ends later is not over.
             if ahead.upcoming_ns.saturating_add(self.drain_ns) >= now_ns {
                 return false;
             }
@@ -274,17 +275,18 @@ impl OpenLoop {
         true
     }
 
-    /// When which phase is, as far as that is known.
+    /// The times of the phases, as far as they are known.
     pub fn timeline(&self) -> &Timeline {
         &self.walk.timeline
     }
 
-    /// Whether no pass begins any more, whenever a client is free.
+    /// Whether no more passes start, even if a client is free.
     pub fn is_used_up(&self) -> bool {
         self.head.is_none()
     }
 
-    /// Ends the schedule: counts a bounded number of the arrivals that nobody took as unsent. Returns whether there are more.
+    /// Ends the schedule: counts a bounded number of the arrivals that nobody took as unsent. Returns whether there are
+    /// more.
     pub fn give_up(&mut self) -> bool {
         if let Some(head) = self.head.take() {
             self.unsent[head.phase as usize] += 1;
@@ -308,7 +310,7 @@ impl OpenLoop {
         true
     }
 
-    /// How many of the passes before `pass` are this thread's.
+    /// How many of the passes before `pass` belong to this thread.
     fn own_before(&self, pass: u64) -> u64 {
         pass / self.threads + u64::from(pass % self.threads > self.thread)
     }
@@ -331,7 +333,7 @@ mod tests {
     const S: u64 = 1_000_000_000;
 
     thread_local! {
-        /// How many arrivals were looked at.
+        /// How many arrivals were examined.
         pub(super) static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
     }
 
@@ -413,7 +415,7 @@ mod tests {
         }
     }
 
-    /// What the end was before it was looked for in pieces: that of a walk over all arrivals.
+    /// The end before it was looked for in pieces: that of a walk over all arrivals.
     fn walked_end(load: &Load, spacing: Spacing) -> u64 {
         let mut walk = Walk::new(load, &Pattern::Rate(RATE), spacing, ThreadSlice::of(0, 1, 5), 0);
         while walk.next().is_some() {}
@@ -430,7 +432,7 @@ mod tests {
     }
 
     proptest! {
-        /// Found in pieces, or computed, the end and the numbers are those that a walk over all arrivals finds.
+        /// Whether found in pieces or computed, the end and the numbers are those of a walk over all arrivals.
         #[test]
         fn the_end_is_that_of_a_walk(warm_up in lengths(), during in lengths(), poisson in any::<bool>(), threads in 1_u64..4, taken in 0_usize..20) {
             let spacing = if poisson { Spacing::Poisson } else { Spacing::Constant };
@@ -461,7 +463,7 @@ mod tests {
             prop_assert!(unsent <= offered);
         }
 
-        /// However much is left and however late it is, a call looks at no more arrivals than a piece.
+        /// However much is left and however late it is, a call examines no more arrivals than a piece.
         #[test]
         fn the_work_of_a_call_is_bounded(amount in 1_u64..=1_000_000_000_000, late_s in 0_u64..1000, poisson in any::<bool>(), warm in any::<bool>()) {
             let spacing = if poisson { Spacing::Poisson } else { Spacing::Constant };
@@ -485,7 +487,7 @@ mod tests {
             }
         }
 
-        /// At the edges of what numbers can hold a schedule goes on or ends; it never goes back.
+        /// At the limits of numbers a schedule continues or ends; it never goes back.
         #[test]
         fn nothing_wraps(rate in prop_oneof![Just(1e-300), Just(1e-11), Just(1e9), Just(f64::MAX)], amount in prop_oneof![Just(3), Just(u64::MAX)],
             time in prop_oneof![Just(Duration::from_nanos(1)), Just(Duration::MAX)], origin in prop_oneof![Just(0), Just(u64::MAX)], poisson in any::<bool>(), late in any::<bool>()) {
@@ -514,7 +516,7 @@ mod tests {
     fn the_end_of_a_warm_up_with_an_amount_is_not_the_end() {
         let segments = vec![segment(Phase::WarmUp, Length::Amount(10)), segment(Phase::During, seconds(60))];
         for spacing in [Spacing::Constant, Spacing::Poisson] {
-            // Nobody was free for 20 s; the measurement goes on all the same.
+            // No client was free for 20 s; the measurement continues anyway.
             let mut schedule = schedule(segments.clone(), 10.0, spacing, 0, 1);
             assert!(matches!(schedule.next(20 * S), Next::Begin(Arrival { pass: 0, .. })));
         }

@@ -1,8 +1,9 @@
 //! Instants of an open loop: from a rate that may change and a spacing to a sequence of times.
 //!
-//! A rate r(t) is turned into its integral Λ(t), the number of arrivals expected by t. Evenly spaced arrivals lie at
-//! Λ = 0, 1, 2, …; those of a Poisson process at the partial sums of exponential gaps of mean 1 (time-rescaling:
-//! Çinlar, *Introduction to Stochastic Processes*, 1975, ch. 4), keys at those of the gaps of `typed`. Λ is inverted exactly, piece by piece.
+//! A rate r(t) is turned into its integral Λ(t), the number of arrivals expected by t. Evenly spaced arrivals lie at Λ
+//! = 0, 1, 2, …; those of a Poisson process at the partial sums of exponential gaps of mean 1 (time-rescaling: Çinlar,
+//! *Introduction to Stochastic Processes*, 1975, ch. 4), keys at those of the gaps from `typed`. Λ is inverted exactly,
+//! piece by piece.
 
 use super::Random;
 use super::typed::Hand;
@@ -36,7 +37,8 @@ impl Piece {
     }
 }
 
-/// The instants at which passes are meant to begin, in nanoseconds from the start of the pattern, ascending without end.
+/// The instants at which passes are meant to start, in nanoseconds from the start of the pattern, ascending and without
+/// end.
 #[derive(Clone, Debug)]
 pub struct Instants(Kind);
 
@@ -47,7 +49,7 @@ enum Kind {
 }
 
 impl Instants {
-    /// The instants of a pattern that lasts `length_s`; a ramp ends there, and what comes later keeps the last rate.
+    /// The instants of a pattern that lasts `length_s`; a ramp ends there, and later instants keep the last rate.
     pub fn new(pattern: &Pattern, spacing: Spacing, length_s: f64, seed: u64) -> Self {
         let mut random = Random::new(seed, 0x61_7272_6976_616c);
         let flat = |start_s, before, rate| Piece { start_s, before, rate, slope: 0.0 };
@@ -102,19 +104,20 @@ impl Instants {
                 while pieces.get(*current + 1).is_some_and(|p| p.before <= *expected) {
                     *current += 1;
                 }
-                // What lies behind the end of the clock, which has 584 years, comes at its end. What is not a number never comes.
+                // Instants beyond the end of the clock, which covers 584 years, are at its end. A value that is not a
+                // number never comes.
                 let at_ns = pieces[*current].when(*expected) * 1e9;
                 if at_ns.is_nan() { u64::MAX } else { at_ns as u64 }
             }
         }
     }
 
-    /// Whether it can be computed where arrivals are without looking at those before.
+    /// Whether the positions of arrivals can be computed without examining the earlier ones.
     pub fn is_even(&self) -> bool {
         !matches!(self.0, Kind::Rates { spacing: Spacing::Poisson | Spacing::Typed, .. })
     }
 
-    /// The `n`-th instant from here; the next one is the first. Takes no longer for a large `n` where spacing is even.
+    /// The `n`-th instant from here; the next one is the first. Takes no longer for a large `n` if spacing is even.
     pub fn nth_ns(&mut self, n: u64) -> u64 {
         let skipped = n.saturating_sub(1);
         match &mut self.0 {
@@ -134,7 +137,7 @@ impl Instants {
         self.next_ns()
     }
 
-    /// How many of those that come lie before an instant. For even spacing it is searched for, not counted.
+    /// How many of the coming ones lie before an instant. For even spacing this is searched for, not counted.
     pub fn before(&self, at_ns: u64) -> u64 {
         let is_before = |n: u64| self.clone().nth_ns(n) < at_ns;
         let mut above = 1_u64;
@@ -150,7 +153,7 @@ impl Instants {
         below
     }
 
-    /// The rate with which it begins; none where there is a pass in each stretch of time.
+    /// The initial rate; `None` if there is a pass in each stretch of time.
     pub fn first_rate(&self) -> Option<f64> {
         match &self.0 {
             Kind::Rates { pieces, .. } => pieces.first().map(|p| p.rate),
@@ -158,7 +161,7 @@ impl Instants {
         }
     }
 
-    /// Leaves out what lies before an instant.
+    /// Skips the instants before another one.
     pub fn skip_to(&mut self, at_ns: u64) {
         match &mut self.0 {
             Kind::Periodic { every_ns, number, .. } => *number = (*number).max(at_ns.div_ceil((*every_ns).max(1))),
@@ -203,7 +206,7 @@ mod tests {
     }
 
     proptest! {
-        /// Never back in time, the same for the same seed, and skipping gives nothing earlier than asked for.
+        /// Never back in time, the same for the same seed, and skipping gives nothing earlier than requested.
         #[test]
         fn instants_ascend(pattern in patterns(), poisson in any::<bool>(), seed in any::<u64>(), length in 0.1_f64..100.0, skip in 0_u64..10_000_000_000) {
             let spacing = if poisson { Spacing::Poisson } else { Spacing::Constant };
@@ -216,7 +219,7 @@ mod tests {
             prop_assert!(skipped.next_ns() + 2 >= skip);
         }
 
-        /// What is computed of even spacing is what walking over it gives.
+        /// Computed instants of even spacing equal those of walking over it.
         #[test]
         fn leaps_land_where_steps_do(pattern in patterns(), seed in any::<u64>(), length in 0.1_f64..100.0, start in 0_usize..5, n in 1_u64..400) {
             let mut leaps = Instants::new(&pattern, Spacing::Constant, length, seed);
@@ -231,7 +234,7 @@ mod tests {
             prop_assert_eq!(leaps.next_ns(), at_ns);
         }
 
-        /// Whatever is asked for, the clock never goes back and never wraps around.
+        /// Whatever is requested, the clock never goes back and never wraps around.
         #[test]
         fn extremes_saturate(rate in prop_oneof![Just(f64::MIN_POSITIVE), Just(1e-11), Just(1e-3), Just(1e9), Just(f64::MAX)],
             other in prop_oneof![Just(1e-11), Just(1e9)], length in prop_oneof![Just(1e-9), Just(1e9)], kind in 0..4, poisson in any::<bool>()) {

@@ -1,27 +1,27 @@
-//! The segments of a load on the clock, as far as they are known: those with a duration beforehand, one with an amount
+//! The segments of a load on the clock, as far as they are known: those with a duration in advance, one with an amount
 //! when it is used up.
 
 use plan::{Length, Segment};
 use vocabulary::Phase;
 use vocabulary::units::nanos;
 
-/// When which segment of a load begins. Instants are nanoseconds since the epoch of the repetition.
+/// When each segment of a load starts. Instants are nanoseconds since the epoch of the repetition.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     segments: Vec<Segment>,
-    /// Starts, as far as known; behind the last segment the end of all.
+    /// Starts, as far as known; after the last segment the end of all.
     begins: Vec<u64>,
 }
 
 impl Timeline {
-    /// Segments of which the first begins at `origin_ns`.
+    /// Segments, the first of which starts at `origin_ns`.
     pub fn new(segments: &[Segment], origin_ns: u64) -> Self {
         let mut timeline = Self { segments: segments.to_vec(), begins: vec![origin_ns] };
         timeline.extend();
         timeline
     }
 
-    /// The segment with an amount of which the end was not known ends at `at_ns`.
+    /// The segment with an amount whose end was not known ends at `at_ns`.
     pub fn over(&mut self, at_ns: u64) {
         if self.begins.len() <= self.segments.len() {
             self.begins.push(at_ns);
@@ -41,26 +41,26 @@ impl Timeline {
         self.begins.get(self.segments.len()).copied()
     }
 
-    /// The end of the last segment where that has a duration: the instant until which the load lasts, whatever happens.
+    /// The end of the last segment if it has a duration: the instant until which the load lasts, whatever happens.
     pub fn planned_end_ns(&self) -> Option<u64> {
         let by_time = self.segments.last().is_some_and(|s| matches!(s.length, Length::Duration(_)));
         self.end_ns().filter(|_| by_time)
     }
 
-    /// Start, end and phase of the active segment with a duration in which an instant lies.
+    /// Start, end and phase of the active segment with a duration that contains an instant.
     pub fn span_at(&self, at_ns: u64) -> Option<(u64, u64, Phase)> {
         self.bounds().find(|(_, begin, end)| (*begin..*end).contains(&at_ns)).map(|(phase, begin, end)| (begin, end, phase))
     }
 
-    /// The phase to which a pass of `phase` that ends at `at_ns` counts as completed: the one that it is by then. A phase
-    /// with an amount lasts until its last pass has ended, and no other pass counts in it. [`Phase::Drain`] where it counts
-    /// in none: behind the end, or where this workload is not active.
+    /// The phase in which a pass of `phase` that ends at `at_ns` counts as completed: the phase at that instant. A
+    /// phase with an amount lasts until its last pass has ended, and no other pass counts in it. [`Phase::Drain`] if it
+    /// counts in none: after the end, or where this workload is not active.
     pub fn completed_in(&self, phase: Phase, at_ns: u64) -> Phase {
         let own = self.segments.iter().find(|s| s.phase == phase);
         if own.is_some_and(|s| matches!(s.length, Length::Amount(_))) {
             return phase;
         }
-        // One that begins before the first start cannot be; it would count to the first.
+        // An instant before the first start is impossible; it would count as part of the first segment.
         let segment = self.begins.iter().rposition(|begin| *begin <= at_ns).unwrap_or(0);
         match self.segments.get(segment) {
             Some(Segment { phase: now, length: Length::Duration(_), active: true }) => *now,

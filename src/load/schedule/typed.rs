@@ -1,25 +1,25 @@
-//! The gaps between the keys of somebody who types, with mean 1.
+//! The gaps between the keys of a person who types, with mean 1.
 //!
-//! That intervals between keys are far from even and skewed to the right, and how large they are at which typing speed, is known
-//! from 136 million of them (Dhakal, Feit, Kristensson & Oulasvirta, *Observations on Typing from 136 Million Keystrokes*, CHI
-//! 2018: 239 ms on average, 112 ms of standard deviation between people). A log-normal distribution is the usual description of
-//! the fluent ones. The numbers below are ours, and round: what they are for is bursts and pauses as people make them, the same
-//! from the same seed, and not the hand of anybody.
+//! Intervals between keys are far from even and skewed to the right; this, and their length at different typing speeds,
+//! is known from 136 million of them (Dhakal, Feit, Kristensson & Oulasvirta, *Observations on Typing from 136 Million
+//! Keystrokes*, CHI 2018: 239 ms on average, 112 ms of standard deviation between people). A log-normal distribution is
+//! the usual description of the fluent ones. The numbers below are our own, and rounded: their purpose is bursts and
+//! pauses as people make them, the same from the same seed, and not to imitate a particular person.
 
 use super::Random;
 
-/// Letters of a word; the space behind it is one more key.
+/// Letters of a word; the space after it is one more key.
 const LETTERS: u32 = 5;
 /// Standard deviation of the logarithm of a gap.
 const SIGMA: f64 = 0.45;
-/// The first letter of a word takes so many times as long as the others.
+/// The first letter of a word takes this many times as long as the others.
 const BETWEEN_WORDS: f64 = 1.6;
-/// One word in so many begins behind a pause…
+/// One word in this many starts after a pause…
 const WORDS_FOR_PAUSE: f64 = 8.0;
-/// …which is so many times as long as the gap that would be there.
+/// …which is this many times as long as the normal gap.
 const PAUSE: f64 = 5.0;
 
-/// Somebody who types: at which key of a word they are.
+/// A person who types: the current key of a word.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Hand {
     key: u32,

@@ -1,6 +1,6 @@
-//! The protocols that carry workloads: what everybody asks of one, and the list of them.
+//! The protocols that carry workloads: the questions that each must answer, and the list of them.
 //!
-//! A protocol has a folder of its name here: the noun and what it answers in `mod.rs`, and in `read.rs` how it is read,
+//! A protocol has a folder of its name here: the noun and its answers in `mod.rs`, and in `read.rs` how it is read,
 //! which belongs to the readers (`plan::read::drivers`). `docs/architecture.md` has the recipe.
 
 pub mod command;
@@ -17,39 +17,39 @@ use serde::Serialize;
 use super::{Auth, Late};
 use vocabulary::NamedMetric;
 
-/// What is asked of every protocol about a workload that it carries.
+/// What every protocol must tell about a workload that it carries.
 pub trait Protocol {
     /// Names of the steps of a pass, in their order.
     fn steps(&self) -> Vec<String>;
 
-    /// What it brings beside times and counts, in the order in which it is recorded.
+    /// Its metrics besides times and counts, in the order in which they are recorded.
     fn metrics(&self) -> Vec<NamedMetric> {
         Vec::new()
     }
 
-    /// The outcomes to which the scenario gives names, in the order of their numbers.
+    /// The outcomes named by the scenario, in the order of their numbers.
     fn outcomes(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Whatever it connects to, as far as that is known.
+    /// Everything that it connects to, as far as that is known.
     fn addresses(&self) -> Vec<(&str, u16)>;
 
-    /// Host and port of all that, to be led elsewhere: the far side of a link is reached at another address.
+    /// Hosts and ports of all of these, so that they can be replaced: the far side of a link has another address.
     fn addresses_mut(&mut self) -> Vec<(&mut String, &mut u16)>;
 
-    /// How often a pass goes to the other side and back, at least.
+    /// How many round trips a pass takes, at least.
     fn round_trips(&self) -> u32;
 
     /// Fills in late names; those of passes stay open.
     fn fill(&mut self, late: &Late<'_>);
 
-    /// The workload that it follows, where it has no schedule of its own.
+    /// The workload that it follows, if it has no schedule of its own.
     fn follows(&self) -> Option<&str> {
         None
     }
 
-    /// Whether a connection sends without waiting for what it has asked before.
+    /// Whether a connection sends without waiting for the answer to what it sent before.
     fn has_many_under_way(&self) -> bool {
         false
     }
@@ -59,12 +59,13 @@ pub trait Protocol {
         false
     }
 
-    /// How long what is under way at the end of the load may take, where the scenario does not say it and it is not the usual.
+    /// How long passes that are under way at the end of the load may take, if the scenario does not say and the default
+    /// does not fit.
     fn drain(&self) -> Option<Duration> {
         None
     }
 
-    /// Whose requests over HTTP it sends, for those who count them.
+    /// To whom it sends requests over HTTP, for comparison with servers' counts.
     fn asks(&self) -> Asks;
 
     /// Users and passwords in its requests.
@@ -81,24 +82,24 @@ pub trait Protocol {
 pub enum Asks {
     /// To its addresses, in their order.
     Addresses,
-    /// Over a socket, of which it is not known who listens.
+    /// Over a socket whose listener is unknown.
     Socket,
-    /// That is not known: to anybody.
+    /// Unknown: to anybody.
     Anybody,
-    /// It sends requests to nobody.
+    /// To nobody.
     Nobody,
 }
 
 /// A workload in words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
-    /// Behind the arrivals, on the same line; of a follower instead of them.
+    /// Comes after the arrivals, on the same line; for a follower instead of them.
     pub to: String,
-    /// What else is told of it, a line each.
+    /// Further details, one per line.
     pub lines: Vec<String>,
 }
 
-/// Makes the list of protocols: the type that holds any of them, and the way to what each answers.
+/// Makes the list of protocols: the type that holds any of them, and the dispatch to their answers.
 macro_rules! protocols {
     ($($(#[$doc:meta])* $variant:ident($noun:ty),)*) => {
         /// The protocol that carries a workload.
@@ -110,14 +111,14 @@ macro_rules! protocols {
         }
 
         impl Driver {
-            /// What its protocol answers.
+            /// The answers of its protocol.
             pub fn protocol(&self) -> &dyn Protocol {
                 match self {
                     $(Self::$variant(noun) => noun,)*
                 }
             }
 
-            /// The same, to fill in what is late.
+            /// The same, to fill in late names.
             pub fn protocol_mut(&mut self) -> &mut dyn Protocol {
                 match self {
                     $(Self::$variant(noun) => noun,)*
@@ -148,11 +149,11 @@ protocols! {
     Redis(redis::Redis),
     /// Messages over a websocket.
     Websocket(websocket::Websocket),
-    /// A program that makes the load by itself.
+    /// A program that makes the load itself.
     Command(command::Command),
 }
 
-/// A connection in every pass costs a round trip.
+/// A connection for every pass costs a round trip.
 pub(crate) fn connecting(keep_alive: bool) -> u32 {
     u32::from(!keep_alive)
 }

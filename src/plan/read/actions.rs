@@ -11,9 +11,9 @@ use super::{commands, control, requests, tls};
 use plan::{Action, Body, Cache, Invocation, Step, Template, cache};
 use schema::{Mistake, Node, types};
 
-/// How long a step may take where nothing is said.
+/// How long a step may take by default.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// Files of more than so many bytes are what a step works on, and not what it does.
+/// A file larger than this is data that a step works on, and not part of what it does.
 const MOST_CONTENT: u64 = 1 << 20;
 /// A set-up request that is sent more often than this is a load.
 const MOST_TIMES: u64 = 1_000_000;
@@ -31,7 +31,7 @@ pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Ac
         for key in ["auth", "headers", "body", "expect", "times", "tls"] {
             if let Some(entry) = node.entry(key) {
                 notes.mistakes.push(
-                    Mistake::new(notes.file, entry.key_span, format!("`{key}` belongs to a request, and this is a command"))
+                    Mistake::new(notes.file, entry.key_span, format!("`{key}` belongs to a request, but this is a command"))
                         .expected("expected only `command` or `shell`, `dir`, `env`, `timeout`, `cache`"),
                 );
             }
@@ -40,7 +40,7 @@ pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Ac
         if let Some(name) = argv.iter().flat_map(Template::names).find(|name| *name == "pass") {
             let span = find_name(notes.file, node, name).unwrap_or(node.head);
             let mistake = Mistake::new(notes.file, span, format!("`{name}` has no value in a command"));
-            notes.mistakes.push(mistake.expected("expected it in a request only"));
+            notes.mistakes.push(mistake.expected("expected it only in a request"));
         }
         let missing = missing_program(&argv[0].to_text(), typed.dir.as_deref());
         if let Some(missing) = missing {
@@ -59,7 +59,7 @@ pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Ac
     for key in ["dir", "env", "cache"] {
         if let Some(entry) = node.entry(key) {
             notes.mistakes.push(
-                Mistake::new(notes.file, entry.key_span, format!("`{key}` belongs to a command, and this is a request"))
+                Mistake::new(notes.file, entry.key_span, format!("`{key}` belongs to a command, but this is a request"))
                     .expected("expected only the method, `auth`, `headers`, `body`, `expect`, `times`, `timeout`, `tls`"),
             );
         }
@@ -85,8 +85,9 @@ pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Ac
     Some(Action::Request { step: Box::new(step), url, tls, times })
 }
 
-/// The directory that a step makes and keeps. Of files that it names, such as a script or a list of requirements, the content
-/// belongs to it: what they make is another thing when they have changed. `scenario`: the file in which the step stands.
+/// The directory that a step makes and keeps. The content of files that it names, such as a script or a list of
+/// requirements, is part of its identity: when they have changed, the result is a different one. `scenario`: the file
+/// that contains the step.
 pub(super) fn kept(scenario: &Path, name: &str, typed: &types::Action) -> Cache {
     let words: Vec<&str> = typed.command.iter().flatten().map(|t| t.0.as_str()).collect();
     let env: Vec<String> = typed.env.iter().map(|(k, v)| format!("{k}={}", v.0)).collect();
@@ -103,10 +104,10 @@ pub(super) fn kept(scenario: &Path, name: &str, typed: &types::Action) -> Cache 
     cache::of_step(name, step)
 }
 
-/// What is in a file that a step names, seen from where it is executed; none where it is no file, or a large one.
+/// The content of a file that a step names, seen from where it is executed; `None` if it is not a file, or a large one.
 fn content(scenario: &Path, dir: &str, file: &str) -> Option<Vec<u8>> {
-    // A bare word is a program or an option, if it is not a file of a folder that the scenario says: a step that writes `made` would
-    // otherwise change itself.
+    // A bare word is a program or an option unless the scenario sets the folder and has such a file in it: otherwise a
+    // step that writes `made` would change its own identity.
     if file.contains("${") || dir.contains("${") || dir.is_empty() && !file.contains(['/', '.']) {
         return None;
     }

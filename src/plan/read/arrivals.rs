@@ -12,7 +12,7 @@ use vocabulary::{Exists, Metric, NamedMetric, Phase, Unit, units};
 
 /// More connections than this in one workload are a typing error on any machine.
 const MAX_CONNECTIONS: u32 = 1_000_000;
-/// One arrival per day; what is rarer is a typing error.
+/// One arrival per day; a lower rate is a typing error.
 const MIN_RATE: f64 = 1.0 / 86_400.0;
 /// More arrivals per second than any machine can make.
 const MAX_RATE: f64 = 100_000_000.0;
@@ -53,14 +53,15 @@ pub(super) fn timeline(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::
         notes.say(
             node,
             "warm-up",
-            "`warm-up: auto` cannot stand with a phase `before`",
+            "`warm-up: auto` cannot be used with a phase `before`",
             "expected a time, such as `10s`: `auto` takes the warm-up from the start of `during`",
         );
     }
     timeline
 }
 
-/// Reads `load:` of a workload, `node` being the workload. `brought`: what its protocol brings beside times and counts.
+/// Reads `load:` of a workload, `node` being the workload. `brought`: the metrics of its protocol besides times and
+/// counts.
 pub(super) fn load(
     notes: &mut Diagnostics<'_>,
     node: &Node,
@@ -73,7 +74,7 @@ pub(super) fn load(
     let kind = notes.exactly_one(node, "how passes arrive", &["closed", "open", "find"])?;
     let part = node.get(kind).unwrap_or(node);
     let mut own_length = None;
-    // Where a part could not be read, the others are looked at nevertheless.
+    // Where a part could not be read, the others are still checked.
     let (arrivals, find) = match kind {
         "closed" => (load.closed.as_ref().map(|typed| closed(notes, part, typed)), None),
         "open" => (load.open.as_ref().map(|typed| open(notes, part, typed, &mut own_length)), None),
@@ -86,9 +87,9 @@ pub(super) fn load(
     let segments = match (&find, timeline) {
         (Some(find), _) => {
             for key in ["amount", "duration"] {
-                refuse(notes, node, &[key], "a search ends by itself; `trial` says how long each rate is tried");
+                refuse(notes, node, &[key], "a search ends on its own; `trial` says how long each rate is tried");
             }
-            refuse(notes, node, &["warm-up"], "each rate is tried by itself; none of them becomes steady first");
+            refuse(notes, node, &["warm-up"], "each rate is tried separately, without a warm-up");
             if timeline.is_some() {
                 notes.say(
                     workload,
@@ -105,7 +106,7 @@ pub(super) fn load(
             }
             in_phases(notes, workload, typed.phases.as_ref(), timeline)
         }
-        // Its end is not known where it could not be read.
+        // If it could not be read, its end is not known.
         (None, None) if kind == "find" || (kind == "open" && arrivals.is_none()) => return None,
         (None, None) => {
             refuse(notes, workload, &["phases"], "the experiment has no `phases`, which would say how long they are");
@@ -119,7 +120,7 @@ pub(super) fn load(
     let auto_warm_up = auto_warm_up && segments.iter().any(|s| s.phase == Phase::During && s.active);
     let ends_by_time = find.is_some() || segments.iter().any(|s| matches!(s.length, Length::Duration(_)));
     if kind == "closed" && !ends_by_time {
-        refuse(notes, node, &["drain"], "a closed loop of an amount ends when the last pass is answered");
+        refuse(notes, node, &["drain"], "a closed loop with an amount ends when the last pass is answered");
     }
     Some(Load { arrivals: arrivals?, segments, drain: load.drain.map_or(DRAIN, |d| d.0), find, auto_warm_up })
 }
@@ -222,10 +223,10 @@ fn closed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Closed) -> Ar
     Arrivals::Closed { connections: typed.connections, think, ramp: typed.ramp.map_or(Duration::ZERO, |d| d.0) }
 }
 
-/// What is wrong with a rate, and what was expected.
+/// Checks a rate.
 ///
 /// # Errors
-/// Both, when it is out of range.
+/// What is wrong, and what was expected, when it is out of range.
 pub fn fits(rate: f64) -> Result<(), (String, String)> {
     if (MIN_RATE..=MAX_RATE).contains(&rate) {
         return Ok(());
@@ -234,11 +235,10 @@ pub fn fits(rate: f64) -> Result<(), (String, String)> {
     Err((format!("a rate of {rate} per second"), expected))
 }
 
-/// What is wrong with an amount of passes that follow a pattern, and what was expected; without a pattern they follow
-/// each other.
+/// Checks an amount of passes that follow a pattern, or without a pattern follow each other.
 ///
 /// # Errors
-/// Both, when there are too many of them, or they last longer than anything may.
+/// What is wrong, and what was expected, when there are too many passes, or they take too long.
 pub fn amount_fits(amount: u64, pattern: Option<&Pattern>) -> Result<(), (String, String)> {
     if amount == 0 || amount > MAX_AMOUNT {
         let expected = if amount == 0 { "expected at least 1".to_owned() } else { format!("expected at most {MAX_AMOUNT}") };
@@ -255,7 +255,7 @@ pub fn amount_fits(amount: u64, pattern: Option<&Pattern>) -> Result<(), (String
         return Ok(());
     }
     let days = units::significant(length_s / 86_400.0);
-    let expected = format!("expected a load of at most 365 days, and this one takes {days}");
+    let expected = format!("expected a load of at most 365 days, but this one takes {days}");
     Err((format!("an amount of {amount} at this rate"), expected))
 }
 
@@ -317,7 +317,7 @@ fn open(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Open, own_lengt
         Pattern::Rate(rate) => fitting_rate(notes, node, "rate", *rate),
         Pattern::Ramp { from, to } => [*from, *to].into_iter().for_each(|rate| fitting_rate(notes, node, "ramp", rate)),
         Pattern::Steps { rates, .. } => {
-            // Of many that do not fit the worst are enough.
+            // If many do not fit, the worst is enough.
             let lowest = rates.iter().copied().reduce(f64::min);
             let highest = rates.iter().copied().reduce(f64::max).filter(|highest| Some(*highest) != lowest);
             lowest.into_iter().chain(highest).for_each(|rate| fitting_rate(notes, node, "steps", rate));
@@ -332,14 +332,14 @@ fn open(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Open, own_lengt
     Arrivals::Open { connections, pattern, spacing: typed.arrivals.unwrap_or_default(), per_connection }
 }
 
-/// The time from one arrival to the next, at the rate with which a pattern begins.
+/// The time from one arrival to the next, at the initial rate of a pattern.
 fn interval(pattern: &Pattern) -> Duration {
     let rate = match pattern {
         Pattern::Periodic { every, .. } => return *every,
         Pattern::Rate(rate) | Pattern::Ramp { from: rate, .. } => Some(*rate),
         Pattern::Steps { rates, .. } => rates.first().copied(),
     };
-    // What is not a rate was said to be a mistake.
+    // If it is not a valid rate, that was reported already.
     rate.and_then(|rate| Duration::try_from_secs_f64(1.0 / rate).ok()).unwrap_or_default()
 }
 
@@ -349,7 +349,7 @@ fn find(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Find, brought: 
     [low, high].into_iter().for_each(|rate| fitting_rate(notes, node, "rate", rate));
     let trial = typed.trial.map_or(TRIAL, |d| d.0);
     if trial < Duration::from_millis(100) {
-        notes.say(node, "trial", "a trial that is too short to say anything", "expected at least 100ms");
+        notes.say(node, "trial", "a trial that is too short to be meaningful", "expected at least 100ms");
     }
     let precision = typed.precision.map_or(PRECISION, |p| p.0);
     if !(0.001..=1.0).contains(&precision) {
@@ -364,7 +364,7 @@ fn find(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Find, brought: 
     let pattern = Pattern::Rate(low);
     let arrivals = Arrivals::Open {
         connections: typed.connections.unwrap_or(OPEN_CONNECTIONS),
-        // Trials at higher rates begin within the same time: no longer than an interval of the lowest.
+        // Trials at higher rates start within the same time, at most one interval of the lowest rate.
         per_connection: typed.per.map(|types::Per::Connection| interval(&pattern)),
         pattern,
         spacing: typed.arrivals.unwrap_or_default(),
@@ -375,11 +375,11 @@ fn find(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Find, brought: 
 /// `response_p99: "< 50ms"`, `errors: "< 0.1%"`.
 fn condition(notes: &mut Diagnostics<'_>, node: &Node, name: &str, bound: &str, brought: &[NamedMetric]) -> Option<Condition> {
     let words = format!("{name} {}", bound.trim());
-    // What a protocol tells of a trial are shares, in percent.
+    // What a protocol reports for a trial are shares, in percent.
     let shares = || brought.iter().filter(|metric| metric.unit == "%");
     if shares().any(|metric| metric.name == name) {
         let below = below(bound).and_then(|number| number.trim_end_matches('%').trim().parse::<f64>().ok());
-        // Nothing is below nothing: what is meant is that it does not happen.
+        // Nothing is below 0: what is meant is that it does not happen.
         let below = if bound.trim() == "0" { Some(f64::MIN_POSITIVE) } else { below.filter(|below| *below > 0.0) };
         if below.is_none() {
             notes.say(node, name, format!("`{bound}` is not a bound"), "expected one such as `\"< 0.1%\"`, or `0`");
@@ -401,12 +401,12 @@ fn condition(notes: &mut Diagnostics<'_>, node: &Node, name: &str, bound: &str, 
     let below = below(bound).and_then(|number| row.metric.parse(number));
     if below.is_none() {
         let example = if row.unit == Unit::Share { "`\"< 0.1%\"`" } else { "`\"< 50ms\"`" };
-        notes.say(node, name, format!("`{bound}` is not a bound"), format!("expected one as {example}"));
+        notes.say(node, name, format!("`{bound}` is not a bound"), format!("expected one such as {example}"));
     }
     Some(Condition { metric: row.metric.clone(), below: below?, words })
 }
 
-/// The number of `< number`.
+/// The number in `< number`.
 fn below(bound: &str) -> Option<&str> {
     bound.trim().strip_prefix('<').map(|b| b.trim_start_matches('=').trim())
 }

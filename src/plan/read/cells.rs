@@ -33,12 +33,12 @@ impl Builder<'_> {
         }
     }
 
-    /// A part of a section, evaluated; none where its `when` does not hold in this cell.
+    /// A part of a section, evaluated; `None` if its `when` is false in this cell.
     fn resolved_here(&self, scope: &Scope<'_>, entry: &Entry, mistakes: &mut Vec<Mistake>) -> Option<Node> {
         if let Some(when) = entry.value.get("when") {
             let when = scope.resolve(when, mistakes);
             if when.is_poisoned() {
-                // It was reported, or needs a variable that is not set: the part may well be there some day.
+                // Either it was reported, or it needs a variable that is not set: the part may well exist one day.
                 self.active.borrow_mut().insert(entry.key.clone());
                 return None;
             }
@@ -48,13 +48,13 @@ impl Builder<'_> {
         Some(scope.resolve(&entry.value, mistakes))
     }
 
-    /// Whether a step is there in this cell. What is not a condition is said when the whole step is read.
+    /// Whether a step exists in this cell. A condition that is not one is reported when the whole step is read.
     fn is_in_cell(&self, scope: &Scope<'_>, step: &Node) -> bool {
         let when = step.get("when").map(|when| scope.resolve(when, &mut Vec::new()));
         !when.is_some_and(|when| matches!(when.data, Data::Bool(false)))
     }
 
-    /// The steps of a list whose `when` holds, evaluated.
+    /// The steps of a list whose `when` is true, evaluated.
     fn steps_here(&self, scope: &Scope<'_>, list: &Node, mistakes: &mut Vec<Mistake>) -> Node {
         let Data::List(items) = &list.data else { return scope.resolve(list, mistakes) };
         let items: Vec<Node> = items.iter().filter(|item| self.is_in_cell(scope, item)).cloned().collect();
@@ -68,10 +68,10 @@ impl Builder<'_> {
         for level in levels {
             for item in steps.get(level).map(Node::items).unwrap_or_default() {
                 let Some(entry) = item.entry("cache") else { continue };
-                // Its mistakes are told where steps are read.
+                // Its mistakes are reported where steps are read.
                 let resolved = scope.resolve(item, &mut Vec::new());
                 if !self.is_in_cell(scope, item) {
-                    // The name is known, also where the step is not there; what it would need is not.
+                    // The name is known even where the step does not exist; what it would need is not.
                     scope.unset.replace(unset.clone());
                 }
                 let typed = decode::decode::<types::Action>(self.file, &resolved, &mut Vec::new());
@@ -97,10 +97,10 @@ impl Builder<'_> {
         made
     }
 
-    /// What is collected in a cell, and why it is skipped, if that is the reason.
+    /// What is collected in a cell; or why the cell is skipped, if that is the reason.
     fn collected(&self, scope: &mut Scope<'_>, mistakes: &mut Vec<Mistake>) -> (Vec<Collect>, Option<String>) {
         for name in ["load_begin", "load_end"] {
-            scope.late.insert(name.to_owned(), "when the load is over");
+            scope.late.insert(name.to_owned(), "after the load");
         }
         let (mut made, mut skipped) = (Vec::new(), None);
         for entry in self.collect {
@@ -118,7 +118,7 @@ impl Builder<'_> {
         (made, skipped)
     }
 
-    /// What is followed in a cell, and why it is skipped, if that is the reason.
+    /// What is followed in a cell; or why the cell is skipped, if that is the reason.
     fn cell_taps(
         &self,
         scope: &Scope<'_>,
@@ -145,7 +145,7 @@ impl Builder<'_> {
         let Some(list) = steps.get(level) else { return Vec::new() };
         let list = self.steps_here(scope, list, mistakes);
         let made = decode::decode_and(self.file, &list, mistakes, |typed: Vec<types::Action>, mistakes| {
-            // Where one could not be read at all, it is not known any more which is which.
+            // If one of them could not be read at all, the others cannot be matched any more.
             let same = typed.len() == list.items().len();
             let mut notes = Diagnostics { file: self.file, mistakes };
             let pairs = list.items().iter().zip(&typed).filter(|_| same);
@@ -154,7 +154,7 @@ impl Builder<'_> {
         made.unwrap_or_default()
     }
 
-    /// The targets of a cell in the order of their starts, and why it is skipped, if one of them is the reason.
+    /// The targets of a cell in the order of their starts; or why the cell is skipped, if one of them is the reason.
     fn cell_targets(
         &self,
         scope: &mut Scope<'_>,
@@ -258,7 +258,7 @@ impl Builder<'_> {
         let unset: Vec<String> = scope.unset.take().into_iter().collect();
         self.skips.set(self.skips.get() || !unset.is_empty());
         skipped = skipped.or(words_of_unset(&unset));
-        // Where a variable that is not set would be in its name, the cell is skipped and needs no folder.
+        // If an unset variable would be part of its name, the cell is skipped and needs no folder.
         let path = path.or_else(|| (!unset.is_empty()).then(|| PathBuf::from(&id.0)))?;
         (mistakes.len() == before).then_some(Cell {
             id,
@@ -276,7 +276,8 @@ impl Builder<'_> {
         })
     }
 
-    /// Whose count is held against what is sent in a cell: what is known by itself, unless the scenario says otherwise.
+    /// The servers whose counts are compared with what is sent in a cell: those that are known automatically, unless
+    /// the scenario says otherwise.
     fn reconciled(
         &self,
         scope: &Scope<'_>,
@@ -321,7 +322,7 @@ impl Builder<'_> {
         made
     }
 
-    /// The workloads of a cell, and why it is skipped, if one of them is the reason.
+    /// The workloads of a cell; or why it is skipped, if one of them is the reason.
     fn cell_workloads(
         &self,
         scope: &mut Scope<'_>,
@@ -349,8 +350,8 @@ impl Builder<'_> {
             });
             let Some((workload, reason)) = workload else { continue };
             if workload.protocol().is_program() && self.targets.iter().any(|t| t.key == entry.key) {
-                // Both are processes that are watched, logged and shown by their name.
-                let mistake = Mistake::new(self.file, entry.key_span, format!("`{}` is a target, too", entry.key));
+                // Both are processes that are watched, logged and shown by name.
+                let mistake = Mistake::new(self.file, entry.key_span, format!("there is also a target `{}`", entry.key));
                 mistakes.push(mistake.expected("expected another name for the program that makes the load"));
             }
             self.step_names.borrow_mut().extend(workload.protocol().steps());
@@ -365,7 +366,7 @@ impl Builder<'_> {
         (made, skipped)
     }
 
-    /// A steady state is looked for in windows, and a few of them show none.
+    /// A steady state is looked for in windows; a few of them show none.
     fn check_windows(&self, workload: &Workload, node: &Node, mistakes: &mut Vec<Mistake>) {
         if !workload.load.auto_warm_up {
             return;
@@ -407,7 +408,7 @@ impl Builder<'_> {
                                 span,
                                 format!("the targets `{other}` and `{}` are both on port {port}", target.name),
                             )
-                            .expected("expected a port of its own for each"),
+                            .expected("expected a separate port for each"),
                         );
                     }
                     _ => {}
@@ -416,7 +417,7 @@ impl Builder<'_> {
         }
     }
 
-    /// The folder of a cell: `layout`, or `factor=level` below each other.
+    /// The folder of a cell: `layout`, or nested folders `factor=level`.
     fn path(
         &self,
         scope: &Scope<'_>,
@@ -427,14 +428,14 @@ impl Builder<'_> {
         let Some(layout) = self.root.get("layout") else {
             let name: String = id.0.chars().map(|c| if c == '/' || c.is_control() { '_' } else { c }).collect();
             let mut path = PathBuf::from(fitting(&name));
-            // What was replaced may have told it from another.
+            // The replaced characters may have been the only difference from another cell.
             if paths.contains_key(&path) {
                 path = PathBuf::from(marked(&name, &id.0));
             }
             paths.insert(path.clone(), id.clone());
             return Some(path);
         };
-        // `run<N>` is what the folder of a repetition is called anyway; whoever wants to see it in the layout may.
+        // The folder of a repetition is called `run<N>` anyway; the layout may show it.
         let whole = layout.as_text().map(|text| text.strip_suffix("/run${repetition}").unwrap_or(text));
         let layout = &whole.map_or_else(|| layout.clone(), |text| layout.with(Data::Text(text.to_owned())));
         let resolved = scope.resolve(layout, mistakes);
@@ -445,7 +446,7 @@ impl Builder<'_> {
             _ => {
                 mistakes.push(
                     Mistake::new(self.file, layout.span, format!("{} is not a folder", resolved.describe()))
-                        .expected("expected a path as `${processes}p/${action}`"),
+                        .expected("expected a path such as `${processes}p/${action}`"),
                 );
                 return None;
             }
@@ -464,7 +465,7 @@ impl Builder<'_> {
         if text.is_empty() {
             mistakes.push(
                 Mistake::new(self.file, layout.span, "an empty folder name")
-                    .expected("expected a path as `${processes}p/${action}`"),
+                    .expected("expected a path such as `${processes}p/${action}`"),
             );
             return None;
         }
@@ -500,7 +501,8 @@ impl Builder<'_> {
     }
 }
 
-/// The longest path of the folder of a cell, below that of the run, in bytes: all of it and a file below must fit into 4096.
+/// The longest path of the folder of a cell, below that of the run, in bytes: the whole path of a file in it must fit
+/// into 4096.
 const LONGEST_LAYOUT: usize = 2000;
 
 /// Why a cell is skipped that needs environment variables that are not set.

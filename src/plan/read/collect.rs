@@ -16,7 +16,7 @@ const READERS: [&str; 1] = ["vtp-receipts"];
 /// How long a command may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Makes an entry of what was typed; `node` is its evaluated YAML. Also why its cell is skipped, if so.
+/// Makes an entry from what was typed; `node` is its evaluated YAML. Also returns why its cell is skipped, if so.
 pub(super) fn collect(
     notes: &mut Diagnostics<'_>,
     entry: &Entry,
@@ -29,8 +29,8 @@ pub(super) fn collect(
     let kind = notes.exactly_one(node, "what this is collected from", &kinds)?;
     let mut refuse = |keys: &[&str], why| refuse(notes, node, keys, why);
     match kind {
-        "file" | "sqlite" => refuse(&["args", "env", "dir", "timeout"], "it belongs to a command, and this is a file"),
-        "get" => refuse(&["args", "env", "dir"], "it belongs to a command, and this is a request"),
+        "file" | "sqlite" => refuse(&["args", "env", "dir", "timeout"], "it belongs to a command, but this is a file"),
+        "get" => refuse(&["args", "env", "dir"], "it belongs to a command, but this is a request"),
         "shell" => refuse(&["args"], "expected the arguments in the command line of `shell` itself"),
         _ => {}
     }
@@ -55,7 +55,7 @@ pub(super) fn collect(
             let name = typed.fixture.as_ref()?;
             if !READERS.contains(&name.as_str()) {
                 let span = node.get("fixture").map_or(node.head, |n| n.span);
-                let mistake = Mistake::new(notes.file, span, format!("no fixture called `{name}` collects anything"));
+                let mistake = Mistake::new(notes.file, span, format!("no fixture named `{name}` collects anything"));
                 let expected = format!("expected {}", one_of(READERS));
                 notes.mistakes.push(mistake.expected(expected).did_you_mean(name, READERS));
             }
@@ -64,7 +64,7 @@ pub(super) fn collect(
         }
         _ => {
             let argv = commands::argv(notes, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?;
-            // A fixture that is called by the name of its program is one, too.
+            // The name of the program is also the name of the fixture.
             match fixture_in(&argv) {
                 Some(words) => CollectSource::Fixture(invocation(notes, node, typed, words.to_vec())),
                 None => {
@@ -102,7 +102,7 @@ fn invocation(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Collect, 
 
 fn table(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::TableSource, database: bool) -> Option<TableSource> {
     let kinds: &[&str] = if database { &["sql"] } else { &["json", "csv"] };
-    match notes.exactly_one(node, "where the table stands", kinds)? {
+    match notes.exactly_one(node, "the place of the table", kinds)? {
         "json" => {
             let pointer = typed.json.clone()?;
             extracted::check_pointer(notes, node, &pointer);
@@ -110,7 +110,7 @@ fn table(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::TableSource, d
         }
         "csv" => {
             if typed.csv == Some(false) {
-                notes.say(node, "csv", "a table that is none", "expected `csv: true`");
+                notes.say(node, "csv", "`csv: false` makes no table", "expected `csv: true`");
             }
             Some(TableSource::Csv)
         }

@@ -10,13 +10,13 @@ use plan::template::Part;
 use schema::{Mistake, Node, Span, types};
 use vocabulary::marker::MARKER;
 
-/// The folder in which a scenario lies, from the root on.
+/// The folder of a scenario, from the root on.
 fn folder_of(scenario: &Path) -> PathBuf {
     let folder = scenario.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
-/// Finds a file that a scenario names: from the scenario's folder upwards, so that it does not matter from where runner is called.
+/// Finds a file that a scenario names: from the scenario's folder upwards, whatever the working directory of runner.
 pub(super) fn find_file(scenario: &Path, name: &str) -> Option<PathBuf> {
     let name = Path::new(name);
     if name.is_absolute() {
@@ -25,8 +25,8 @@ pub(super) fn find_file(scenario: &Path, name: &str) -> Option<PathBuf> {
     folder_of(scenario).ancestors().map(|a| a.join(name)).find(|p| p.exists())
 }
 
-/// A path that a scenario names, where a file may come to be: one that is there is found as [`find_file`] finds it, and any other
-/// relative one is meant in the scenario's folder, in which programs run that nobody has put elsewhere.
+/// A path named by a scenario where a file may appear later: an existing one is found as [`find_file`] finds it; any
+/// other relative path is in the scenario's folder, in which programs run by default.
 pub(super) fn path(scenario: &Path, text: &str) -> Template {
     let typed = Template::parse(text);
     if text.starts_with('/') || text.starts_with("${") || text.is_empty() {
@@ -47,8 +47,12 @@ pub(super) fn environment(
     typed: &BTreeMap<String, types::Text>,
 ) -> Vec<(String, Template)> {
     if let Some(entry) = node.get("env").and_then(|env| env.entry(MARKER)) {
-        // With another value it could not be found, or would be taken for somebody else.
-        let mistake = Mistake::new(notes.file, entry.key_span, format!("`{MARKER}` is how runner knows what it has started"));
+        // With another value the process could not be found, or would be taken for another run's.
+        let mistake = Mistake::new(
+            notes.file,
+            entry.key_span,
+            format!("`{MARKER}` is how runner recognizes the processes that it started"),
+        );
         notes.mistakes.push(mistake.expected("expected another name"));
     }
     if node.get("dir").is_none() {
@@ -60,8 +64,8 @@ pub(super) fn environment(
     typed.iter().map(|(name, value)| (name.clone(), Template::parse(&value.0))).collect()
 }
 
-/// A working directory: a folder that is there, or one in the scratch directory; the scenario's folder where nothing is said, so that
-/// it does not matter from where runner is called.
+/// A working directory: an existing folder, or one in the scratch directory; by default the scenario's folder, whatever
+/// the working directory of runner.
 pub(super) fn folder(notes: &mut Diagnostics<'_>, node: &Node, dir: Option<&str>) -> Option<Template> {
     let of = |folder: PathBuf| Template(vec![Part::Text(folder.display().to_string())]);
     let Some(dir) = dir else { return Some(of(folder_of(&notes.file.path))) };
@@ -75,7 +79,7 @@ pub(super) fn folder(notes: &mut Diagnostics<'_>, node: &Node, dir: Option<&str>
             node,
             "dir",
             format!("there is no folder `{dir}`"),
-            "expected a folder, seen from the scenario's folder or one above it",
+            "expected a folder, relative to the scenario's folder or one above it",
         );
     }
     found.map(of)
@@ -108,8 +112,8 @@ pub(super) fn argv(
     Some(argv)
 }
 
-/// The program of a command line. One with `/` is found as other files are, from the scenario's folder upwards and at last from where
-/// runner was called; its whole path is taken, as it is started in another folder.
+/// The program of a command line. One with `/` is found like other files, from the scenario's folder upwards and
+/// finally from the working directory of runner; its full path is used, because it is started in another folder.
 fn program_of(notes: &Diagnostics<'_>, node: &Node, program: &str) -> Template {
     let typed = Template::parse(program);
     let is_relative = program.contains('/') && !program.starts_with('/');
@@ -121,12 +125,13 @@ fn program_of(notes: &Diagnostics<'_>, node: &Node, program: &str) -> Template {
     found.map_or(typed, |found| Template(vec![Part::Text(found.display().to_string())]))
 }
 
-/// Says which words of a command line name files that lie above the scenario's folder, in which the program looks for them.
+/// Notes which words of a command line name files above the scenario's folder, while the program looks for them inside
+/// it.
 fn say_files_above(notes: &mut Diagnostics<'_>, node: &Node, shell: Option<&str>, argv: &[Template]) {
     if let Some(line) = shell {
         let span = node.get("shell").map_or(node.head, |shell| shell.span);
         let words: Vec<&str> = line.split(|c: char| c.is_whitespace() || ";&|()<>=".contains(c)).collect();
-        // What is there where a line goes on after `cd` is not known; what it writes may be there from another time.
+        // The folder in which a line continues after `cd` is not known; what it writes may be left from an earlier run.
         if words.contains(&"cd") || line.contains('>') {
             return;
         }
@@ -138,7 +143,7 @@ fn say_files_above(notes: &mut Diagnostics<'_>, node: &Node, shell: Option<&str>
     let items = |key| node.get(key).map(Node::items).unwrap_or_default();
     for (index, argument) in argv.iter().enumerate().skip(1) {
         let text = argument.to_text();
-        // What is written may lie there from another time.
+        // A file that is written may be left from an earlier run.
         let (option, name) = match text.split_once('=') {
             Some((option, name)) if option.starts_with('-') => (option.to_owned(), name),
             _ => (argv[index - 1].to_text(), text.as_str()),
@@ -151,7 +156,7 @@ fn say_files_above(notes: &mut Diagnostics<'_>, node: &Node, shell: Option<&str>
     }
 }
 
-/// Says of a text, if it names a file, that this lies above the scenario's folder and not in it.
+/// Notes a text that names a file above the scenario's folder and not in it.
 fn say_file_above(notes: &mut Diagnostics<'_>, span: Span, name: &str) {
     let may_be_file = name.contains(['.', '/']) && !name.starts_with(['-', '/', '.']) && !name.contains("${");
     if !may_be_file {
@@ -161,7 +166,7 @@ fn say_file_above(notes: &mut Diagnostics<'_>, span: Span, name: &str) {
     let found = folder.ancestors().map(|above| above.join(name)).enumerate().find(|(_, path)| path.exists());
     let Some((up, _)) = found.filter(|(up, path)| *up > 0 && path.is_file()) else { return };
     let dir = vec![".."; up].join("/");
-    let found = format!("`{name}` lies above the scenario's folder, in which the program would look for it");
+    let found = format!("`{name}` is above the scenario's folder, but the program would look for it inside");
     let mistake = Mistake::new(notes.file, span, found);
-    notes.mistakes.push(mistake.expected(format!("expected `dir: {dir}` beside the command, or the whole path")));
+    notes.mistakes.push(mistake.expected(format!("expected `dir: {dir}` beside the command, or the full path")));
 }

@@ -7,7 +7,7 @@ use schema::{Node, types};
 
 /// Why a cell with containers is skipped, if it is.
 pub(super) fn missing() -> Option<String> {
-    engine().is_none().then(|| "no container engine answers (neither `docker info` nor `podman info`)".to_owned())
+    engine().is_none().then(|| "no container engine is available (neither `docker info` nor `podman info` succeeds)".to_owned())
 }
 
 /// The command line of a container; `node` is that of the target.
@@ -29,7 +29,7 @@ pub(super) fn argv(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Cont
                 part,
                 "ports",
                 format!("`{}` publishes no port", port.0),
-                "expected `8098:8098`: the port here and the one inside",
+                "expected `8098:8098`: the port on this machine and the one inside",
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! Tor's control port: how it is read.
+//! How Tor's control port is read.
 
 use super::diagnostics::{Diagnostics, refuse};
 use super::{commands, requests};
@@ -15,7 +15,7 @@ pub(super) fn port(
     cookie: Option<&types::Text>,
 ) -> Option<ControlPort> {
     let address = Template::parse(&address.0);
-    // One of Tor's Unix sockets is written as Tor writes it.
+    // Unix sockets are written as Tor writes them.
     let (is_fixed, text) = (address.names().next().is_none(), address.to_text());
     if is_fixed && text.strip_prefix("unix:").is_none_or(str::is_empty) {
         requests::address(notes, node, key, &text)?;
@@ -23,11 +23,11 @@ pub(super) fn port(
     Some(ControlPort { address, cookie: cookie.map(|cookie| commands::path(&notes.file.path, &cookie.0)) })
 }
 
-/// Each text is said as one line: what is behind a line end would be another command, whose answer nobody waits for.
+/// Each text is sent as one line: anything after a line break would be another command, whose answer nobody waits for.
 pub(super) fn single_commands(notes: &mut Diagnostics<'_>, node: &Node, key: &str, texts: &[types::Text]) {
     for text in texts.iter().filter(|text| text.0.chars().any(char::is_control)) {
         let found = format!("`{}` is more than one line", text.0.escape_debug());
-        notes.say(node, key, found, "expected each command as a text of its own");
+        notes.say(node, key, found, "expected each command as a separate text");
     }
 }
 

@@ -15,46 +15,46 @@ pub(super) struct Diagnostics<'a> {
 }
 
 impl Diagnostics<'_> {
-    /// Notes a mistake at a value in `node`, or at its name when the value is missing.
+    /// Notes a mistake at a value in `node`, or at its name if the value is missing.
     pub fn say(&mut self, node: &Node, key: &str, found: impl Into<String>, expected: impl Into<String>) {
         let span = node.get(key).map_or(node.head, |n| n.span);
         self.mistakes.push(Mistake::new(self.file, span, found).expected(expected));
     }
 
-    /// Notes that a program is not there.
+    /// Notes that a program is missing.
     pub fn say_missing(&mut self, node: &Node, key: &str, program: &str) {
         let command = node.get(key).unwrap_or(node);
         let span = command.items().first().map_or(command.span, |n| n.span);
         self.mistakes.push(match program.contains(' ') {
             // `["python3 -m http.server"]`
-            true => Mistake::new(self.file, span, format!("one text with blanks, and no program is called `{program}`"))
+            true => Mistake::new(self.file, span, format!("one text with spaces, and there is no program `{program}`"))
                 .expected(format!("expected it split: `{}`", program.split_whitespace().collect::<Vec<_>>().join(", "))),
             false => Mistake::new(self.file, span, format!("the program `{program}` is not installed"))
                 .expected("expected a program on PATH, or a path to one"),
         });
     }
 
-    /// A text that must be known before anything starts: one with late names is a mistake.
+    /// A text that must be known before anything starts: late names in it are a mistake.
     pub fn fixed(&mut self, node: &Node, key: &str, text: &str) -> Option<String> {
         let template = Template::parse(text);
         if let Some(name) = template.names().next() {
             let span = find_name(self.file, node.get(key).unwrap_or(node), name).unwrap_or(node.head);
             let mistake = Mistake::new(self.file, span, format!("`{name}` is not known yet when `{key}` is needed"));
             self.mistakes.push(mistake.expected(match name.starts_with("env.") {
-                true => "expected a variable that is not a secret, as the plan holds what this is",
-                false => "expected only factors, names in `let` and what else is known beforehand",
+                true => "expected a variable that is not secret, because the plan records this value",
+                false => "expected only factors, names in `let` and other values known in advance",
             }));
             return None;
         }
         Some(template.to_text())
     }
 
-    /// Checks that exactly one of several keys is there; returns which.
+    /// Checks that exactly one of several keys is present; returns which.
     pub fn exactly_one<'k>(&mut self, node: &Node, what: &str, keys: &[&'k str]) -> Option<&'k str> {
         let there: Vec<&str> = keys.iter().copied().filter(|k| node.get(k).is_some()).collect();
         match there.as_slice() {
             [one] => Some(one),
-            // Most likely it is there, but misspelt, and that was said.
+            // It is probably present but misspelt, which was reported.
             [] if node.entries().iter().any(|e| self.mistakes.iter().any(|m| m.span == e.key_span)) => None,
             [] => {
                 self.say(node, "", format!("{what} is missing"), format!("expected {}", one_of(keys.iter().copied())));
@@ -66,7 +66,7 @@ impl Diagnostics<'_> {
                     Mistake::new(
                         self.file,
                         entry,
-                        format!("{what} is said more than once, by {}", all_of(there.iter().copied())),
+                        format!("{what} is given more than once, by {}", all_of(there.iter().copied())),
                     )
                     .expected("expected only one of them"),
                 );
@@ -76,7 +76,7 @@ impl Diagnostics<'_> {
     }
 }
 
-/// Notes keys that do not belong to `node`, and to what they belong.
+/// Notes keys that do not belong to `node`, and where they belong.
 pub(super) fn refuse(notes: &mut Diagnostics<'_>, node: &Node, keys: &[&str], why: &str) {
     for key in keys {
         if let Some(entry) = node.entry(key) {
@@ -86,7 +86,7 @@ pub(super) fn refuse(notes: &mut Diagnostics<'_>, node: &Node, keys: &[&str], wh
     }
 }
 
-/// Where `${name}` stands in a part of the file, if it was typed there.
+/// The position of `${name}` in a part of the file, if it was typed there.
 pub(super) fn find_name(file: &SourceFile, node: &Node, name: &str) -> Option<Span> {
     if let Some(text) = node.as_text() {
         let pieces = pieces(text).ok()?;
@@ -107,7 +107,7 @@ pub(super) fn counted(number: u32, word: &str) -> String {
     format!("{number} {word}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Drops mistakes from `new` on that stand where one from `start` on stands already: another replica or another
+/// Drops the mistakes from index `new` on whose place already has one from index `start` on: another replica or another
 /// cell has the same mistake, only with other numbers.
 pub(super) fn forget_repeated(mistakes: &mut Vec<Mistake>, start: usize, new: usize) {
     if mistakes.len() == new {

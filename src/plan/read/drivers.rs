@@ -1,4 +1,4 @@
-//! How each protocol is read. A protocol's reader lies beside its noun, in `plan/drivers/<protocol>/read.rs`.
+//! How each protocol is read. A protocol's reader is beside its noun, in `plan/drivers/<protocol>/read.rs`.
 
 #[path = "../drivers/command/read.rs"]
 mod command;
@@ -30,7 +30,7 @@ pub(super) struct TypedWorkload<'a> {
     pub node: &'a Node,
     /// The same, with types.
     pub typed: &'a types::Workload,
-    /// Names that factors and `let` have already.
+    /// Names already taken by factors and `let`.
     pub in_use: &'a BTreeSet<String>,
 }
 
@@ -38,28 +38,28 @@ pub(super) struct TypedWorkload<'a> {
 pub(super) struct Reader {
     /// The key of a workload that chooses it.
     pub key: &'static str,
-    /// Keys of a workload that only it has: the others refuse them.
+    /// Keys of a workload that only this protocol has: the others refuse them.
     pub own: &'static [&'static str],
     /// Makes the noun, or notes what is wrong.
     pub read: fn(&mut Diagnostics<'_>, &TypedWorkload<'_>) -> Option<Driver>,
-    /// Notes what its steps hold that no step of it can, where the rest of the workload could not be read.
+    /// Notes what none of its steps may contain, where the rest of the workload could not be read.
     pub check_steps: fn(&mut Diagnostics<'_>, &Node),
-    /// Names of metrics that a workload, as it was typed, takes from somewhere.
+    /// Names of metrics that a workload, as it was typed, extracts from somewhere.
     pub takes: fn(&Node) -> Vec<&str>,
-    /// Names of metrics that it brings by itself to a scenario with these workloads.
+    /// Names of metrics that the protocol itself adds to a scenario with these workloads.
     pub brings: fn(&[Entry]) -> Vec<&'static str>,
-    /// What a workload must have so that its connections do not wait for answers; empty where none of it is so.
+    /// What a workload must have so that its connections do not wait for answers; empty if that is impossible.
     pub many_under_way: &'static str,
-    /// Names of values that a workload, as it was typed, has beside those that are drawn and carried.
+    /// Names of values that a workload, as it was typed, has besides drawn and carried ones.
     pub inserts: fn(&Node) -> Vec<&'static str>,
     /// Whether a workload follows another, and so has no load of its own.
     pub follows: fn(&types::Workload) -> bool,
-    /// Lets workloads of a cell find each other when all of them are known. The nodes are theirs.
+    /// Lets the workloads of a cell find each other when all of them are known. `nodes`: their YAML.
     pub join: fn(&mut Diagnostics<'_>, &mut [Workload], &[&Node]),
 }
 
 impl Reader {
-    /// One that brings nothing and follows nobody.
+    /// A protocol that adds nothing and follows no workload.
     const fn of(key: &'static str) -> Self {
         Self {
             key,

@@ -1,7 +1,7 @@
-//! Environment variables that a scenario reads: which there are, what is in them, and which of them are secret.
+//! Environment variables that a scenario reads: which exist, what they contain, and which are secret.
 //!
-//! What is not secret is a text like any other, and stands in the plan. A secret is a late name: the plan holds
-//! `${env.NAME}`, and [`Secrets`] hold its value until it is inserted.
+//! A value that is not secret is a text like any other, and is part of the plan. A secret is a late name: the plan
+//! contains `${env.NAME}`, and [`Secrets`] hold its value until it is inserted.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -26,7 +26,7 @@ pub enum Variable {
     Known(String),
     /// It is not set and has no default.
     Unset,
-    /// It is secret; none where it is not set.
+    /// It is secret; `None` if it is not set.
     Secret(Option<String>),
 }
 
@@ -64,14 +64,14 @@ impl Environment {
             if typed.secret && typed.default.is_some() {
                 let span = entry.value.get("default").map_or(entry.key_span, |n| n.span);
                 mistakes.push(
-                    Mistake::new(file, span, format!("the secret `{name}` would stand in this file"))
+                    Mistake::new(file, span, format!("the secret `{name}` would be written in this file"))
                         .expected("expected no `default` beside `secret: true`"),
                 );
             }
-            // What is set to nothing is as good as not set.
+            // A variable set to an empty value counts as not set.
             let value = value_of(name).filter(|value| !value.is_empty()).map(OsString::into_string).transpose();
             let value = value.unwrap_or_else(|_| {
-                let found = format!("what the variable `{name}` holds is not text");
+                let found = format!("the value of the variable `{name}` is not text");
                 mistakes.push(Mistake::new(file, entry.key_span, found).expected("expected UTF-8"));
                 None
             });
@@ -83,12 +83,12 @@ impl Environment {
                             Mistake::new(
                                 file,
                                 entry.key_span,
-                                format!("the variable `{name}` holds credentials, which would stand in every record"),
+                                format!("the variable `{name}` holds credentials, which would be written into every record"),
                             )
                             .expected("expected an address without `user:password@`")
-                            .help("put them into variables of their own with `secret: true`, and name these in `auth`"),
+                            .help("put them into separate variables with `secret: true`, and use these in `auth`"),
                         );
-                        // Whatever is made of it is not shown with other mistakes either.
+                        // Nothing derived from it is shown in other mistakes either.
                         Variable::Unset
                     } else {
                         Variable::Known(value)
@@ -120,7 +120,7 @@ impl Environment {
         Secrets::new(self.variables.iter().filter_map(secret).collect())
     }
 
-    /// Name and value of each for the record: `***` for a secret, none where a variable is not set.
+    /// Name and value of each for the record: `***` for a secret, `None` for a variable that is not set.
     pub fn record(&self) -> BTreeMap<String, Option<String>> {
         let shown = |variable: &Variable| match variable {
             Variable::Known(value) => Some(value.clone()),
@@ -137,7 +137,7 @@ fn has_credentials(text: &str) -> bool {
     text.split("://").skip(1).any(authority)
 }
 
-/// `env` as the expression engine sees it: says which variables were read.
+/// `env` as the expression engine sees it: records which variables were read.
 #[derive(Debug, Default)]
 pub(super) struct Read {
     values: BTreeMap<String, Value>,
@@ -145,7 +145,7 @@ pub(super) struct Read {
 }
 
 impl Read {
-    /// Those variables whose value is known now; `secret` gives what stands for a secret, if anything may.
+    /// The variables whose value is known now; `secret` gives a placeholder for a secret, if one is allowed.
     pub fn new(environment: &Environment, secret: impl Fn(&str) -> Option<Value>) -> Arc<Self> {
         let value = |(name, variable): (&String, &Variable)| {
             let value = match variable {
@@ -158,7 +158,7 @@ impl Read {
         Arc::new(Self { values: environment.variables.iter().filter_map(value).collect(), names: Mutex::default() })
     }
 
-    /// The names that were asked for so far, whether or not they are there.
+    /// The names that were read so far, whether or not they exist.
     pub fn names(&self) -> Vec<String> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -196,7 +196,7 @@ mod tests {
     fn what_is_not_text_is_not_taken_for_unset() {
         for rest in ["{}", "{default: x}", "{secret: true}"] {
             let (_, mistakes) = read(&format!("BYTES: {rest}\n"));
-            assert_eq!(mistakes, ["what the variable `BYTES` holds is not text None"]);
+            assert_eq!(mistakes, ["the value of the variable `BYTES` is not text None"]);
         }
     }
 

@@ -45,7 +45,7 @@ impl ResultQuery<'_> {
     fn expectation(&mut self) -> Option<Expectation> {
         if !matches!(self.node.data, Data::Map(_)) {
             let found = format!("{} is not an expectation", self.node.describe());
-            self.say("", found, "expected one as `{metric: response_p99, below: 20ms}`");
+            self.say("", found, "expected one such as `{metric: response_p99, below: 20ms}`");
             return None;
         }
         let factors = self.names.factors;
@@ -63,15 +63,11 @@ impl ResultQuery<'_> {
             (true, false) => ("metric", self.metric("metric")),
             (false, true) => ("ratio", self.metric("ratio")),
             (true, true) => {
-                self.say(
-                    "ratio",
-                    "this expectation is of a metric and of a ratio at once",
-                    "expected only one of `metric`, `ratio`",
-                );
+                self.say("ratio", "this expectation has both a metric and a ratio", "expected only one of `metric`, `ratio`");
                 return None;
             }
             (false, false) => {
-                self.say("", "this expectation does not say of what it is", "expected `metric:` or `ratio:`");
+                self.say("", "this expectation has neither a metric nor a ratio", "expected `metric:` or `ratio:`");
                 return None;
             }
         };
@@ -92,7 +88,7 @@ impl ResultQuery<'_> {
         if let (Some(_), Some((factor, ..))) = (&over, &ratio) {
             self.say(
                 "phase",
-                format!("this ratio is between phases and between levels of `{factor}` at once"),
+                format!("this ratio is both between phases and between levels of `{factor}`"),
                 "expected only one pair: of phases, or of levels",
             );
         }
@@ -103,7 +99,7 @@ impl ResultQuery<'_> {
         if let (Some(above), Some(below)) = (&above, &below)
             && above.value >= below.value
         {
-            self.say("below", "nothing is above the one and below the other", "expected `below` to be more than `above`");
+            self.say("below", "no value is above `above` and below `below`", "expected `below` to be more than `above`");
         }
         let subject = match (key, ratio, over) {
             ("ratio", _, Some(over)) => Subject::Phases { metric: metric?, over },
@@ -176,7 +172,7 @@ impl ResultQuery<'_> {
         self.name_of(key, &name, kind, known).then_some(name)
     }
 
-    /// The phase that is meant, and for a ratio between two the one below the line.
+    /// The phase that is meant; for a ratio between two, the one in the denominator.
     fn phase(&mut self, is_ratio: bool, metric: Option<&Metric>) -> (String, Option<String>) {
         let Some(text) = self.text("phase") else { return (Phase::During.name().to_owned(), None) };
         if let Some(metric) = metric.filter(|m| !m.exists(Exists::InPhases)) {
@@ -212,7 +208,7 @@ impl ResultQuery<'_> {
         });
     }
 
-    /// The cells that are meant, and for a ratio the factor with the levels above and below the line.
+    /// The cells that are meant; for a ratio, the factor with the levels in the numerator and the denominator.
     #[allow(clippy::type_complexity)]
     fn selection(&mut self, is_ratio: bool) -> (Vec<(String, Vec<String>)>, Option<(String, String, String)>) {
         let (mut only, mut ratio) = (Vec::new(), None);

@@ -1,4 +1,4 @@
-//! From a parsed file to a plan, or to all of its mistakes. What a cell is stands in `cells`.
+//! From a parsed file to a plan, or to all of its mistakes. `cells` builds the individual cells.
 
 use std::cell::{Cell as StdCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,37 +24,37 @@ use vocabulary::Phase;
 
 /// More repetitions than this in one run are a typing error.
 const MAX_REPETITIONS: u64 = 1_000_000;
-/// Names of files are made of it, with more beside it.
+/// File names are made from it, with more added.
 const MOST_OF_A_NAME: usize = 100;
 /// A generator that uses more of its processors than this has no time to spare.
 const GENERATOR_CPU: f64 = 0.95;
-/// Of a system that answers more of its requests wrongly, the right answers' speed says little.
+/// If a system answers more of its requests wrongly, the speed of the right answers says little.
 const ERRORS: f64 = 0.01;
-/// While nobody is answered there is no throughput, and no time that could become worse.
+/// While nothing is answered there is no throughput, and no time that could become worse.
 const SILENCE: f64 = 0.01;
-/// Connections that hang take no part in the load that was asked for.
+/// Connections that hang do not take part in the load that was requested.
 const OPEN: f64 = 0.01;
-/// Where nothing goes on for want of memory in a tenth of the time, swapping is measured. Processors are waited for wherever
-/// they are saturated, and storage wherever something is made durable: for these there is no limit by default.
+/// If a tenth of the time passes with every task waiting for memory, swapping is measured. Tasks wait for processors
+/// wherever those are saturated, and for storage wherever something is made durable: these have no default limit.
 const HOST_PRESSURE_MEMORY: f64 = 0.1;
 /// When the directory of a run is known.
 pub(super) const KEPT: &str = "when a run starts";
-/// Length of a window where nothing is said.
+/// Default length of a window.
 pub(super) const WINDOW: Duration = Duration::from_millis(500);
 
 /// No more mistakes than this are collected in one file.
 const MAX_MISTAKES: usize = 1000;
-/// How much of a file with mistakes is read again for further cells that bring no new ones, in values.
+/// How much of a file with mistakes is read again for further cells that bring no new ones, counted in values.
 const MAX_REREADING: usize = 1_000_000;
 
-/// A scenario file, read.
+/// A scenario file that was read.
 #[derive(Clone, Debug)]
 pub struct Document {
     file: Arc<SourceFile>,
     root: Node,
-    /// What is spelled in another way than here.
+    /// What is spelled differently from the language.
     notes: Vec<String>,
-    /// Keys that stand in a wrong column.
+    /// Keys that are in a wrong column.
     misplaced: Vec<Mistake>,
 }
 
@@ -62,7 +62,7 @@ impl Document {
     /// Reads a file.
     ///
     /// # Errors
-    /// When it cannot be read at all; when it is no YAML, the mistake.
+    /// When it cannot be read at all; if it is not YAML, the mistake.
     pub fn read(path: &Path) -> Result<Result<Self, Box<Mistake>>, source::Error> {
         Ok(match SourceFile::read(path)? {
             Ok(file) => Self::parse(file),
@@ -73,7 +73,7 @@ impl Document {
     /// A document made in memory.
     ///
     /// # Errors
-    /// The mistake when `text` is no YAML.
+    /// The mistake when `text` is not YAML.
     pub fn inline(path: &str, text: &str) -> Result<Self, Box<Mistake>> {
         Self::parse(SourceFile::inline(path, text))
     }
@@ -90,7 +90,7 @@ impl Document {
 
 /// Makes the plan of a document. `fresh_seed` is used when neither the file nor the options give one.
 ///
-/// All cells of all levels are checked, also those that `options` leave out.
+/// All cells of all levels are checked, including those that `options` leave out.
 ///
 /// # Errors
 /// Every mistake in the file, in the order of its lines; or the option that does not fit.
@@ -128,7 +128,7 @@ pub(super) struct Builder<'a> {
     pub(super) taps: &'a [Entry],
     pub(super) links: &'a [Entry],
     pub(super) environment: Environment,
-    /// Names that steps carry from answers, and those of values that are drawn.
+    /// Names of carried values and of drawn values.
     pub(super) carried: BTreeSet<String>,
     pub(super) elsewhere: BTreeMap<String, &'static str>,
     pub(super) used: RefCell<BTreeSet<String>>,
@@ -146,13 +146,13 @@ impl<'a> Builder<'a> {
         let (file, root) = (&document.file, &document.root);
         if !matches!(root.data, Data::Map(_)) {
             mistakes.push(
-                Mistake::new(file, root.span, format!("the file holds {}, no experiment", root.describe()))
+                Mistake::new(file, root.span, format!("the file contains {}, not an experiment", root.describe()))
                     .expected("expected `experiment: <name>`, `workloads:` and more"),
             );
             return None;
         }
         mistakes.extend(document.misplaced.iter().cloned());
-        // The sections are read part by part, each in its own time; here only that they are maps.
+        // The sections are read later, part by part; here it is only checked that they are maps.
         let typed = decode::salvage::<types::Experiment>(file, root, 1, mistakes)?;
         let section = |name: &str| root.get(name).map(Node::entries).unwrap_or_default();
         let factors = factors::read(file, root.get("factors"), options, mistakes);
@@ -160,9 +160,9 @@ impl<'a> Builder<'a> {
             .iter()
             .map(|(name, _)| {
                 let place = match *name {
-                    "replica" => "inside of a target",
+                    "replica" => "inside a target",
                     "links" | "targets" => "after the targets' ports: not in `let`, `when`, `replicas` or `port`",
-                    "scratch" | "repetition" => "inside of a repetition",
+                    "scratch" | "repetition" => "inside a repetition",
                     "kept" => "while a run is executed",
                     "load_begin" | "load_end" => "in `collect`",
                     "env" => "with the name of a variable, such as `env.HOME`",
@@ -173,7 +173,7 @@ impl<'a> Builder<'a> {
             })
             .chain(
                 ["port", "ports"]
-                    .map(|name| (name.to_owned(), "inside of a target that has it, and not in its `when` and `replicas`")),
+                    .map(|name| (name.to_owned(), "inside a target that has it, and not in its `when` and `replicas`")),
             )
             .collect();
         let mut carried = BTreeSet::new();
@@ -264,18 +264,18 @@ impl<'a> Builder<'a> {
         }
         for entry in self.collect.iter().filter(|c| self.workloads.iter().any(|w| w.key == c.key)) {
             mistakes.push(
-                Mistake::new(self.file, entry.key_span, format!("a workload is called `{}`, too", entry.key))
-                    .expected("expected a name of its own: metrics are told apart by it"),
+                Mistake::new(self.file, entry.key_span, format!("there is also a workload `{}`", entry.key))
+                    .expected("expected another name: metrics are distinguished by it"),
             );
         }
         let collected = |name: &str| self.collect.iter().any(|c| c.key == name);
         for entry in self.taps.iter().filter(|t| self.workloads.iter().any(|w| w.key == t.key) || collected(&t.key)) {
             let found = match collected(&entry.key) {
-                true => format!("what is collected is called `{}`, too", entry.key),
-                false => format!("a workload is called `{}`, too", entry.key),
+                true => format!("`collect` also has an entry `{}`", entry.key),
+                false => format!("there is also a workload `{}`", entry.key),
             };
             let mistake = Mistake::new(self.file, entry.key_span, found);
-            mistakes.push(mistake.expected("expected a name of its own: metrics are told apart by it"));
+            mistakes.push(mistake.expected("expected another name: metrics are distinguished by it"));
         }
         for entries in [self.workloads, self.targets, self.collect, self.taps, self.links] {
             for entry in entries {
@@ -289,7 +289,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The cells that will be executed, as levels of each factor; none where that is a mistake in the file.
+    /// The cells that will be executed, as levels of each factor; `None` if there is a mistake in the file.
     ///
     /// # Errors
     /// The option because of which no cell is left, or too many are.
@@ -304,7 +304,7 @@ impl<'a> Builder<'a> {
         cells.retain(|cell| cell.iter().zip(chosen).all(|(level, chosen)| chosen.contains(level)));
         if cells.is_empty() {
             let Some(exclude) = exclude.filter(|_| self.options.settings.is_empty()) else {
-                return Err("no cell is left by `--set` and `exclude`".to_owned());
+                return Err("`--set` and `exclude` leave no cell".to_owned());
             };
             if mistakes.is_empty() {
                 mistakes.push(Mistake::new(self.file, exclude.span, "every cell that would be executed is excluded"));
@@ -340,7 +340,7 @@ impl<'a> Builder<'a> {
         let every: Vec<Vec<usize>> = self.factors.iter().map(|f| (0..f.levels.len()).collect()).collect();
         let rules = |key| self.root.get(key);
         let every = factors::cells(self.file, &self.factors, &every, rules("exclude"), rules("include"), mistakes);
-        // Where names come from must be readable; otherwise every use of one would be reported.
+        // The places that define names must be readable; otherwise every use of such a name would be reported.
         let readable = ["factors", "let", "targets"]
             .into_iter()
             .all(|key| self.root.get(key).is_none_or(|n| matches!(n.data, Data::Map(_))));
@@ -362,7 +362,7 @@ impl<'a> Builder<'a> {
         }
         let set_up = self.actions(&scope, &steps.0, "run", mistakes);
         let clean_up = self.actions(&scope, &steps.1, "run", mistakes);
-        // A cell can be skipped for that; around the run there is nothing to skip.
+        // A cell can be skipped for this; around the run there is nothing to skip.
         for name in scope.unset.borrow().iter() {
             let span = self.root.get("env").and_then(|n| n.entry(name)).map_or(self.root.span, |e| e.key_span);
             mistakes.push(
@@ -392,7 +392,7 @@ impl<'a> Builder<'a> {
             .factors
             .iter()
             .enumerate()
-            // In the order of the file; levels that only `--set` named stand behind.
+            // In the order of the file; levels that only `--set` named come last.
             .map(|(i, factor)| factor.noun(|level| chosen[i].contains(&level)))
             .collect();
         // Rows are joined with rows.
@@ -404,7 +404,7 @@ impl<'a> Builder<'a> {
             text: self.file.text.clone(),
             notes: Vec::new(),
             seed: self.options.seed.or(self.typed.seed).unwrap_or(fresh_seed),
-            // Repeating asks for stability over time, which only rounds show.
+            // Repeating looks for stability over time, which only rounds show.
             order: if self.options.repeat.is_some() { types::Order::Interleaved } else { self.typed.order },
             scratch: match self.typed.scratch {
                 types::Scratch::Disk => Scratch::Disk,
@@ -431,9 +431,9 @@ impl<'a> Builder<'a> {
         }))
     }
 
-    /// Beyond which a repetition is invalid: what was typed, and else what everybody means.
+    /// The limits beyond which a repetition is invalid: those that were typed, and otherwise the defaults.
     fn limits(&self) -> Limits {
-        // Who accepts wrong answers accepts as much time without right ones.
+        // A scenario that accepts wrong answers accepts an equal share of time without right ones.
         let errors = self.typed.limits.errors.map_or(ERRORS, |s| s.0);
         Limits {
             generator_cpu: self.typed.limits.generator_cpu.map_or(GENERATOR_CPU, |p| p.0),
@@ -465,7 +465,7 @@ impl<'a> Builder<'a> {
         secrets
     }
 
-    /// Names of the metrics that this scenario brings beside those of the catalogue.
+    /// Names of the metrics that this scenario adds to those of the catalogue.
     fn brought(&self) -> Vec<&'a str> {
         let mut names = Vec::new();
         for workload in self.workloads {
@@ -496,7 +496,8 @@ impl<'a> Builder<'a> {
         names
     }
 
-    /// Makes every cell once for its mistakes. What stands in one place is reported once, from the first cell that has it.
+    /// Makes every cell once to find its mistakes. A mistake in one place is reported once, from the first cell that
+    /// has it.
     fn check_cells(
         &self,
         env: &minijinja::Environment<'static>,
@@ -509,7 +510,7 @@ impl<'a> Builder<'a> {
         let (mut rereading, mut seen) = (0, 0);
         // In how many cells there is a mistake at a place, and the first of them.
         let mut places: BTreeMap<Span, (usize, String)> = BTreeMap::new();
-        // Of all cells at once only the targets that outlive one are looked at.
+        // Only the targets that outlive a cell are checked across all cells.
         let (lasting, mut targets) = (self.file.text.contains("lifetime"), Vec::new());
         for levels in every {
             let (before, work) = (mistakes.len(), self.work.get());
@@ -544,7 +545,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Values of the graphs' models in those of the cells that they show; up to the first cell in which one is wrong.
+    /// Values of the graphs' models in the cells that they show; up to the first cell in which one is wrong.
     fn compute_models(
         &self,
         env: &minijinja::Environment<'static>,
@@ -552,7 +553,7 @@ impl<'a> Builder<'a> {
         cells: &[Levels],
         mistakes: &mut Vec<Mistake>,
     ) {
-        // What a model reads does not make cells different: its factors still count as unread.
+        // Reading a factor in a model does not make cells different: the factor still counts as unread.
         let read = RefCell::default();
         for (graph, span) in graphs {
             let only = std::mem::take(&mut graph.only);
@@ -627,7 +628,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The levels' names in `set-up` and `clean-up`, checked; their steps stay as they are until a cell evaluates them.
+    /// The names of the levels in `set-up` and `clean-up`, checked; their steps are kept as they are until a cell
+    /// evaluates them.
     fn typed_steps(&self, mistakes: &mut Vec<Mistake>) -> (Node, Node) {
         let known = ["run", "cell", "repetition", "load"];
         let section = |key: &str, mistakes: &mut Vec<Mistake>| {
@@ -652,14 +654,14 @@ impl<'a> Builder<'a> {
         (section("set-up", mistakes), section("clean-up", mistakes))
     }
 
-    /// Factors, names and parts that nothing uses: most often a typing error elsewhere.
+    /// Factors, names and parts that nothing uses: usually a typing error elsewhere.
     fn check_used(&self, mistakes: &mut Vec<Mistake>) {
         let mut used = self.used.borrow().clone();
-        // What only an unused definition mentions is used as soon as that is.
+        // A name mentioned only in an unused definition is not reported: it is used as soon as the definition is.
         for entry in self.lets.iter().filter(|e| !self.used.borrow().contains(&e.key)) {
             mentioned(&entry.value, &mut used, &entry.key);
         }
-        // What only skipped cells would read was not seen being read.
+        // Names that only skipped cells would read were not seen being read.
         if self.skips.get() {
             return;
         }
@@ -667,7 +669,7 @@ impl<'a> Builder<'a> {
             mistakes.push(
                 Mistake::new(self.file, factor.span, format!("nothing reads the factor `{}`", factor.name))
                     .expected("all its levels would measure the same")
-                    .help(format!("use it as in `${{{}}}`, or remove it", factor.name)),
+                    .help(format!("use it, as in `${{{}}}`, or remove it", factor.name)),
             );
         }
         for entry in self.lets.iter().filter(|e| !used.contains(&e.key)) {
@@ -695,14 +697,14 @@ impl<'a> Builder<'a> {
         {
             let span = entry.value.get("when").map_or(entry.key_span, |n| n.span);
             mistakes.push(
-                Mistake::new(self.file, span, format!("`{}` is never there: `when` is false in every cell", entry.key))
+                Mistake::new(self.file, span, format!("`{}` never exists: `when` is false in every cell", entry.key))
                     .expected("expected a condition that holds in some cell"),
             );
         }
     }
 }
 
-/// Calls `each` with the names in all maps under some keys, wherever these stand.
+/// Calls `each` with the names in all maps under certain keys, wherever these are.
 fn names_under<'n>(node: &'n Node, keys: &[&str], each: &mut impl FnMut(&'n str)) {
     for entry in node.entries() {
         if keys.contains(&entry.key.as_str()) {

@@ -1,9 +1,8 @@
-//! `${…}`: expressions over names, evaluated where they stand, keeping type and position.
+//! `${…}`: expressions over names, evaluated in place, keeping type and position.
 //!
-//! A value that is one `${…}` takes the type of its result; inside longer text the result is printed.
-//! Some names get their value only later (`scratch` when a repetition starts, `id` with every pass);
-//! they stay in the text as `${name}` and are filled in by `Template` when their time has come.
-//! `$${` stands for the characters `${`.
+//! A value that is a single `${…}` takes the type of its result; inside longer text the result is printed. Some names
+//! get their value only later (`scratch` when a repetition starts, `id` with every pass); they stay in the text as
+//! `${name}` and are filled in by `Template` when their value is known. `$${` stands for the characters `${`.
 
 mod path;
 
@@ -21,7 +20,7 @@ use schema::source::one_of;
 use schema::{Data, Entry, Mistake, Node, SourceFile, Span};
 use vocabulary::units;
 
-/// Values that one scope may grow to; more is a bomb made of `let`.
+/// The most values that one scope may grow to; more is a bomb made with `let`.
 const MAX_RESOLVED: usize = 200_000;
 
 /// More letters than this are a file, not a part of a scenario.
@@ -33,7 +32,7 @@ pub fn environment() -> Environment<'static> {
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_fuel(Some(100_000));
     env.set_recursion_limit(50);
-    // Levels such as `100ms` are texts; these are their numbers.
+    // Levels such as `100ms` are texts; these functions give their numbers.
     env.add_function("seconds", |value: minijinja::Value| {
         let duration = units::parse_duration(&value.to_string());
         duration.map(|d| d.as_secs_f64()).ok_or_else(|| no_quantity(&value, "a duration such as `100ms`"))
@@ -42,7 +41,7 @@ pub fn environment() -> Environment<'static> {
         let size = units::Bytes::parse(&value.to_string());
         size.map(|s| s.0).ok_or_else(|| no_quantity(&value, "a size such as `10KiB`"))
     });
-    // Text that no data base makes shorter by looking at it twice.
+    // A text that a database cannot shrink by finding repetitions in it.
     env.add_function("letters", |value: minijinja::Value| {
         let length = units::Bytes::parse(&value.to_string()).ok_or_else(|| no_quantity(&value, "a size such as `10KiB`"))?.0;
         if length > MAX_LETTERS {
@@ -51,12 +50,12 @@ pub fn environment() -> Environment<'static> {
         }
         Ok(letters(length as usize))
     });
-    // As Jinja's own, but of a text as one part of a path: `/` is encoded, too.
+    // Like Jinja's own filter, but for a text that is one part of a path: `/` is encoded, too.
     env.add_filter("urlencode", |value: minijinja::Value| urlencode(&value.to_string()));
     env
 }
 
-/// Percent-encodes a text. The marks by which late names are known in a rendered file become those of encoded values.
+/// Percent-encodes a text. The marks of late names in a rendered file are replaced by those of encoded values.
 pub(super) fn urlencode(text: &str) -> String {
     let mut encoded = String::new();
     let mut rest = text;
@@ -98,7 +97,7 @@ pub fn value_of(node: &Node) -> minijinja::Value {
     minijinja::Value::from(minijinja::value::Serde(node.to_json()))
 }
 
-/// What is known at one place of the file, and what was read of it.
+/// What is known at one place of the file, and what was read from it.
 pub struct Scope<'a> {
     /// The file, for mistakes.
     pub file: &'a Arc<SourceFile>,
@@ -108,13 +107,13 @@ pub struct Scope<'a> {
     pub lets: &'a [Entry],
     /// Names with their values here.
     pub values: BTreeMap<String, Node>,
-    /// Names whose value is known later, with when that is.
+    /// Names whose value is known later, and when.
     pub late: BTreeMap<String, &'static str>,
     /// Environment variables.
     pub environment: &'a environment::Environment,
-    /// Those of them that are needed here and not set.
+    /// Variables that are needed here and not set.
     pub unset: RefCell<BTreeSet<String>>,
-    /// Names that exist, but elsewhere, with where that is.
+    /// Names that exist only elsewhere, and where.
     pub elsewhere: &'a BTreeMap<String, &'static str>,
     /// All names that were read, for the mistake "nothing reads this".
     pub used: &'a RefCell<BTreeSet<String>>,
@@ -131,14 +130,14 @@ impl Scope<'_> {
         result
     }
 
-    /// `node` with every expression in it evaluated. What is wrong is reported and poisoned.
+    /// `node` with every expression in it evaluated. Wrong values are reported and poisoned.
     pub fn resolve(&self, node: &Node, mistakes: &mut Vec<Mistake>) -> Node {
         self.resolve_in(node, &mut Vec::new(), mistakes)
     }
 
     fn resolve_in(&self, node: &Node, stack: &mut Vec<String>, mistakes: &mut Vec<Mistake>) -> Node {
         if self.spent.get() > MAX_RESOLVED {
-            return node.with(Data::Poison); // It was reported; going on would take for ever.
+            return node.with(Data::Poison); // It was reported; continuing would never end.
         }
         let data = match &node.data {
             Data::Text(text) if text.contains("${") => return self.text(node, text, stack, mistakes),
@@ -185,7 +184,7 @@ impl Scope<'_> {
                             let what = Node::new(span, other).describe();
                             mistakes.push(
                                 Mistake::new(self.file, span, format!("`{source}` is {what}"))
-                                    .expected("expected a text or a number, as it stands inside of a text"),
+                                    .expected("expected a text or a number, because it is part of a text"),
                             );
                             sound = false;
                         }
@@ -229,7 +228,7 @@ impl Scope<'_> {
         self.late.contains_key(name) || matches!(variable, Some(Variable::Secret(_)))
     }
 
-    /// An environment variable; none where it is not set.
+    /// An environment variable; `None` if it is not set.
     fn variable(&self, name: &str, span: Span, mistakes: &mut Vec<Mistake>) -> Option<Node> {
         let note_unset = || self.unset.borrow_mut().insert(name.to_owned());
         self.used.borrow_mut().insert(format!("env.{name}"));
@@ -257,7 +256,7 @@ impl Scope<'_> {
         }
     }
 
-    /// What reading variables in a computation means. Returns whether all of them have a value.
+    /// Handles the use of variables in a computation. Returns whether all of them have a value.
     fn variables_read(&self, names: &[String], span: Span, mistakes: &mut Vec<Mistake>) -> bool {
         let mut sound = true;
         for name in names {
@@ -265,8 +264,9 @@ impl Scope<'_> {
             let secret = matches!(self.environment.get(name), Some(Variable::Secret(_)));
             if secret {
                 mistakes.push(
-                    Mistake::new(self.file, word_in(self.file, span, name), format!("`env.{name}` is secret"))
-                        .expected(format!("expected `${{env.{name}}}` by itself: it can be inserted, but not be computed with")),
+                    Mistake::new(self.file, word_in(self.file, span, name), format!("`env.{name}` is secret")).expected(format!(
+                        "expected `${{env.{name}}}` by itself: it can be inserted, but not used in a computation"
+                    )),
                 );
             }
             sound &= known && !secret;
@@ -274,15 +274,16 @@ impl Scope<'_> {
         sound
     }
 
-    /// The number that an expression has here; none where arithmetic has none, as for a division by zero. What is no
-    /// number is a mistake.
+    /// The number that an expression has here; `None` if the arithmetic has no result, such as a division by zero. A
+    /// result that is not a number is a mistake.
     pub fn number(&self, source: &str, span: Span, mistakes: &mut Vec<Mistake>) -> Option<f64> {
         let before = mistakes.len();
         let value = match Path::parse(source) {
             Some(_) => self.expression(source, span, &mut Vec::new(), mistakes)?.to_json(),
             None => match self.computed(source, span, &mut Vec::new(), mistakes)? {
                 Ok(json) => json,
-                // All that the engine says of arithmetic without a result, in contrast to operands that are not numbers.
+                // This is what the engine says about arithmetic without a result, as opposed to operands that are not
+                // numbers.
                 Err(error) if detail(&error).starts_with("unable to calculate") => return None,
                 Err(error) => {
                     mistakes.push(
@@ -305,7 +306,7 @@ impl Scope<'_> {
         value.as_f64().filter(|number| number.is_finite())
     }
 
-    /// What to do about the first quantity in an expression that stands there as a text.
+    /// What to do about the first quantity in an expression that is used as a text.
     fn text_read_as_number(&self, source: &str) -> Option<String> {
         let mut words = source.split(|c: char| !c.is_alphanumeric() && c != '_');
         words.find_map(|word| {
@@ -320,7 +321,7 @@ impl Scope<'_> {
         })
     }
 
-    /// The value of what is more than a path, or why it has none; nothing when mistakes were noted.
+    /// The value of an expression that is more than a path, or why it has none; `None` when mistakes were noted.
     fn computed(
         &self,
         source: &str,
@@ -331,13 +332,13 @@ impl Scope<'_> {
         let compiled = match self.env.compile_expression(source) {
             Ok(compiled) => compiled,
             Err(error) => {
-                // The engine counts in the expression; the file may have it in another notation.
+                // The engine counts positions in the expression; in the file it may be written differently.
                 let at = error.range().and_then(|range| {
                     let start = span.start + self.file.text.get(span.start..span.end)?.find(source)?;
                     let end = (start + range.end).min(start + source.len());
                     (start + range.start < end).then_some(Span { start: start + range.start, end })
                 });
-                // Some stand by themselves, without `${…}`.
+                // Some expressions are written without `${…}`.
                 let is_inside = self.file.text.get(span.start..span.end).is_some_and(|text| text.contains("${"));
                 mistakes.push(
                     Mistake::new(self.file, at.unwrap_or(span), format!("`{source}` is not an expression: {}", detail(&error)))
@@ -366,7 +367,7 @@ impl Scope<'_> {
             if let Some(when) = self.late.get(&name) {
                 mistakes.push(
                     Mistake::new(self.file, word_in(self.file, span, &name), format!("`{name}` is known only {when}"))
-                        .expected(format!("expected `${{{name}}}` by itself: it can be inserted, but not be computed with")),
+                        .expected(format!("expected `${{{name}}}` by itself: it can be inserted, but not used in a computation")),
                 );
                 sound = false;
                 continue;
@@ -375,7 +376,7 @@ impl Scope<'_> {
                 Some(value) if mentions(&value, "${env.") => {
                     mistakes.push(
                         Mistake::new(self.file, word_in(self.file, span, &name), format!("`{name}` holds a secret"))
-                            .expected("expected it by itself: it can be inserted, but not be computed with"),
+                            .expected("expected it by itself: it can be inserted, but not used in a computation"),
                     );
                     sound = false;
                 }
@@ -431,7 +432,7 @@ impl Scope<'_> {
         if let Some(entry) = self.lets.iter().find(|e| e.key == name) {
             self.used.borrow_mut().insert(name.to_owned());
             if stack.iter().any(|n| n == name) {
-                // From whichever of its names a ring is entered, it is told from the one that stands first.
+                // Whichever of its names a cycle is entered by, it is reported from the one that comes first.
                 let mut ring: Vec<&str> = stack.iter().skip_while(|n| *n != name).map(String::as_str).collect();
                 let first = self.lets.iter().find(|e| ring.contains(&e.key.as_str())).unwrap_or(entry);
                 let turn = ring.iter().position(|n| *n == first.key).unwrap_or(0);
@@ -441,7 +442,7 @@ impl Scope<'_> {
                     Mistake::new(
                         self.file,
                         first.key_span,
-                        format!("`{}` is defined by itself: {}", first.key, ring.join(" → ")),
+                        format!("`{}` is defined in terms of itself: {}", first.key, ring.join(" → ")),
                     )
                     .expected("expected a definition that ends"),
                 );
@@ -452,7 +453,7 @@ impl Scope<'_> {
             stack.pop();
             return self.spend(value, span, mistakes);
         }
-        let mistake = Mistake::new(self.file, word_in(self.file, span, name), format!("nothing is named `{name}` here"));
+        let mistake = Mistake::new(self.file, word_in(self.file, span, name), format!("there is no name `{name}` here"));
         mistakes.push(match self.elsewhere.get(name) {
             Some(place) => mistake.expected(format!("`{name}` is known only {place}")),
             None => mistake.expected(format!("expected {}", one_of(self.known()))).did_you_mean(name, self.known()),
@@ -465,11 +466,11 @@ impl Scope<'_> {
         names.map(String::as_str).filter(|n| !n.starts_with('_')).collect()
     }
 
-    /// Follows `name.key[expression]` through the tree, so that what is found keeps its own position.
+    /// Follows `name.key[expression]` through the tree, so that the value found keeps its own position.
     ///
-    /// What is poisoned was reported where it stands, and is not missed here.
+    /// Poisoned values were reported in their place, and are not reported as missing here.
     ///
-    /// Of a map only the value that is chosen needs its environment variables: those of the others may be unset.
+    /// In a map only the chosen value needs its environment variables: those of the others may be unset.
     fn path(&self, path: &Path, span: Span, stack: &mut Vec<String>, mistakes: &mut Vec<Mistake>) -> Option<Node> {
         let before = self.unset.borrow().clone();
         let found = self.follow(path, span, stack, mistakes);
@@ -522,7 +523,7 @@ impl Scope<'_> {
                 mistakes.push(if let Data::List(items) = &node.data {
                     mistake.expected(match items.len() {
                         0 => format!("`{so_far}` is an empty list"),
-                        n => format!("expected a number from 0 to {}, as `{so_far}` is a list", n - 1),
+                        n => format!("expected a number from 0 to {}, because `{so_far}` is a list", n - 1),
                     })
                 } else if keys.is_empty() {
                     mistake.expected(format!("`{so_far}` is {}", node.describe()))
@@ -546,7 +547,7 @@ fn mentions(node: &Node, part: &str) -> bool {
     node.as_text().is_some_and(|text| text.contains(part)) || inside.into_iter().any(|n| mentions(n, part))
 }
 
-/// Where the `${` at `offset` of a scalar's text, and what belongs to it, stands in the file.
+/// Where the `${` at `offset` of a scalar's text, with the rest of the expression, is in the file.
 ///
 /// In the file the scalar may have quotes, escapes and line breaks, but it has as many `${` as its text.
 pub(super) fn expression_span(file: &SourceFile, span: Span, text: &str, offset: usize) -> Span {
@@ -558,7 +559,7 @@ pub(super) fn expression_span(file: &SourceFile, span: Span, text: &str, offset:
     Span { start: span.start + start, end: span.start + start + length }
 }
 
-/// Where a word stands inside of a stretch of the file; all of the stretch when it is not found.
+/// Where a word is inside a stretch of the file; the whole stretch if it is not found.
 pub(super) fn word_in(file: &SourceFile, span: Span, word: &str) -> Span {
     let source = file.text.get(span.start..span.end).unwrap_or_default();
     let part = |c: char| c.is_alphanumeric() || c == '_';
@@ -579,7 +580,7 @@ fn scalar_text(node: &Node) -> String {
     }
 }
 
-/// A number that came out whole is a whole number: `8 / 2` may be a port.
+/// A result without a fraction is a whole number: `8 / 2` may be a port.
 fn whole(json: Json) -> Json {
     match json.as_f64() {
         Some(f) if json.is_f64() && f.fract() == 0.0 && f.abs() < 9e15 => Json::from(f as i64),
@@ -641,12 +642,12 @@ mod tests {
         let text = eval("size: 1KiB", "${letters(size)}").unwrap();
         let text = text.as_str().unwrap();
         assert!(text.len() == 1024 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
-        // A compressor would find more than half of what is here twice at most.
+        // At most, a compressor would find half of this text twice.
         let pieces: BTreeSet<&str> = (0..1020).map(|i| &text[i..i + 4]).collect();
         assert!(pieces.len() > 1000);
         assert_eq!(eval("a: 1", "${[{'x': letters(2)}] * 2}").unwrap().as_array().map(Vec::len), Some(2));
         assert!(eval("a: 1", "${letters('1GiB')}").unwrap_err()[0].contains("may make"));
-        // A name of the scenario's comes first.
+        // A name of the scenario takes precedence.
         assert_eq!(eval("seconds: 3", "${seconds + 1}").unwrap(), Json::from(4));
     }
 
@@ -671,12 +672,12 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said() {
         for (lets, text, part) in [
-            ("a: 1", "${b}", "nothing is named `b`"),
+            ("a: 1", "${b}", "there is no name `b`"),
             ("a: {size: 1}", "${a.sze}", "`a` has no `sze`"),
             ("a: 1", "${1 +}", "is not an expression"),
             ("a: 1", "${", "without its `}`"),
             ("a: x", "${a - 1}", "cannot be computed"),
-            ("a: ${b}\nb: ${a}", "${a}", "defined by itself"),
+            ("a: ${b}\nb: ${a}", "${a}", "defined in terms of itself"),
             ("a: [1]", "x${a}", "is a list"),
         ] {
             let found = eval(lets, text).unwrap_err();

@@ -1,4 +1,4 @@
-//! Reads `metrics:` of commands and of what is collected.
+//! Reads `metrics:` of commands and of collected sources.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use schema::{Mistake, Node, types};
 use vocabulary::Metric;
 use vocabulary::choices::Decimal;
 
-/// Reads `metrics:` of `node`. `decimal`: the mark that `node` says for all of them; `brought`: metrics that are there without
-/// being looked for; `kinds`: where metrics can be.
+/// Reads `metrics:` of `node`. `decimal`: the mark that `node` sets for all of them; `brought`: metrics that exist
+/// without being extracted; `kinds`: where metrics can be found.
 pub(super) fn metrics(
     notes: &mut Diagnostics<'_>,
     node: &Node,
@@ -31,7 +31,7 @@ pub(super) fn metrics(
             && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         let known = Metric::find(name).is_some() || command::METRICS.contains(&name.as_str());
         if !nameable || known {
-            let why = if known { "it already is a metric" } else { "expected small letters, digits and `_`" };
+            let why = if known { "it already is a metric" } else { "expected lower-case letters, digits and `_`" };
             notes
                 .mistakes
                 .push(Mistake::new(notes.file, entry.key_span, format!("`{name}` cannot be the name of a metric")).expected(why));
@@ -62,7 +62,7 @@ pub(super) fn metrics(
         };
         if let Some(made) = made {
             if matches!(made, MetricSource::Ratio(..)) {
-                let why = "it belongs to a metric that is read, and a ratio is computed";
+                let why = "it belongs to a metric that is read, but a ratio is computed";
                 refuse(notes, &entry.value, &["decimal"], why);
             }
             metrics.push(ExtractedMetric {
@@ -74,16 +74,16 @@ pub(super) fn metrics(
             });
         }
     }
-    // Ratios of what was taken from the output come behind it.
+    // Ratios come after the metrics taken from the output.
     metrics.sort_by_key(|m| matches!(m.source, MetricSource::Ratio(..)));
     metrics
 }
 
-/// A JSON pointer begins with a slash.
+/// A JSON pointer starts with a slash.
 pub(super) fn check_pointer(notes: &mut Diagnostics<'_>, node: &Node, pointer: &str) {
     if !pointer.is_empty() && !pointer.starts_with('/') {
         let found = format!("`{pointer}` is not a JSON pointer");
-        notes.say(node, "json", found, "expected a path as `/requests/average`");
+        notes.say(node, "json", found, "expected a path such as `/requests/average`");
     }
 }
 
@@ -95,7 +95,7 @@ fn ratio(
     brought: &[&str],
 ) -> Option<MetricSource> {
     let [above, below] = of else {
-        notes.say(node, "ratio", "a ratio of other than two metrics", "expected `[a, b]`, which gives a / b");
+        notes.say(node, "ratio", "a ratio needs exactly two metrics", "expected `[a, b]`, which gives a / b");
         return None;
     };
     let plain = typed.iter().filter(|(_, source)| source.ratio.is_none()).map(|(name, _)| name.as_str());

@@ -13,10 +13,10 @@ use plan::factors::label_of;
 use schema::source::one_of;
 use schema::{Data, Mistake, Node, SourceFile, Span};
 
-/// More cells than this are a mistake of the writer's.
+/// More cells than this are a mistake of the author's.
 pub const MAX_CELLS: usize = 10_000;
 
-/// Reads `factors:`. `options` say which revisions are needed, and what they meant before.
+/// Reads `factors:`. `options` say which revisions are needed, and which commits they meant before.
 pub(super) fn read(file: &Arc<SourceFile>, node: Option<&Node>, options: &Options, mistakes: &mut Vec<Mistake>) -> Vec<Factor> {
     let mut factors = Vec::new();
     let Some(node) = node else { return factors };
@@ -158,7 +158,7 @@ fn range(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) -> Op
     };
     let (step, factor) = (number("step"), number("factor"));
     if step.is_some() && factor.is_some() {
-        return wrong("factor", "this range goes on in two ways, by `step` and by `factor`", "expected one of them");
+        return wrong("factor", "this range has both `step` and `factor`", "expected one of them");
     }
     if from > to {
         return wrong("to", &format!("this range goes down, from {from} to {to}"), "expected `from` to be at most `to`");
@@ -170,7 +170,7 @@ fn range(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) -> Op
         return wrong("factor", "this range never ends", "expected a `factor` above 1");
     }
     if factor.is_some() && from <= 0.0 {
-        return wrong("from", "this range never ends", "expected `from` above 0, as each level is multiplied");
+        return wrong("from", "this range never ends", "expected `from` above 0, because each level is multiplied");
     }
     let mut values = Vec::new();
     let mut i = 0;
@@ -183,11 +183,7 @@ fn range(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) -> Op
             return Some(values);
         }
         if values.len() >= MAX_CELLS {
-            return wrong(
-                "to",
-                &format!("this range has more than {MAX_CELLS} levels"),
-                "expected a nearer end, or larger steps",
-            );
+            return wrong("to", &format!("this range has more than {MAX_CELLS} levels"), "expected a lower end, or larger steps");
         }
         let rounded = (value * 1e9).round() / 1e9;
         let data = if rounded.fract() == 0.0 { Data::Int(rounded as i64) } else { Data::Float(rounded) };
@@ -323,7 +319,7 @@ pub(super) fn choose(factors: &mut [Factor], settings: &[String]) -> Result<Vec<
         if settings.iter().filter(|s| s.split_once('=').is_some_and(|(n, _)| n.trim() == name.trim())).count() > 1 {
             return Err(format!("`{0}` is chosen twice; write `--set {0}=a,b`", name.trim()));
         }
-        // A level of that name would be meant.
+        // A level of that name would be chosen.
         if values.trim() == "all" && factors[i].level("all").is_none() {
             chosen[i] = (0..factors[i].levels.len()).collect();
             continue;
@@ -372,7 +368,8 @@ pub(super) fn choose(factors: &mut [Factor], settings: &[String]) -> Result<Vec<
     Ok(chosen)
 }
 
-/// Whether a new level fits a factor: numbers among numbers, maps with the same keys. New words are taken for typing errors.
+/// Whether a new level fits a factor: numbers among numbers, maps with the same keys. New words are considered typing
+/// errors.
 fn same_kind(known: &Json, new: &Json) -> bool {
     match (known, new) {
         (Json::Number(_), Json::Number(_)) => true,

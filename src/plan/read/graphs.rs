@@ -11,7 +11,7 @@ use schema::{Mistake, Node, SourceFile, Span, types};
 use vocabulary::metric::Row;
 use vocabulary::{Exists, Metric, Phase, Time};
 
-/// Reads `graphs:`. Also where each model stands, since its values come when the cells are known.
+/// Reads `graphs:`. Also returns the position of each model, whose values are computed when the cells are known.
 pub(super) fn read(
     file: &Arc<SourceFile>,
     node: Option<&Node>,
@@ -32,7 +32,7 @@ pub(super) fn read(
     graphs
 }
 
-/// Whether metrics can share an axis. The units of those that are brought are in the summary only.
+/// Whether metrics can share an axis. The units of metrics that a scenario adds are only known in the summary.
 fn of_one_unit(metrics: &[Metric]) -> bool {
     metrics.windows(2).all(|pair| pair[0].axis() == pair[1].axis())
 }
@@ -57,7 +57,7 @@ impl ResultQuery<'_> {
         None
     }
 
-    /// All of them, or none where one is a mistake.
+    /// All of them, or `None` if one is a mistake.
     fn metrics_of(&mut self, key: &str, names: &[String]) -> Option<Vec<Metric>> {
         let metrics: Vec<Metric> = names.iter().filter_map(|name| self.metric_of(key, name, false)).collect();
         (metrics.len() == names.len()).then_some(metrics)
@@ -100,17 +100,17 @@ impl ResultQuery<'_> {
         } else if !typed.stack.0.is_empty() {
             let metrics = self.metrics_of("stack", &typed.stack.0)?;
             if !of_one_unit(&metrics) {
-                self.say("stack", "metrics of several units, one on the other", "expected metrics whose sum means something");
+                self.say("stack", "stacked metrics with different units", "expected metrics whose sum means something");
             }
             if typed.series.is_some() {
-                self.say("series", "a stack has its metrics for colours", "expected no `series`");
+                self.say("series", "in a stack the colours show the metrics", "expected no `series`");
             }
             Shape::Stack(metrics)
         } else if let Some(name) = &typed.ratio {
             let metric = self.metric_of("ratio", name, false)?;
             Shape::Ratio(metric, self.baseline(typed)?)
         } else if let (Some(name), Some(factor)) = (&typed.lines, typed.x.as_deref().filter(|x| *x != "time")) {
-            // Which metrics there are depends on x.
+            // Which metrics are possible depends on x.
             let before = self.mistakes.len();
             self.factor("x", factor, &["time"]);
             if self.mistakes.len() > before {
@@ -133,10 +133,10 @@ impl ResultQuery<'_> {
         } else if !typed.rounds.0.is_empty() {
             let metrics = self.metrics_of("rounds", &typed.rounds.0)?;
             if !of_one_unit(&metrics) {
-                self.say("rounds", "metrics of several units in one picture", "expected metrics that share an axis");
+                self.say("rounds", "metrics with different units in one picture", "expected metrics that share an axis");
             }
             if typed.series.is_some() {
-                self.say("series", "several metrics have the colours already", "expected no `series`");
+                self.say("series", "the colours already show the metrics", "expected no `series`");
             }
             Shape::RoundsOf(metrics)
         } else {
@@ -159,9 +159,9 @@ impl ResultQuery<'_> {
                 self.say("", "this graph has no `x`", "expected `x: <factor>`")
             }
             (Shape::Rounds(_) | Shape::RoundsOf(_), Some(_)) => {
-                self.say("x", "`rounds` have no `x`", "expected none: x is the round");
+                self.say("x", "`rounds` have no `x`", "leave it out: x is the round");
             }
-            (Shape::Quantiles(_), Some(_)) => self.say("x", "`quantiles` have no `x`", "expected none: x is the quantile"),
+            (Shape::Quantiles(_), Some(_)) => self.say("x", "`quantiles` have no `x`", "leave it out: x is the quantile"),
             _ => {}
         }
         if !matches!(shape, Shape::Trend { .. }) {
@@ -207,12 +207,12 @@ impl ResultQuery<'_> {
         })
     }
 
-    /// The model as typed; its values come when the cells are known.
+    /// The model as typed; its values are computed when the cells are known.
     fn model(&mut self, typed: &types::Graph) -> Option<Model> {
         let expression = typed.model.as_ref()?.0.trim().to_owned();
         if expression.contains("${") {
             let expected = "expected it without `${` and `}`, such as `connections / 2`";
-            self.say("model", "a model is an expression by itself", expected);
+            self.say("model", "a model is an expression without `${…}`", expected);
             return None;
         }
         Some(Model { expression, values: Vec::new() })
@@ -301,7 +301,7 @@ mod tests {
         assert_eq!(values(graph, &[]), all);
         assert_eq!(values(graph, &["connections=8"]), all[1..]);
         assert_eq!(values(&format!("{graph}, where: {{connections: 1}}"), &[]), all[..1]);
-        // The scenario checks what it does not draw only where it is drawn.
+        // A model is checked only in the cells that the graph draws.
         let graph = "lines: throughput, x: connections, where: {rtt: 0}, model: 3 * rtt + trips";
         assert_eq!(values(graph, &[]).iter().map(|(_, v)| *v).collect::<Vec<_>>(), [2.0, 2.0]);
     }

@@ -8,7 +8,7 @@ use super::repository::Repository;
 use schema::source::one_of;
 use schema::{Data, Entry, Mistake, Node, SourceFile, Span};
 
-/// A factor as it was typed: the noun, and where its parts stand in the file.
+/// A factor as it was typed: the noun, and the positions of its parts in the file.
 #[derive(Clone, Debug)]
 pub(super) struct Factor {
     /// Its key below `factors`.
@@ -17,7 +17,7 @@ pub(super) struct Factor {
     pub levels: Vec<Level>,
     /// The repository of its levels, if they are revisions.
     pub repository: Option<Repository>,
-    /// Where its name stands.
+    /// Where its name is.
     pub span: Span,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Factor {
 pub(super) struct Level {
     /// The level as the plan has it.
     pub level: plan::Level,
-    /// Its value as expressions read it, and where it stands.
+    /// Its value as expressions read it, and its position.
     pub node: Node,
 }
 
@@ -41,7 +41,8 @@ impl Factor {
         self.levels.iter().map(|l| l.label.as_str())
     }
 
-    /// Whether it stands for a factor or a level in which a mistake was reported, so that its name is not missed as well.
+    /// Whether it replaces a factor or a level in which a mistake was reported, so that its name is not reported as
+    /// missing as well.
     pub fn is_faulty(&self) -> bool {
         self.levels.iter().any(|l| matches!(l.node.data, Data::Poison))
     }
@@ -51,7 +52,7 @@ impl Factor {
         Self { name: entry.key.clone(), levels, repository: None, span: entry.key_span }
     }
 
-    /// The noun, with those of its levels that are asked for.
+    /// The noun, with the levels that are chosen.
     pub fn noun(&self, chosen: impl Fn(usize) -> bool) -> plan::Factor {
         let levels = self.levels.iter().enumerate().filter(|(at, _)| chosen(*at)).map(|(_, l)| l.level.clone()).collect();
         let revisions = self.repository.as_ref().map(|r| r.revisions.clone());
@@ -74,20 +75,20 @@ impl From<(plan::Level, Node)> for Level {
 }
 
 impl Level {
-    /// A level of a value that stands in the file.
+    /// A level whose value is in the file.
     pub fn new(label: String, value: Json, by_default: bool, node: Node) -> Self {
         Self { level: plan::Level { label, value, by_default, checkout: None }, node }
     }
 
-    /// Stands for a level in which a mistake was reported.
+    /// Replaces a level in which a mistake was reported.
     pub fn faulty(label: String, span: Span) -> Self {
         Self::new(label, Json::Null, true, Node::new(span, Data::Poison))
     }
 }
 
-/// The mistake of naming a level again.
+/// The mistake of naming a level twice.
 pub(super) fn twice(file: &Arc<SourceFile>, span: Span, factor: &str, label: &str) -> Mistake {
-    Mistake::new(file, span, format!("the level `{label}` stands twice in the factor `{factor}`"))
+    Mistake::new(file, span, format!("the level `{label}` appears twice in the factor `{factor}`"))
         .expected("expected every level once")
 }
 
@@ -105,7 +106,7 @@ pub(super) fn only_keys(file: &Arc<SourceFile>, node: &Node, known: &[&str], mis
     sound
 }
 
-/// The mistake of naming a level that is not there.
+/// The mistake of naming a level that does not exist.
 pub(super) fn unknown_level(file: &Arc<SourceFile>, span: Span, factor: &str, label: &str, levels: &[Level]) -> Mistake {
     let known: Vec<&str> = levels.iter().map(|l| l.label.as_str()).collect();
     Mistake::new(file, span, format!("the factor `{factor}` has no level `{label}`"))

@@ -1,4 +1,4 @@
-//! `lifetime` of targets: on what one that outlives a repetition may not depend.
+//! `lifetime` of targets: what a target that outlives a repetition may not depend on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use plan::{Cell, Replica, Target, containers, secrets};
 use schema::{Entry, Mistake, Node, SourceFile, Span};
 use vocabulary::choices::Lifetime;
 
-/// Notes what in a replica is another in each repetition, where it outlives one.
+/// Notes what in a replica differs between repetitions, if the replica outlives one.
 pub(super) fn names_known(notes: &mut Diagnostics<'_>, node: &Node, lifetime: Lifetime, replica: &Replica) {
     if lifetime.is_repetition() {
         return;
@@ -23,29 +23,29 @@ pub(super) fn names_known(notes: &mut Diagnostics<'_>, node: &Node, lifetime: Li
         }
         let of_file = file.and_then(|file| node.get("render")?.entry(file)).map(|entry| entry.value.span);
         let span = of_file.or_else(|| find_name(notes.file, node, &name)).unwrap_or(node.head);
-        let found = format!("`{name}` differs from repetition to repetition, and this target outlives them");
+        let found = format!("`{name}` differs from repetition to repetition, but this target outlives them");
         let expected = match name.as_str() {
             "scratch" => "expected `kept`, the directory of the run",
-            _ => "expected what stays the same, or `lifetime: repetition`",
+            _ => "expected something that stays the same, or `lifetime: repetition`",
         };
         notes.mistakes.push(Mistake::new(notes.file, span, found).expected(expected));
         told.push(name);
     }
 }
 
-/// What is waited for must live as long as who waits.
+/// A target must live at least as long as those that wait for it.
 pub(super) fn order_possible(file: &Arc<SourceFile>, entries: &[Entry], targets: &[Target], mistakes: &mut Vec<Mistake>) {
     for target in targets {
         let before = targets.iter().filter(|other| target.after.contains(&other.name));
         for other in before.filter(|other| other.is_started() && other.lifetime < target.lifetime) {
-            let found = format!("`{}` outlives `{}`, for which it waits", target.name, other.name);
+            let found = format!("`{}` outlives `{}`, which it waits for", target.name, other.name);
             let expected = format!("expected `lifetime: {}` in `{}`, too", word(target.lifetime), other.name);
             mistakes.push(Mistake::new(file, place(entries, &target.name, "after"), found).expected(expected));
         }
     }
 }
 
-/// What the targets of a cell come to, to be compared with those of others.
+/// What the targets of a cell amount to, for comparison with those of others.
 pub(super) struct CellTargets<'a> {
     levels: &'a Levels,
     id: String,
@@ -76,7 +76,7 @@ impl<'a> CellTargets<'a> {
     }
 }
 
-/// What lives for the run must be the same in all cells, and have its ports for itself.
+/// A target that lives for the run must be the same in all cells, and have its ports to itself.
 pub(super) fn across_cells(
     file: &Arc<SourceFile>,
     factors: &[Factor],
@@ -88,12 +88,12 @@ pub(super) fn across_cells(
     for entry in entries {
         let Some(of_run) = of_run(&entry.key) else { continue };
         if let Some((factor, [one, other])) = difference(factors, cells, &entry.key) {
-            let found = format!("`{}` lives for the run, and depends on `{factor}`", entry.key);
+            let found = format!("`{}` lives for the run, but depends on `{factor}`", entry.key);
             let expected = format!("expected the same target in every cell; in `{one}` and `{other}` it differs");
             mistakes.push(Mistake::new(file, place(entries, &entry.key, "lifetime"), found).expected(expected));
             continue;
         }
-        // In a cell without it, it listens all the same.
+        // In a cell without it, it still listens.
         let others = cells.iter().filter(|c| c.get(&entry.key).is_none()).flat_map(|c| &c.targets);
         let shared = others.filter_map(|t| Some((t, *t.ports.iter().find(|port| of_run.ports.contains(port))?)));
         let mut told = Vec::new();
@@ -128,7 +128,7 @@ fn difference<'c>(factors: &[Factor], cells: &'c [CellTargets<'_>], name: &str) 
     Some((factors[at].name.clone(), [&first.id, &other.id]))
 }
 
-/// Where a key of a target stands, or the target.
+/// The position of a key of a target, or of the target.
 fn place(entries: &[Entry], name: &str, key: &str) -> Span {
     let entry = entries.iter().find(|e| e.key == name);
     entry.map_or_else(Span::default, |e| e.value.get(key).map_or(e.key_span, |node| node.span))

@@ -8,8 +8,8 @@ use plan::{Start, Target, Workload};
 use schema::source::one_of;
 use schema::{Data, Entry, Mistake, Node, Span, types};
 
-/// Makes a link of what was typed. `targets`: those of the cell; `known`: those of all cells. None, too, when nothing of
-/// its far side is in this cell.
+/// Makes a link from what was typed. `targets`: those of the cell; `known`: those of all cells. `None` also if nothing
+/// on its far side is in this cell.
 pub(super) fn link(
     notes: &mut Diagnostics<'_>,
     entry: &Entry,
@@ -31,14 +31,14 @@ pub(super) fn link(
                 .did_you_mean(name, known());
             notes.mistakes.push(mistake);
         } else if targets.iter().any(|t| t.name == *name && !t.is_started()) {
-            let expected = "expected a target that runner starts: it must run in a network of its own";
-            notes.say(node, key, format!("`{name}` runs already, elsewhere"), expected);
+            let expected = "expected a target that runner starts: it must run in its own network";
+            notes.say(node, key, format!("`{name}` already runs, elsewhere"), expected);
         } else if targets.iter().any(|t| t.name == *name && t.replicas.iter().any(|r| matches!(r.start, Start::Container { .. })))
         {
             let expected = "expected a process: the network of a container is its engine's";
             notes.say(node, key, format!("`{name}` is a container"), expected);
         } else if key == "to" && targets.iter().any(|t| t.name == *name && !t.lifetime.is_repetition()) {
-            let expected = "expected a target with `lifetime: repetition`: a link is made anew in each";
+            let expected = "expected a target with `lifetime: repetition`: a link is made anew for each";
             notes.say(node, key, format!("`{name}` lives longer than the link"), expected);
         }
     }
@@ -92,7 +92,7 @@ fn shape(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::LinkShape, mec
         notes.say(node, "loss", "a link that loses everything", "expected less than 100%");
     }
     if loss > 0.0 && mechanism == Mechanism::Relay {
-        let expected = "expected `mechanism: netem` or `nfqueue`, which have packets";
+        let expected = "expected `mechanism: netem` or `nfqueue`, which handle packets";
         notes.say(node, "loss", "a relay forwards connections, which lose nothing", expected);
     }
     Shape { delay, jitter, loss, rate_bits_per_s: typed.rate.map(|r| r.0) }
@@ -108,7 +108,7 @@ pub(super) fn as_value(links: &[Entry]) -> Node {
     Node::new(Span::default(), Data::Map(links.iter().map(entry).collect()))
 }
 
-/// What the load reaches at the far side of links must be reached by one link from the load.
+/// A target that the load reaches through a link must be reached by exactly one link from the load.
 pub(super) fn reachable(notes: &mut Diagnostics<'_>, links: &[Link], workloads: &[Workload], nodes: &[&Node], section: &Node) {
     for (index, link) in links.iter().enumerate().filter(|(_, l)| l.from.is_none()) {
         for target in &link.to {

@@ -1,4 +1,4 @@
-//! Messages as steps, for the protocols that have them: how they are read.
+//! Messages as steps, for the protocols that have them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,7 +18,7 @@ impl steps::Step for Message {
     }
 }
 
-/// One message; `longest`: how many bytes it may have.
+/// One message; `longest`: the most bytes that it may have.
 pub(super) fn message(
     notes: &mut Diagnostics<'_>,
     node: &Node,
@@ -32,7 +32,7 @@ pub(super) fn message(
         notes,
         node,
         &["get", "head", "put", "post", "patch", "delete", "options", "headers", "body", "outcomes"],
-        "it belongs to requests over HTTP, and this is a message",
+        "it belongs to requests over HTTP, but this is a message",
     );
     let send = match (&typed.send, node.get("send")) {
         (Some(typed), Some(node)) => Some(requests::body(notes, node, typed)?),
@@ -43,10 +43,10 @@ pub(super) fn message(
     }
     let answer = typed.answer.unwrap_or(true);
     if kind == "receive" && typed.answer.is_some() {
-        notes.say(node, "answer", "`receive` is a wait for a message already", "expected `answer` only beside `send`");
+        notes.say(node, "answer", "`receive` already waits for a message", "expected `answer` only beside `send`");
     }
     if !answer && (typed.expect.is_some() || !typed.carry.is_empty()) {
-        notes.say(node, "answer", "nothing can be expected of an answer that does not come", "expected `answer: true`");
+        notes.say(node, "answer", "there is no answer to check", "expected `answer: true`");
     }
     let length = match &send {
         Some(Body::Random(length)) => Some(*length),

@@ -1,4 +1,5 @@
-//! From a scenario to a plan, or to all of its mistakes. What revisions mean is asked of `git` here; nothing is checked out.
+//! From a scenario to a plan, or to all of its mistakes. Here `git` resolves revisions to commits; nothing is checked
+//! out.
 //!
 //! `experiment` tells the story; `cells` is the part of it that happens in every cell, with the expressions of `expr`. Every
 //! other module reads the block of its name. Only these modules read `schema`.

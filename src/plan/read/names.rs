@@ -1,4 +1,4 @@
-//! Names that a scenario may use where it asks for results: factors, levels, workloads, targets and metrics.
+//! Names that a scenario may use where it refers to results: factors, levels, workloads, targets and metrics.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use schema::{Data, Entry, Mistake, Node, SourceFile};
 use vocabulary::metric::{Row, catalogue};
 use vocabulary::{Metric, Time};
 
-/// Names that factors and `let` may not take, with what they mean already.
+/// Names that factors and `let` may not take, with their existing meaning.
 pub(super) const RESERVED: [(&str, &str); 15] = [
     ("id", "the fresh id of each pass"),
     ("pass", "the number of each pass"),
@@ -34,28 +34,28 @@ pub(super) struct ScenarioNames<'a> {
     pub factors: &'a [Factor],
     /// Its workloads, what is collected, and its taps.
     pub workloads: &'a [&'a str],
-    /// All targets, also those that are only in some cells.
+    /// All targets, including those that are only in some cells.
     pub targets: &'a [&'a str],
-    /// Metrics that it brings beside those of the catalogue.
+    /// Metrics that it adds to those of the catalogue.
     pub metrics: &'a [&'a str],
     /// Those of them that have values over time.
     pub over_time: &'a [&'a str],
 }
 
-/// An item of a list that asks for results: a graph, an expectation.
+/// An item of a list that refers to results: a graph, an expectation.
 pub(super) struct ResultQuery<'a> {
-    /// The file in which it stands.
+    /// The file that it is in.
     pub file: &'a Arc<SourceFile>,
     /// Its YAML.
     pub node: &'a Node,
     /// What it may name.
     pub names: &'a ScenarioNames<'a>,
-    /// What is wrong with it, and with what was read before.
+    /// What is wrong with it, and with items read before.
     pub mistakes: &'a mut Vec<Mistake>,
 }
 
 impl<'a> ResultQuery<'a> {
-    /// Notes a mistake at a key's value, or at the start of the item when it has no such key.
+    /// Notes a mistake at a key's value, or at the start of the item if it has no such key.
     pub fn say(&mut self, key: &str, found: impl Into<String>, expected: impl Into<String>) {
         let span = self.node.get(key).map_or(self.node.head, |n| n.span);
         self.mistakes.push(Mistake::new(self.file, span, found).expected(expected));
@@ -68,7 +68,7 @@ impl<'a> ResultQuery<'a> {
         }
     }
 
-    /// The metric with this name among those of the catalogue that fit and those of `brought`.
+    /// The metric with this name, among the fitting ones of the catalogue and those in `brought`.
     ///
     /// # Errors
     /// The names of all of them.
@@ -82,7 +82,7 @@ impl<'a> ResultQuery<'a> {
         found.ok_or_else(|| fitting().map(|row| row.name.as_str()).chain(brought).collect())
     }
 
-    /// One of the names that there are of a kind, such as `workload`.
+    /// One of the existing names of a kind, such as `workload`.
     pub fn name_of(&mut self, key: &str, name: &str, kind: &str, known: &[&str]) -> bool {
         if known.contains(&name) {
             return true;
@@ -108,7 +108,7 @@ impl<'a> ResultQuery<'a> {
         self.mistakes.push(mistake.did_you_mean(label, factor.labels()));
     }
 
-    /// The labels of one level or of a list of them, each noted when the factor has no such level.
+    /// The labels of one level or of a list of them; those that the factor does not have are noted.
     pub fn levels(&mut self, factor: &Factor, entry: &Entry) -> Vec<String> {
         let one = [entry.value.clone()];
         let wanted = if let Data::List(items) = &entry.value.data { items.as_slice() } else { &one };
@@ -122,7 +122,7 @@ impl<'a> ResultQuery<'a> {
     }
 }
 
-/// Names of metrics for people: times and their points are not all spelt out.
+/// Names of metrics for people: not every combination of a time and a percentile is spelt out.
 pub(super) fn expected_metrics(known: &[&str]) -> String {
     let is_time = |name: &str| matches!(Metric::find(name), Some(Metric::Time(..)));
     let others: Vec<&str> = known.iter().copied().filter(|n| !is_time(n)).collect();

@@ -1,4 +1,4 @@
-//! What is asked of a scenario beside its file, and why there may be no plan.
+//! What the command line asks of a scenario, and why there may be no plan.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,11 @@ pub struct Options {
     pub repetitions: Option<u32>,
     /// `--seed N`
     pub seed: Option<u64>,
-    /// What `repeat` was asked for.
+    /// The options of `repeat`.
     pub repeat: Option<Repeat>,
-    /// Commits that revisions meant before, by factor and label; others are looked up.
+    /// The commits that revisions meant before, by factor and label; others are looked up.
     pub commits: BTreeMap<(String, String), String>,
-    /// Whether what is not committed is written to its repository, as a commit that can be checked out.
+    /// Whether uncommitted changes are written to the repository, as a commit that can be checked out.
     pub keeps_snapshots: bool,
 }
 

@@ -9,7 +9,7 @@ use super::{commands, requests, tls};
 use plan::{Probe, SentLine, Template, Url};
 use schema::{Node, types};
 
-/// How long it may take where nobody says so.
+/// How long it may take by default.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// A Tor bootstraps over a network.
 const TOR_TIMEOUT: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ pub(super) fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Tar
         refuse(notes, node, &["send", "expect"], "expected it beside `tcp`");
     }
     if kind != "http" {
-        refuse(notes, node, &["tls"], "expected it beside `http: https://…`");
+        refuse(notes, node, &["tls"], "expected it only beside `http: https://…`");
         refuse(notes, node, &["status"], "expected it beside `http`");
     }
     if kind != "tor" {
@@ -45,7 +45,7 @@ pub(super) fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Tar
             let address = format!("127.0.0.1:{}", typed.tcp?.0);
             let Some(expect) = &typed.expect else {
                 if node.get("send").is_some() {
-                    notes.say(node, "send", "nobody says what the answer must be", "expected `expect` beside `send`");
+                    notes.say(node, "send", "nothing says what the answer must be", "expected `expect` beside `send`");
                 }
                 return Some(Probe::Tcp { address });
             };

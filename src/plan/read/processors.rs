@@ -6,7 +6,7 @@ use schema::{Mistake, Node};
 /// Where Linux says which processors there are: `0-3,6`.
 const ONLINE: &str = "/sys/devices/system/cpu/online";
 
-/// Notes processors that this machine does not have: nothing could be bound to them.
+/// Notes processors that this machine does not have: nothing could run on them.
 pub(super) fn check(notes: &mut Diagnostics<'_>, node: &Node, cpus: &[u32]) {
     let Ok(online) = std::fs::read_to_string(ONLINE) else { return };
     let Some(cpus_node) = node.get("cpus") else { return };
@@ -17,7 +17,7 @@ pub(super) fn check(notes: &mut Diagnostics<'_>, node: &Node, cpus: &[u32]) {
     }
 }
 
-/// Whether a number is in a list of ranges; what cannot be read holds everything.
+/// Whether a number is in a list of ranges; an unreadable list contains everything.
 fn is_among(cpu: u32, ranges: &str) -> bool {
     ranges.split(',').any(|range| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));

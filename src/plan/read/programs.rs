@@ -3,7 +3,8 @@
 use plan::cache;
 use plan::programs::{FIXTURES_PROGRAM, find_program};
 
-/// The program of a command line if it is not installed. What contains late names or is relative to another folder is not looked for.
+/// The program of a command line if it is not installed. A program whose name contains late names or is relative to
+/// another folder is not checked.
 pub(super) fn missing_program(program: &str, dir: Option<&str>) -> Option<String> {
     let elsewhere = program.contains('/') && !program.starts_with('/') && dir.is_some();
     let late = program.contains("${") || cache::is_inside(program);

@@ -1,4 +1,4 @@
-//! Laws of the language: nothing that can be typed makes it panic or think for long.
+//! Laws of the language: nothing that can be typed makes it panic or take long.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ const SHIPPED: [(&str, &str); 2] = [
     ("experiments/blobs-proxies.yaml", include_str!("../../../experiments/blobs-proxies.yaml")),
 ];
 
-/// Long on any machine and in any build; what goes wrong here takes minutes.
+/// Long on any machine and in any build; a failure takes minutes.
 const LONG: Duration = Duration::from_secs(20);
 
 /// Reads a text; every mistake in it must be printable. Returns how many there are.
@@ -70,7 +70,7 @@ fn thousands_of_mistakes_take_no_time() {
     }
 }
 
-/// Random text of templates: pieces that mean something, next to each other in every order.
+/// Random text of templates: meaningful pieces in every order.
 fn template_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("$".to_owned()),
@@ -84,7 +84,7 @@ fn template_text() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }
 
-/// Small YAML trees in flow style, made of the language's own keys and of values that fit here and there.
+/// Small YAML trees in flow style, made of the language's own keys and of values that fit in some places.
 fn tree() -> impl Strategy<Value = String> {
     let key = prop::sample::select(vec![
         "experiment",

@@ -1,4 +1,5 @@
-//! Whose counts are held against what is sent: what is known by itself, and in `typed` what the scenario says.
+//! Whose counts are compared with what was sent: servers that are recognized automatically, and in `typed` those that
+//! the scenario names.
 
 mod haproxy;
 mod nginx;
@@ -15,10 +16,10 @@ use plan::reconcile::{Counter, Reconcile, Source, count_socket};
 use plan::url::Address;
 use plan::{Carry, Probe, Replica, Selector, Start, Step, Target, Template, Url, Workload};
 
-/// Fixtures that tell how many requests they took in, on a socket whose path they are given in [`COUNT_VARIABLE`].
+/// Fixtures that report how many requests they received, on a socket whose path is given in [`COUNT_VARIABLE`].
 const COUNTING: [&str; 7] = ["blobs-server", "cpu-server", "faulty", "null-server", "queue", "random-data", "stall"];
 
-/// How nginx' own page is read.
+/// How nginx's own page is read.
 fn nginx_page(page: nginx::Page) -> Counter {
     let carry = vec![Carry { name: BODY.to_owned(), selector: Selector::Regex("(?s)^.*$".to_owned()) }];
     let step = Step { carry, ..Step::plain("get", Template::parse(&page.path), std::time::Duration::from_secs(5)) };
@@ -26,26 +27,26 @@ fn nginx_page(page: nginx::Page) -> Counter {
     Counter::Nginx { url, socket: page.socket.as_deref().map(Template::parse), step: Box::new(step) }
 }
 
-/// What is known of a target without being told.
+/// What is known about a target without being told.
 #[derive(Default)]
 struct TargetFacts {
-    /// Where it counts; by the port on which requests come, where it matters.
+    /// Where it counts; by the port on which requests arrive, if that matters.
     counters: Vec<Counter>,
     /// haproxy's frontends: name, ports and whether they speak HTTP.
     frontends: Vec<haproxy::Frontend>,
     socket: Option<String>,
-    /// The target to which it passes requests on, by its place.
+    /// The target to which it forwards requests, by index.
     onward: Option<usize>,
-    /// Whether it asks that one by itself, too.
+    /// Whether it also sends requests of its own to that target.
     checks: bool,
 }
 
-/// Everything that is known of who asks whom in a cell.
+/// Everything that is known about who sends requests to whom in a cell.
 pub(super) struct RequestPaths<'a> {
     targets: &'a [Target],
     workloads: &'a [Workload],
     facts: Vec<TargetFacts>,
-    /// By the target's place: whose requests come, through what, on which ports, and who else may ask.
+    /// By the target's index: whose requests arrive, through what, on which ports, and who else may send some.
     reached: BTreeMap<usize, Reached>,
 }
 
@@ -53,13 +54,13 @@ pub(super) struct RequestPaths<'a> {
 struct Reached {
     from: Vec<Source>,
     through: Vec<String>,
-    /// Ports on which requests of the load come directly.
+    /// Ports on which requests of the load arrive directly.
     ports: Vec<u16>,
     others: Option<String>,
 }
 
 impl<'a> RequestPaths<'a> {
-    /// Reads what a cell's targets say of themselves, and follows the requests.
+    /// Reads what a cell's targets reveal about themselves, and follows the requests.
     pub fn new(targets: &'a [Target], workloads: &'a [Workload]) -> Self {
         let facts = targets.iter().map(|target| facts_of(target, targets)).collect();
         let mut paths = Self { targets, workloads, facts, reached: BTreeMap::new() };
@@ -102,20 +103,20 @@ impl<'a> RequestPaths<'a> {
             reached.others = reached.others.take().or_else(|| others.clone());
             let Some(next) = self.facts[at].onward.filter(|next| *next != at && !through.contains(next)) else { return };
             if self.facts[at].checks {
-                others = Some(format!("`{}` asks it for its health, too", self.targets[at].name));
+                others = Some(format!("`{}` also sends it health checks", self.targets[at].name));
             }
             through.push(at);
             at = next;
         }
     }
 
-    /// Where the count of a target is read without being told; empty when that is not known.
+    /// Where the count of a target is read without being told; empty if that is not known.
     fn counters(&self, target: usize) -> Vec<Counter> {
         let facts = &self.facts[target];
         let Some(socket) = &facts.socket else { return facts.counters.clone() };
         let ports = self.reached.get(&target).map_or(&[][..], |r| &r.ports);
         let frontends: Vec<_> = facts.frontends.iter().filter(|f| f.ports.iter().any(|p| ports.contains(p))).collect();
-        // One that only passes bytes on knows nothing of requests.
+        // A target that only forwards bytes does not see requests.
         if frontends.is_empty() || frontends.iter().any(|f| !f.http) {
             return Vec::new();
         }
@@ -123,11 +124,11 @@ impl<'a> RequestPaths<'a> {
         vec![Counter::Haproxy { socket: Template::parse(socket), frontends }]
     }
 
-    /// What is compared without being asked for.
+    /// What is compared automatically.
     pub fn automatic(&self) -> Vec<Reconcile> {
         let one = |(target, reached): (&usize, &Reached)| {
             let counters = self.counters(*target);
-            // What comes through a proxy is not what its own ports say.
+            // What arrives through a proxy does not show in its own ports.
             (!counters.is_empty()).then(|| Reconcile {
                 target: self.targets[*target].name.clone(),
                 from: reached.from.clone(),
@@ -142,14 +143,14 @@ impl<'a> RequestPaths<'a> {
     }
 }
 
-/// The target that listens at an address, by its place.
+/// The target that listens at an address, by index.
 fn owner(targets: &[Target], host: &str, port: u16) -> Option<usize> {
     let is_here = is_local(host);
     let authority = Url { tls: false, host: host.to_owned(), port, path: String::new() }.authority();
     targets.iter().position(|target| {
         target.replicas.iter().any(|replica| match &replica.ready {
             _ if is_here && replica.ports.contains(&port) => true,
-            // It runs elsewhere, and all that is known of it is its address.
+            // It runs elsewhere, and only its address is known.
             Probe::Tcp { address } if !replica.start.is_started() => *address == authority,
             Probe::Http { url, .. } if !replica.start.is_started() => url.authority() == authority,
             _ => false,
@@ -157,7 +158,7 @@ fn owner(targets: &[Target], host: &str, port: u16) -> Option<usize> {
     })
 }
 
-/// The one target that listens at all of these addresses that any target listens at.
+/// The only target that listens at any of these addresses.
 fn common_owner(targets: &[Target], addresses: &[String]) -> Option<usize> {
     let owner = |address: &String| {
         let Address { host, port } = Address::parse(address).ok()?;
@@ -168,7 +169,7 @@ fn common_owner(targets: &[Target], addresses: &[String]) -> Option<usize> {
     owners.iter().all(|o| *o == Some(first)).then_some(first)
 }
 
-/// What a target says of itself: in its command line, and in the configuration that is rendered for it.
+/// What a target reveals about itself: in its command line, and in the configuration that is rendered for it.
 fn facts_of(target: &Target, targets: &[Target]) -> TargetFacts {
     let mut facts = TargetFacts::default();
     let words = |argv: &[Template]| argv.iter().map(Template::to_text).collect::<Vec<_>>();
@@ -186,7 +187,7 @@ fn facts_of(target: &Target, targets: &[Target]) -> TargetFacts {
         }
         return facts;
     }
-    // A server of several processes on ports of their own has a count for each, and a configuration that says so.
+    // A server of several processes with their own ports has a count for each, and a configuration that says so.
     let [replica] = target.replicas.as_slice() else { return facts };
     let argv = words(&start.argv());
     let rendered = |flag: &str| -> Vec<String> {

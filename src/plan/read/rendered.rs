@@ -11,16 +11,16 @@ use plan::{RenderedFile, Template};
 use schema::source::SourceFile;
 use schema::{Data, Entry, Mistake, Node, Span, types};
 
-/// Names that have their value late, and stand in rendered files as [`mark`]s.
+/// Names whose value is known late; they appear in rendered files as [`mark`]s.
 const LATE: [&str; 3] = ["scratch", "kept", "repetition"];
 
-/// Stands for a late name while a file is rendered: what the file says itself about `${…}` stays as it is.
-/// Without letters, so that filters such as `upper` leave it alone.
+/// Replaces a late name while a file is rendered, so that the file's own `${…}` stays as it is. Without letters, so
+/// that filters such as `upper` leave it alone.
 fn mark(number: usize) -> String {
     format!("\u{1}{number}\u{1}")
 }
 
-/// The same of a name whose value is percent-encoded; `urlencode` makes the one of the other.
+/// The same for a name whose value is percent-encoded; `urlencode` turns one into the other.
 fn encoded_mark(number: usize) -> String {
     urlencode(&mark(number))
 }
@@ -72,7 +72,7 @@ pub(super) fn files(
         let Some(path) = find_file(&notes.file.path, template).filter(|p| p.is_file()) else {
             notes.mistakes.push(
                 Mistake::new(notes.file, place.value.span, format!("there is no template `{template}`"))
-                    .expected("expected a file, seen from the scenario's folder or one above it"),
+                    .expected("expected a file, relative to the scenario's folder or one above it"),
             );
             continue;
         };
@@ -109,15 +109,15 @@ fn render_one(
     let line_span = |line: Option<usize>| line_span(&file.text, line.unwrap_or(1));
     let detail = |error: &minijinja::Error| error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     let mut env = scope.env.clone();
-    // A line that holds only `{% … %}` leaves nothing behind.
+    // A line that contains only `{% … %}` leaves nothing behind.
     let lines = env.syntax().to_builder().keep_trailing_newline(true).trim_blocks(true).lstrip_blocks(true).build();
     env.set_syntax(lines.expect("white space cannot contradict the delimiters"));
     let template = match env.template_from_named_str("template", &file.text) {
         Ok(template) => template,
         Err(error) => {
             notes.mistakes.push(
-                Mistake::new(file, line_span(error.line()), format!("no valid template: {}", detail(&error)))
-                    .expected("expected a template in the manner of Jinja"),
+                Mistake::new(file, line_span(error.line()), format!("not a valid template: {}", detail(&error)))
+                    .expected("expected a Jinja template"),
             );
             return None;
         }
@@ -142,13 +142,13 @@ fn render_one(
         } else if name == "port" && entry.value.get("port").is_some() {
             sound = false; // The port itself is wrong.
         } else if scope.env.globals().any(|(global, _)| global == name) {
-            // `range` and its like.
+            // `range` and the like.
         } else {
             let asked = Node::text(Span::default(), format!("${{{name}}}"));
             let mut inner = Vec::new();
             let value = scope.with_replica(entry.key_span, number, |scope| scope.resolve(&asked, &mut inner));
             match inner.pop() {
-                // It was reported where it stands, or its variable is not set.
+                // It was reported where it is, or its variable is not set.
                 None if value.is_poisoned() => sound = false,
                 None => {
                     context.insert(name, value_of(&marked(&value, &late)));
@@ -173,16 +173,16 @@ fn render_one(
     if !sound {
         return None;
     }
-    // What became of a secret otherwise than being inserted would be wrong in the file, and could not be masked.
+    // A secret changed in any way other than being inserted would be wrong in the file, and could not be masked.
     if let (Ok(text), names) = (&rendered, environment.names()) {
         let secret =
             |name: &String| mark_of(&format!("env.{name}")).is_some_and(|mark| !text.contains(mark.as_str().unwrap_or("")));
         if let Some(name) = names.into_iter().find(secret) {
-            notes
-                .mistakes
-                .push(Mistake::new(file, name_in_template(&file.text, &name), format!("`env.{name}` is secret")).expected(
-                    format!("expected `{{{{ env.{name} }}}}` by itself: it can be inserted, but not be computed with"),
-                ));
+            notes.mistakes.push(
+                Mistake::new(file, name_in_template(&file.text, &name), format!("`env.{name}` is secret")).expected(format!(
+                    "expected `{{{{ env.{name} }}}}` by itself: it can be inserted, but not used in a computation"
+                )),
+            );
             return None;
         }
     }
@@ -198,7 +198,7 @@ fn render_one(
     }
 }
 
-/// What stands in the line `number`, from 1, without its indentation.
+/// The content of line `number`, from 1, without its indentation.
 fn line_span(text: &str, number: usize) -> Span {
     let start: usize = text.split_inclusive('\n').take(number.max(1) - 1).map(str::len).sum();
     let line = text[start..].lines().next().unwrap_or_default();
@@ -206,7 +206,7 @@ fn line_span(text: &str, number: usize) -> Span {
     Span { start: start + indent, end: start + line.len() }
 }
 
-/// A rendered text in which the marks of the names in `late` are places to be filled in.
+/// A rendered text in which the marks of the names in `late` become places to fill in.
 fn template_of(rendered: &str, late: &[String]) -> Template {
     let mut parts = Vec::new();
     let mut rest = rendered;
@@ -224,7 +224,7 @@ fn template_of(rendered: &str, late: &[String]) -> Template {
     Template(parts)
 }
 
-/// Where a template first uses a name: inside of `{{ … }}` or `{% … %}`.
+/// Where a template first uses a name: inside `{{ … }}` or `{% … %}`.
 fn name_in_template(text: &str, name: &str) -> Span {
     let part = |c: char| c.is_alphanumeric() || c == '_';
     let alone = |i: &usize| !text[..*i].ends_with(part) && !text[i + name.len()..].starts_with(part);

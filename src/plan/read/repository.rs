@@ -10,15 +10,15 @@ use plan::{Level, cache};
 use schema::source::nearest;
 use schema::{Mistake, Node, SourceFile};
 
-/// The name of the working tree with what is not committed in it.
+/// The name of the working tree with its uncommitted changes.
 pub const DIRTY: &str = "+dirty";
 
 /// The repository of a factor, and what its revisions are made of.
 #[derive(Clone, Debug)]
 pub(super) struct Repository {
-    /// What stands in the plan.
+    /// What the plan records.
     pub revisions: Revisions,
-    /// As git knows it.
+    /// As git sees it.
     pub git: git::Repository,
     /// Whether snapshots of the working tree are written to it.
     pub keeps_snapshots: bool,
@@ -38,7 +38,7 @@ impl Repository {
         }
     }
 
-    /// A level: what expressions read of it, at a place in the file.
+    /// A level: what expressions read of it, at a position in the file.
     pub fn level(&self, label: &str, commit: &str, node: &Node, by_default: bool) -> (Level, Node) {
         let checkout = self.checkout(commit);
         let value = json!({"name": label, "commit": commit, "dir": checkout.directory.display().to_string()});
@@ -55,14 +55,14 @@ impl Repository {
                 Error::Said(_) => {
                     let unknown = Unknown::new(
                         format!("`{name}` is not a revision of {place}"),
-                        format!("expected a branch, a tag, a commit, or `{DIRTY}` for what is not committed"),
+                        format!("expected a branch, a tag, a commit, or `{DIRTY}` for the uncommitted changes"),
                     );
                     unknown.help(self.meant(name))
                 }
             });
         }
         if self.git.is_bare {
-            let found = format!("{place} is a bare repository, which has nothing that is not committed");
+            let found = format!("{place} is a bare repository, which has no uncommitted changes");
             return Err(Unknown::new(found, "expected branches, tags and commits only"));
         }
         match self.git.snapshot(self.keeps_snapshots) {
@@ -78,9 +78,9 @@ impl Repository {
         }
     }
 
-    /// What may have been meant by a name that means nothing.
+    /// What may have been meant by an unknown name.
     fn meant(&self, name: &str) -> Option<String> {
-        let shallow = "this is a shallow clone; `git fetch --unshallow` brings older commits";
+        let shallow = "this is a shallow clone; `git fetch --unshallow` fetches older commits";
         let base = name.split(['~', '^']).next().unwrap_or_default();
         if base != name && self.git.commit(base).is_ok() {
             let fewer = format!("`{base}` has fewer commits before it");

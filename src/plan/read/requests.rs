@@ -1,4 +1,4 @@
-//! Requests: from what was typed to what will be sent. What a request and a message have in common is here, too.
+//! Requests: from what was typed to what will be sent. Code shared by requests and messages is here, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -35,9 +35,9 @@ pub(super) fn headers(
                 Mistake::new(
                     notes.file,
                     entry.key_span,
-                    "`expect` asks the server to say when it wants the body, and nobody waits for that here",
+                    "`expect` asks the server to announce when it wants the body, and runner does not wait for that",
                 )
-                .expected("expected no such header: a body is sent at once, behind its head"),
+                .expected("leave the header out: a body is sent immediately after its head"),
             );
         }
         if entry.value.as_text().is_some_and(|v| v.contains(['\n', '\r'])) {
@@ -49,7 +49,7 @@ pub(super) fn headers(
     typed.iter().map(|(name, value)| (name.to_ascii_lowercase(), Template::parse(&value.0))).collect()
 }
 
-/// Who asks. What of it is not known before the load could not be masked.
+/// User and password. Parts that are not known before the load could not be masked.
 pub(super) fn auth(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&types::Auth>) -> Option<Auth> {
     let typed = typed?;
     let auth = Auth { user: Template::parse(&typed.user.0), password: Template::parse(&typed.password.0) };
@@ -57,11 +57,11 @@ pub(super) fn auth(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&type
         let part = node.get("auth").unwrap_or(node);
         let span = find_name(notes.file, part, name).unwrap_or(part.span);
         let mistake = Mistake::new(notes.file, span, format!("`{name}` is not known yet when `auth` is needed"));
-        notes.mistakes.push(mistake.expected("expected only what is known beforehand, and secrets of `env`"));
+        notes.mistakes.push(mistake.expected("expected only values known in advance, and secrets of `env`"));
     }
     if auth.user.to_text().contains(':') && auth.user.names().next().is_none() {
         let part = node.get("auth").unwrap_or(node);
-        notes.say(part, "user", "a user with a colon", "expected none: it parts user and password");
+        notes.say(part, "user", "a user with a colon", "leave it out: a colon separates user and password");
     }
     Some(auth)
 }
@@ -80,7 +80,7 @@ pub(super) fn body(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Body
                     node,
                     "file",
                     format!("there is no file `{name}`"),
-                    "expected a file, seen from the scenario's folder or one above it",
+                    "expected a file, relative to the scenario's folder or one above it",
                 );
             }
             Some(Body::File(found?))
@@ -98,7 +98,7 @@ pub(super) fn expect(notes: &mut Diagnostics<'_>, node: Option<&Node>, typed: Op
     }
 }
 
-/// The statuses that `status` asks for; none where it is not there.
+/// The statuses that `status` lists; `None` if it is missing.
 pub(super) fn statuses(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&types::Statuses>) -> Vec<u16> {
     if typed.is_some_and(|typed| typed.0.is_empty()) {
         notes.say(node, "status", "a list without a status", "expected at least one status");
@@ -118,9 +118,9 @@ pub(super) fn outcomes(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::
         let named_well = name.starts_with(|c: char| c.is_ascii_lowercase())
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b));
         if !named_well {
-            say(format!("`{name}` cannot be the name of an outcome"), "expected small letters, digits, `-` and `_`");
+            say(format!("`{name}` cannot be the name of an outcome"), "expected lower-case letters, digits, `-` and `_`");
         } else if Outcome::reserved_names().any(|reserved| reserved == name) {
-            say(format!("`{name}` is an outcome that every workload has"), "expected a name of its own");
+            say(format!("`{name}` is an outcome that every workload has"), "expected another name");
         } else if Metric::find(name).is_some() {
             say(format!("`{name}` cannot be the name of an outcome"), "it already is a metric");
         }
@@ -133,11 +133,11 @@ pub(super) fn outcomes(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::
             None => (200..300).contains(status),
         };
         if let Some(status) = statuses.0.iter().find(|status| as_expected(status)) {
-            say(format!("the status {status} is expected already"), "expected a status that `expect` does not have");
+            say(format!("the status {status} is already expected"), "expected a status that `expect` does not have");
         } else if let Some((status, other)) =
             statuses.0.iter().find_map(|s| Some((s, made.iter().find(|o| o.statuses.contains(s))?)))
         {
-            say(format!("the status {status} means `{}` already", other.name), "expected one outcome for each status");
+            say(format!("the status {status} already means `{}`", other.name), "expected one outcome for each status");
         }
         made.push(NamedOutcome { name: name.clone(), statuses: statuses.0.clone() });
     }
@@ -166,7 +166,7 @@ pub(super) fn carry(
                     &entry.value,
                     "json",
                     format!("`{pointer}` is not a JSON pointer"),
-                    "expected a path as `/rev` or `/rows/0/id`",
+                    "expected a path such as `/rev` or `/rows/0/id`",
                 );
             }
             Some(Selector::Regex(pattern)) => regex(notes, &entry.value, "regex", pattern),
@@ -186,13 +186,13 @@ pub(super) fn regex(notes: &mut Diagnostics<'_>, node: &Node, key: &str, pattern
     }
 }
 
-/// A URL of a single request: where, and its path.
+/// The URL of a single request: the server, and the path.
 pub(super) fn url(notes: &mut Diagnostics<'_>, node: &Node, key: &str, text: &str) -> Option<(Url, Template)> {
     let parts = plan::url::split(text);
     if parts.is_some_and(|(_, authority, _)| authority.contains("${")) {
         notes.fixed(node, key, text)?;
     }
-    // What is inserted late is looked at when it is known.
+    // Values inserted late are checked when they are known.
     match Url::parse(&without_names(text)) {
         Ok(url) => {
             let path = parts.map_or("", |(_, _, path)| path);
@@ -206,14 +206,14 @@ pub(super) fn url(notes: &mut Diagnostics<'_>, node: &Node, key: &str, text: &st
     }
 }
 
-/// Notes what of a path that is only in part known could never be sent.
+/// Notes parts of a path, known only in part, that could never be sent.
 pub(super) fn check_path(notes: &mut Diagnostics<'_>, node: &Node, key: &str, path: &str) {
     if let Err(unsendable) = plan::url::sent(&without_names(path)) {
         notes.say(node, key, format!("the path `{path}` {}", unsendable.found()), unsendable.expected());
     }
 }
 
-/// The text with a digit in the place of each late name.
+/// The text with a digit in place of each late name.
 fn without_names(text: &str) -> String {
     let part = |part: &Part| match part {
         Part::Text(text) => text.clone(),

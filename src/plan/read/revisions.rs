@@ -1,7 +1,7 @@
 //! Factors whose levels are revisions of a repository: `{git: ., of: [main, HEAD], build: [make]}`.
 //!
-//! A name becomes a commit when the plan is made, so that all repetitions measure the same one. Checking it out and building
-//! it is the executor's business, by an action that stands in front of the set-up of each cell.
+//! A name is resolved to a commit when the plan is made, so that all repetitions measure the same one. Checking it out
+//! and building it is the executor's job, by an action that comes before the set-up of each cell.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,17 +17,17 @@ use plan::revisions::{Revisions, short};
 use schema::{Data, Mistake, Node, SourceFile, decode, types};
 
 const KEYS: [&str; 5] = ["git", "of", "build", "timeout", "default"];
-/// More revisions than this are history, not levels; each is asked of `git`.
+/// More revisions than this are history, not levels; `git` is called for each.
 const MAX_REVISIONS: usize = 100;
-/// Building may take long, but not for ever.
+/// Building may take long, but not forever.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// What `--set` names of a factor, if it does.
+/// The levels of a factor that `--set` names, if it does.
 pub fn named<'s>(settings: &'s [String], factor: &str) -> Option<Vec<&'s str>> {
     settings.iter().filter_map(|s| s.split_once('=')).find(|(name, _)| name.trim() == factor).map(|(_, values)| names(values))
 }
 
-/// Revisions in one text: not YAML, in which commits would be numbers.
+/// Revisions in one text: not YAML, in which some commits would be numbers.
 pub fn names(values: &str) -> Vec<&str> {
     values.split(',').map(|name| name.trim().trim_matches(['"', '\''])).filter(|name| !name.is_empty()).collect()
 }
@@ -69,10 +69,10 @@ pub fn read(
         let recorded = options.commits.get(&(factor.to_owned(), label.to_owned()));
         let commit = match recorded {
             Some(commit) => repository.git.commit(commit).map_err(|_| {
-                let found = format!("the commit {}, which `{label}` was, is not in {} any more", short(commit), {
+                let found = format!("the commit {}, which `{label}` meant, is no longer in {}", short(commit), {
                     repository.revisions.repository.display()
                 });
-                Unknown::new(found, "expected it, as the run measures that commit; begin a new run")
+                Unknown::new(found, "expected it, because the run measures that commit; start a new run")
             }),
             None => repository.resolve(label),
         };
@@ -83,7 +83,7 @@ pub fn read(
                 levels.push(Level::faulty(label.to_owned(), item.span));
                 continue;
             }
-            // Nobody asks for it now; with what stands around it all the same can be checked.
+            // Nothing uses it now; the rest can still be checked.
             Err(_) => "0".repeat(40),
         };
         levels.push(repository.level(label, &commit, item, is_default(label)).into());
@@ -104,11 +104,11 @@ fn repository(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) 
         );
         return None;
     };
-    let path = text(file, value, "expected a folder, such as `.` for the repository in which this file is", mistakes)?;
+    let path = text(file, value, "expected a folder, such as `.` for the repository that contains this file", mistakes)?;
     let Some(folder) = find_file(&file.path, path).filter(|p| p.is_dir()) else {
         mistakes.push(
             Mistake::new(file, value.span, format!("there is no folder `{path}`"))
-                .expected("expected a folder, seen from the scenario's folder or one above it"),
+                .expected("expected a folder, relative to the scenario's folder or one above it"),
         );
         return None;
     };
@@ -116,11 +116,11 @@ fn repository(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) 
         .map_err(|error| {
             let mistake = match &error {
                 Error::NotInstalled => Mistake::new(file, value.span, "git is not installed")
-                    .expected("expected it on PATH: revisions are checked out by it"),
+                    .expected("expected it on PATH: it checks out the revisions"),
                 Error::Said(said) => {
                     let mistake = Mistake::new(file, value.span, format!("`{path}` is not in a git repository"))
                         .expected("expected a folder in one");
-                    // Otherwise it says the same.
+                    // Otherwise the two messages say the same.
                     if said.starts_with("not a git repository") { mistake } else { mistake.help(format!("git says: {said}")) }
                 }
             };
@@ -166,7 +166,7 @@ fn items(file: &Arc<SourceFile>, factor: &str, node: &Node, mistakes: &mut Vec<M
     (mistakes.len() == before).then(|| items.clone())
 }
 
-/// The words of `build`; none are there where it is not.
+/// The words of `build`; empty without it.
 fn build(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) -> Option<Vec<String>> {
     let Some(value) = node.get("build") else { return Some(Vec::new()) };
     let expected = "expected `[program, argument, …]`";
@@ -188,7 +188,7 @@ fn build(file: &Arc<SourceFile>, node: &Node, mistakes: &mut Vec<Mistake>) -> Op
         })
         .collect();
     let first = words.first()?;
-    // What is named by a path is in the checkout.
+    // A program named by a path is in the checkout.
     if mistakes.len() == before && !first.contains('/') && find_program(first).is_none() {
         mistakes.push(
             Mistake::new(file, value.items()[0].span, format!("the program `{first}` is not installed"))

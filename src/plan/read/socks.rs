@@ -1,4 +1,4 @@
-//! A proxy on the way: how it is read.
+//! A proxy between load and server.
 
 use super::diagnostics::Diagnostics;
 use super::{control, requests};
@@ -33,11 +33,16 @@ fn steering(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Steering) -
         }
         control::single_commands(notes, item, "send", &commands.send);
         if commands.each.is_some_and(|each| each.0.is_zero()) {
-            notes.say(item, "each", "no time between", "expected a duration, or no `each`: then it is before each pass");
+            notes.say(
+                item,
+                "each",
+                "no time between commands",
+                "expected a duration, or no `each` to send them before each pass",
+            );
         }
     }
     if typed.before_pass.is_empty() && typed.path.is_empty() {
-        notes.say(node, "control", "nothing to tell", "expected `before-pass` or `path`");
+        notes.say(node, "control", "nothing to send", "expected `before-pass` or `path`");
     }
     control::single_commands(notes, part, "path", &typed.path);
     for relay in typed.path.iter().filter(|relay| relay.0.contains([' ', ','])) {

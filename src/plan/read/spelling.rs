@@ -1,5 +1,5 @@
-//! What is spelled in another way than here, and plainly means the same: metrics with `-` or `p99.9`, those that protocols bring among
-//! them, and limits with `_`. It is read as what it means, with a note.
+//! Spellings that differ from the language's own but are unambiguous: metrics with `-` or `p99.9`, including those of
+//! protocols, and limits with `_`. They are accepted with a note.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +7,10 @@ use super::drivers::READERS;
 use schema::{Data, Node, SourceFile};
 use vocabulary::Metric;
 
-/// Keys whose value is the name of a metric, or begins with one.
+/// Keys whose value is the name of a metric, or starts with one.
 const OF_METRICS: [&str; 8] = ["metric", "ratio", "bars", "stack", "lines", "rounds", "primary", "while"];
 
-/// Changes `root` to what it means. Returns a note for each change.
+/// Changes `root` to the usual spelling. Returns a note for each change.
 pub(super) fn unify(file: &SourceFile, root: &mut Node) -> Vec<String> {
     let mut unified = Unified { file, brought: brought(root), notes: Vec::new() };
     let Data::Map(entries) = &mut root.data else { return unified.notes };
@@ -26,7 +26,7 @@ pub(super) fn unify(file: &SourceFile, root: &mut Node) -> Vec<String> {
     unified.notes
 }
 
-/// Names of the metrics that protocols bring to a scenario. Those that it has itself have no `-`.
+/// Names of the metrics that protocols bring to a scenario. The scenario's own names have no `-`.
 fn brought(root: &Node) -> BTreeSet<&'static str> {
     let workloads = root.get("workloads").map(Node::entries).unwrap_or_default();
     READERS.iter().flat_map(|reader| (reader.brings)(workloads)).collect()
@@ -37,7 +37,7 @@ fn below<'a>(node: &'a mut Node, key: &str) -> Option<&'a mut Node> {
     entries.iter_mut().find(|entry| entry.key == key).map(|entry| &mut entry.value)
 }
 
-/// What is changed, and by what.
+/// What is replaced, and by what.
 struct Unified<'a> {
     file: &'a SourceFile,
     /// Names of metrics that protocols bring.
@@ -51,7 +51,7 @@ impl Unified<'_> {
         self.notes.push(format!("note: {path}:{line}:{column}: `{typed}` is read as `{meant}`, which is how it is spelled here"));
     }
 
-    /// What searches look at; everything else in a workload may be what servers are told.
+    /// Only the conditions of searches are changed; everything else in a workload may be content for servers.
     fn searches(&mut self, workloads: &mut Node) {
         let Data::Map(workloads) = &mut workloads.data else { return };
         for workload in workloads {
@@ -66,7 +66,7 @@ impl Unified<'_> {
         self.keys(node, |key| Some(key.replace('_', "-")).filter(|meant| meant != key));
     }
 
-    /// Changes the keys of a map that mean another, unless it has that already.
+    /// Replaces misspelt keys of a map, unless the map already has the right key.
     fn keys(&mut self, node: &mut Node, meant: impl Fn(&str) -> Option<String>) {
         let Data::Map(entries) = &mut node.data else { return };
         for index in 0..entries.len() {
@@ -78,7 +78,7 @@ impl Unified<'_> {
         }
     }
 
-    /// Names of metrics, wherever one stands below a node.
+    /// Changes names of metrics, wherever one is below a node.
     fn metrics(&mut self, node: &mut Node) {
         match &mut node.data {
             Data::List(items) => items.iter_mut().for_each(|item| self.metrics(item)),
@@ -94,7 +94,7 @@ impl Unified<'_> {
         }
     }
 
-    /// A metric, a list of them, a condition that begins with one, or conditions whose keys they are.
+    /// A metric, a list of them, a condition that starts with one, or conditions keyed by them.
     fn metric(&mut self, node: &mut Node) {
         if let Data::List(items) = &mut node.data {
             items.iter_mut().for_each(|item| self.metric(item));
@@ -111,7 +111,7 @@ impl Unified<'_> {
     }
 }
 
-/// The metric that is meant by a name, where that is spelled in another way.
+/// The metric that a differently spelled name means.
 fn meant(brought: &BTreeSet<&'static str>, name: &str) -> Option<String> {
     let of_a_protocol = || Some(name.replace('-', "_")).filter(|meant| meant != name && brought.contains(meant.as_str()));
     Metric::respelled(name).or_else(of_a_protocol)

@@ -1,5 +1,5 @@
-//! The steps of a pass, whatever their protocol: each is read by itself, has a name of its own, and inserts only what is known
-//! by then.
+//! The steps of a pass, for every protocol: each is read on its own, has a name of its own, and inserts only values
+//! known by then.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::diagnostics::{Diagnostics, find_name};
 use schema::{Mistake, Node, decode};
 use vocabulary::rows::WHOLE;
 
-/// What is asked of the step of any protocol.
+/// What the step of any protocol provides.
 pub(super) trait Step {
     /// Its name in results.
     fn name(&mut self) -> &mut String;
@@ -18,7 +18,8 @@ pub(super) trait Step {
     fn inserted(&self) -> Vec<&str>;
 }
 
-/// Makes a step of each item of `steps`, which are read as a `T`. `drawn`: values that are there from the start of a pass.
+/// Makes a step from each item of `steps`, which are read as a `T`. `drawn`: values that exist from the start of a
+/// pass.
 pub(super) fn read<T: DeserializeOwned, S: Step>(
     notes: &mut Diagnostics<'_>,
     workload: &Node,
@@ -38,31 +39,31 @@ pub(super) fn read<T: DeserializeOwned, S: Step>(
             *step.name() = name;
             steps.push(step);
         }
-        // Also what a step would carry that is wrong otherwise: that it is missing is not said twice.
+        // Includes values that a step with a mistake would carry, so that they are not reported as missing as well.
         carried.extend(item.get("carry").map(Node::entries).unwrap_or_default().iter().map(|e| e.key.clone()));
     }
     steps
 }
 
-/// Reads each item of `steps` as a `T`, only for its mistakes.
+/// Reads each item of `steps` as a `T`, only to find its mistakes.
 pub(super) fn check<T: DeserializeOwned>(notes: &mut Diagnostics<'_>, workload: &Node) {
     for item in workload.get("steps").map(Node::items).unwrap_or_default() {
         let _: Option<T> = decode::decode(notes.file, item, notes.mistakes);
     }
 }
 
-/// The name of a step that no other has: `get`, `get-2`, …; one that was typed must be so already.
+/// A unique name for the step: `get`, `get-2`, …; a name that was typed must already be unique.
 fn unique_name(notes: &mut Diagnostics<'_>, node: &Node, name: &str, mut is_used: impl FnMut(&str) -> bool) -> String {
     if name == WHOLE {
         notes.say(
             node,
             "name",
             format!("a step cannot be named `{WHOLE}`"),
-            "expected another name: this is that of the pass as a whole",
+            "expected another name: this one means the pass as a whole",
         );
     }
     if node.get("name").is_some() && is_used(name) {
-        notes.say(node, "name", format!("two steps are named `{name}`"), "expected a name of its own for each step");
+        notes.say(node, "name", format!("two steps are named `{name}`"), "expected a different name for each step");
     }
     (1..).map(|i| if i == 1 { name.to_owned() } else { format!("{name}-{i}") }).find(|n| !is_used(n)).unwrap_or_default()
 }

@@ -26,9 +26,9 @@ pub(super) struct TapContext<'a> {
     pub taps: &'a [Entry],
 }
 
-/// Makes a tap of what was typed; `node` is its evaluated YAML. Also why its cell is skipped, if so.
+/// Makes a tap from what was typed; `node` is its evaluated YAML. Also returns why its cell is skipped, if so.
 ///
-/// None where there is a mistake, and where its target is not there in this cell: nothing can be read of it then.
+/// `None` if there is a mistake, or if its target does not exist in this cell: then there is nothing to read.
 pub(super) fn tap(
     notes: &mut Diagnostics<'_>,
     entry: &Entry,
@@ -47,7 +47,7 @@ pub(super) fn tap(
         refuse(notes, node, &["send"], "it belongs to a connection, which has `tcp`");
     }
     if kind == "control" {
-        refuse(notes, node, &["regex", "types"], "events of a control port have fields of their own");
+        refuse(notes, node, &["regex", "types"], "events of a control port have their own fields");
     } else {
         refuse(notes, node, &["cookie", "events"], "it belongs to `control`");
     }
@@ -115,7 +115,7 @@ fn source(
             };
             for (at, event) in typed.events.iter().enumerate().filter(|(_, event)| !control::EVENTS.contains(&event.as_str())) {
                 let span = node.get("events").map_or(node.head, |n| n.items().get(at).unwrap_or(n).span);
-                let mistake = Mistake::new(notes.file, span, format!("Tor tells of no event `{event}` in lines"));
+                let mistake = Mistake::new(notes.file, span, format!("Tor has no event `{event}`"));
                 notes.mistakes.push(mistake.expected("expected one such as `CIRC`").did_you_mean(event, control::EVENTS));
             }
             let port = control::port(notes, node, "control", typed.control.as_ref()?, typed.cookie.as_ref())?;
@@ -133,7 +133,7 @@ fn source(
     }
 }
 
-/// Notes that there is nothing of a kind with this name.
+/// Notes that nothing of this kind has this name.
 fn unknown<'k>(
     notes: &mut Diagnostics<'_>,
     node: &Node,
@@ -152,7 +152,8 @@ fn unknown<'k>(
     notes.mistakes.push(mistake.did_you_mean(name, known));
 }
 
-/// The named groups, each with its type; none where `regex` is no regular expression, of which nothing more can be said.
+/// The named groups, each with its type; `None` if `regex` is not a regular expression, so that nothing more can be
+/// checked.
 fn fields(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Tap) -> Option<Vec<TapField>> {
     let Some(pattern) = &typed.regex else {
         notes.say(node, "regex", "this tap does not say which lines are rows", "expected `regex: …` with named groups");
@@ -163,8 +164,8 @@ fn fields(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Tap) -> Optio
     let names: Vec<&str> = regex.capture_names().flatten().collect();
     for name in &names {
         if COLUMNS.contains(name) {
-            let expected = format!("expected another name than {}: these every tap has", one_of(COLUMNS));
-            notes.say(node, "regex", format!("a group cannot be called `{name}`"), expected);
+            let expected = format!("expected a name other than {}: every tap has these", one_of(COLUMNS));
+            notes.say(node, "regex", format!("a group cannot be named `{name}`"), expected);
         }
     }
     for entry in node.get("types").map(Node::entries).unwrap_or_default() {
@@ -176,7 +177,12 @@ fn fields(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Tap) -> Optio
             && let Err(reason) = is_format(format)
         {
             let found = format!("`{format}` is not a format of time stamps: {reason}");
-            notes.say(&entry.value, "time", found, "expected one of strftime that is read back, such as `%Y-%m-%dT%H:%M:%S.%f`");
+            notes.say(
+                &entry.value,
+                "time",
+                found,
+                "expected a strftime format that can be parsed, such as `%Y-%m-%dT%H:%M:%S.%f`",
+            );
         }
     }
     let kind = |name: &str| match typed.types.get(name) {
@@ -202,14 +208,14 @@ fn expected_groups(names: &[&str]) -> String {
     }
 }
 
-/// Whether a time of the day can be read in this format: what it writes must be read back.
+/// Whether a time of day can be read in this format: a printed time must be read back.
 fn is_format(format: &str) -> Result<(), String> {
     let sample =
         jiff::civil::date(2001, 2, 3).at(4, 5, 6, 120_000_000).to_zoned(jiff::tz::TimeZone::UTC).map_err(|e| e.to_string())?;
     let written = jiff::fmt::strtime::format(format, &sample).map_err(|e| e.to_string())?;
     let read = jiff::fmt::strtime::parse(format, &written).map_err(|e| e.to_string())?;
     if read.hour().is_none() && read.timestamp().is_none() {
-        return Err("it has no time of the day".to_owned());
+        return Err("it has no time of day".to_owned());
     }
     Ok(())
 }
@@ -263,7 +269,7 @@ fn metrics(
             && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         let known = Metric::find(name).is_some() || name == UNJOINED;
         if !nameable || known {
-            let why = if known { "it already is a metric" } else { "expected small letters, digits and `_`" };
+            let why = if known { "it already is a metric" } else { "expected lower-case letters, digits and `_`" };
             let mistake = Mistake::new(notes.file, entry.key_span, format!("`{name}` cannot be the name of a metric"));
             notes.mistakes.push(mistake.expected(why));
         }
@@ -301,7 +307,7 @@ impl MetricReader<'_, '_> {
         Some(match kind {
             "count" | "rate" => {
                 if typed.count == Some(false) || typed.rate == Some(false) {
-                    self.notes.say(self.node, kind, "a metric that is none", format!("expected `{kind}: true`"));
+                    self.notes.say(self.node, kind, "this makes no metric", format!("expected `{kind}: true`"));
                 }
                 if kind == "count" { TapFigure::Count } else { TapFigure::Rate }
             }
@@ -356,7 +362,7 @@ impl MetricReader<'_, '_> {
         Some(name.to_owned())
     }
 
-    /// What a row has in which fields, all of them texts.
+    /// The fields of a row and their required values, all of them texts.
     fn row(&mut self, key: &str, typed: &BTreeMap<String, types::Text>) -> Option<BTreeMap<String, String>> {
         if typed.is_empty() {
             let expected = format!("expected fields and their values, such as `{key}: {{event: STREAM, status: NEW}}`");
@@ -369,7 +375,7 @@ impl MetricReader<'_, '_> {
             let field = has_group(self.notes, part, name, name, self.fields)?;
             if field.kind != FieldKind::Text {
                 let found = format!("`{name}` is not a text");
-                self.notes.say(part, name, found, "expected fields that are as they were written");
+                self.notes.say(part, name, found, "expected fields without a type");
                 return None;
             }
             row.insert(name.clone(), value.0.clone());
@@ -379,7 +385,7 @@ impl MetricReader<'_, '_> {
 
     fn moment(&mut self, key: &str, name: &str) -> Option<Moment> {
         let Some(joined) = self.joined else {
-            let expected = "expected `join: {workload: …, key: …}` beside `metrics`: it says what belongs together";
+            let expected = "expected `join: {workload: …, key: …}` beside `metrics`: it says which rows belong together";
             self.notes.say(self.node, key, format!("`{key}` of a tap that is not joined"), expected);
             return None;
         };
@@ -397,7 +403,7 @@ impl MetricReader<'_, '_> {
             self.notes.mistakes.push(mistake.expected(expected).did_you_mean(name, known));
             return None;
         };
-        // What is computed there may differ from cell to cell; then there is nothing with the same key.
+        // A computed key may differ from cell to cell; then no rows have the same key.
         let elsewhere = |workload: &str| !workload.contains("${") && workload != joined.workload;
         let other_join = other.value.get("join");
         if other_join.is_none_or(|join| join.get("workload").and_then(Node::as_text).is_some_and(elsewhere)) {
@@ -408,7 +414,7 @@ impl MetricReader<'_, '_> {
         Some(Moment::Tap(name.to_owned()))
     }
 
-    /// By what a value is divided, and its unit.
+    /// The divisor of a value, and its unit.
     fn unit(&mut self, figure: &TapFigure, typed: &types::TapMetric) -> (f64, String) {
         let unit = typed.unit.as_deref();
         match figure {

@@ -1,4 +1,5 @@
-//! Targets: command lines, ports, limits, and their order. `probes` knows when one is ready, `rendered` the files that are made for it.
+//! Targets: command lines, ports, limits, and their order. `probes` handles readiness, `rendered` the files that are
+//! made for a target.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -34,10 +35,10 @@ pub const FIXTURES: [&str; 14] = [
 ];
 const STOP_GRACE: Duration = Duration::from_secs(5);
 const MAX_REPLICAS: u32 = 1000;
-/// A log of which less is kept says nothing.
+/// A log kept shorter than this is useless.
 const LEAST_LOG: u64 = 64 << 10;
 
-/// What the first pass over a target finds: whether it is there, and its ports.
+/// What the first pass over a target finds: whether it exists, and its ports.
 pub(super) struct Outline<'a> {
     pub entry: &'a Entry,
     pub ports: Vec<Option<u16>>,
@@ -45,13 +46,13 @@ pub(super) struct Outline<'a> {
     pub address: Option<Url>,
 }
 
-/// What comes of the first pass over a target.
+/// The result of the first pass over a target.
 pub(super) enum Outlined<'a> {
     /// It belongs to the cell.
     Here(Outline<'a>),
     /// Its `when` is false.
     NotHere,
-    /// A mistake was reported; the rest of it can be checked nevertheless.
+    /// A mistake was reported; the rest of it can still be checked.
     Mistaken(Outline<'a>),
 }
 
@@ -96,7 +97,7 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
         ports.push(typed.and_then(|p| p.port).map(|p| p.0));
     }
     forget_repeated(mistakes, start, before);
-    // What is wrong with an address is told in the second pass.
+    // A wrong address is reported in the second pass.
     let address = entry.value.get("address").map(|node| scope.resolve(node, &mut Vec::new()));
     let url = address.as_ref().and_then(|node| Url::parse_origin(node.as_text()?).ok());
     if address.is_some() && url.is_none() {
@@ -106,7 +107,7 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
     if sound { Outlined::Here(outline) } else { Outlined::Mistaken(outline) }
 }
 
-/// Does something while a replica's own `port` and `ports` are known, where the scenario has no names of its own that are spelled so.
+/// Does something while a replica's own `port` and `ports` are known, unless the scenario uses these names itself.
 fn with_ports<T>(scope: &mut Scope<'_>, outline: &Outline<'_>, number: u32, f: impl FnOnce(&mut Scope<'_>) -> T) -> T {
     let entry = outline.entry;
     let is_free = |scope: &Scope<'_>, name: &str| {
@@ -118,7 +119,7 @@ fn with_ports<T>(scope: &mut Scope<'_>, outline: &Outline<'_>, number: u32, f: i
         own.push("port");
     }
     if let Some(ports) = entry.value.get("ports").filter(|_| is_free(scope, "ports")) {
-        // What is wrong with them is told where they stand.
+        // Mistakes in them are reported where they are.
         let ports = scope.with_replica(entry.key_span, number, |scope| scope.resolve(ports, &mut Vec::new()));
         scope.values.insert("ports".to_owned(), ports);
         own.push("ports");
@@ -130,12 +131,12 @@ fn with_ports<T>(scope: &mut Scope<'_>, outline: &Outline<'_>, number: u32, f: i
     result
 }
 
-/// `targets` as expressions and templates see it; what is wrong is poisoned, so that it is not missed again.
+/// `targets` as expressions and templates see it; wrong values are poisoned, so that they are not reported again.
 pub(super) fn as_value(outlines: &[(Outline<'_>, bool)]) -> Node {
     let mut targets = Vec::new();
     for (outline, known) in outlines {
         let ports: Vec<u16> = outline.ports.iter().copied().flatten().collect();
-        // What runs elsewhere has an address instead of ports.
+        // A target that runs elsewhere has an address instead of ports.
         let elsewhere = outline.address.as_ref();
         let address = |port: &u16| elsewhere.map_or_else(|| format!("127.0.0.1:{port}"), Url::authority);
         let ports = elsewhere.map_or(ports, |url| vec![url.port]);
@@ -158,7 +159,8 @@ pub(super) fn as_value(outlines: &[(Outline<'_>, bool)]) -> Node {
     Node::new(Span::default(), Data::Map(targets))
 }
 
-/// The second pass: everything. Returns the target and, if a program that it needs is missing, why its cell is skipped.
+/// The second pass: everything else. Returns the target and, if a program that it needs is missing, why its cell is
+/// skipped.
 pub(super) fn target(
     scope: &mut Scope<'_>,
     outline: &Outline<'_>,
@@ -171,7 +173,7 @@ pub(super) fn target(
     let mut seen: BTreeMap<u16, u32> = BTreeMap::new();
     let (start, mut before, mut sound) = (mistakes.len(), mistakes.len(), true);
     for number in 1..=outline.ports.len() as u32 {
-        // The other replicas have the same mistakes; only those in other places are new.
+        // The other replicas have the same mistakes; only mistakes in other places are new.
         forget_repeated(mistakes, start, before);
         before = mistakes.len();
         let (resolved, made) = with_ports(scope, outline, number, |scope| {
@@ -221,14 +223,14 @@ pub(super) fn target(
         && let Some(program) = missing_program(&program, typed.dir.as_deref())
     {
         Diagnostics { file: scope.file, mistakes }.say_missing(&resolved, "command", &program);
-        // One text for a whole command line is no program that anything could need.
+        // One text for a whole command line is not a program that a target could need.
         if let Some(mistake) = mistakes.last_mut().filter(|_| !program.contains(' ')) {
-            mistake.help = Some(format!("with `needs: {program}` cells with this target are skipped where it is missing"));
+            mistake.help = Some(format!("with `needs: {program}`, cells with this target are skipped where it is missing"));
         }
     }
     if typed.log_limit.is_some_and(|limit| limit.0.0 < LEAST_LOG) {
         let expected = "expected at least `64KiB`, half of which is the start and half the end of a log";
-        Diagnostics { file: scope.file, mistakes }.say(&resolved, "log-limit", "so short a log says nothing", expected);
+        Diagnostics { file: scope.file, mistakes }.say(&resolved, "log-limit", "a log this short is useless", expected);
     }
     let target = Target {
         name: entry.key.clone(),
@@ -353,7 +355,7 @@ fn replica(
             if let Some(entry) = node.entry(key) {
                 notes.mistakes.push(
                     Mistake::new(notes.file, entry.key_span, format!("`{key}` has no meaning beside `container`"))
-                        .expected("expected it inside of `container`, where it has one"),
+                        .expected("expected it inside `container`, if it exists there"),
                 );
             }
         }
@@ -366,16 +368,16 @@ fn replica(
     let here = |port: &types::Port| Url { tls: false, host: "127.0.0.1".to_owned(), port: port.0, path: String::new() };
     let ready = probes::probe(notes, node, typed, typed.port.as_ref().map(here).as_ref())?;
     let files = rendered::files(notes, scope, entry, node, typed, number);
-    // A container has a folder of its own.
+    // A container has its own folder.
     let dir = if typed.container.is_some() { None } else { commands::folder(notes, node, typed.dir.as_deref()) };
     let env = commands::environment(notes, node, &typed.env);
     Some(Replica { number, start, env, dir, ports, files, ready, cpus: typed.cpus.clone() })
 }
 
-/// Sorts targets so that each stands behind those in its `after`; otherwise the order of the file is kept.
+/// Sorts targets so that each comes after those in its `after`; otherwise the order of the file is kept.
 ///
 /// # Errors
-/// The names of a ring.
+/// The names of a cycle.
 pub(super) fn sort(targets: Vec<Target>) -> Result<Vec<Target>, Vec<String>> {
     let names: BTreeSet<String> = targets.iter().map(|t| t.name.clone()).collect();
     let mut waiting = targets;
@@ -385,7 +387,8 @@ pub(super) fn sort(targets: Vec<Target>) -> Result<Vec<Target>, Vec<String>> {
         match waiting.iter().position(ready) {
             Some(i) => sorted.push(waiting.remove(i)),
             None => {
-                // Each one left waits for another one left; who follows that long enough goes round the ring.
+                // Each remaining target waits for another remaining one, so following them long enough leads around the
+                // cycle.
                 let mut ring: Vec<&str> = Vec::new();
                 let mut at = &waiting[0];
                 while !ring.contains(&at.name.as_str()) {

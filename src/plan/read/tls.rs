@@ -1,4 +1,4 @@
-//! How TLS is spoken: how it is read, wherever a URL may stand.
+//! How TLS settings are read, wherever a URL may be.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use plan::tls::{Identity, Tls, Trust};
 use plan::{cache, url};
 use schema::{Node, types};
 
-/// Reads the key `tls` of a node; `uses_tls`: whether a URL beside it asks for TLS, `expected`: how such a URL is written.
+/// Reads the key `tls` of a node; `uses_tls`: whether a URL beside it uses TLS, `expected`: how such a URL is written.
 pub(super) fn tls(
     notes: &mut Diagnostics<'_>,
     node: &Node,
@@ -23,7 +23,7 @@ pub(super) fn tls(
     let trust = match (&typed.ca, typed.verify) {
         (Some(_), Some(false)) => {
             let expected = "expected either `ca` or `verify: false`";
-            notes.say(part, "verify", "certificates that are named and not verified", expected);
+            notes.say(part, "verify", "certificates that are given but not verified", expected);
             Trust::Anybody
         }
         (_, Some(false)) => Trust::Anybody,
@@ -59,13 +59,13 @@ pub(super) fn tls(
     Some(Tls { trust, server_name, identity })
 }
 
-/// A file that is there, or that a set-up step makes and keeps.
+/// A file that exists, or that a set-up step makes and keeps.
 fn file(notes: &mut Diagnostics<'_>, part: &Node, key: &str, name: &str) -> Option<PathBuf> {
     let name = notes.fixed(part, key, name)?;
     let kept = cache::is_inside(&name).then(|| PathBuf::from(&name));
     let found = kept.or_else(|| find_file(&notes.file.path, &name).filter(|path| path.is_file()));
     if found.is_none() {
-        let expected = "expected a file, seen from the scenario's folder or one above it";
+        let expected = "expected a file, relative to the scenario's folder or one above it";
         notes.say(part, key, format!("there is no file `{name}`"), expected);
     }
     found

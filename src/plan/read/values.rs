@@ -1,4 +1,4 @@
-//! Values of passes: those that are drawn, those that are carried, and the names of steps.
+//! Values of passes: drawn values, carried values, and the names of steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ pub(super) fn draws(
     for (name, typed) in typed {
         let Some(entry) = node.get("draw").and_then(|n| n.entry(name)) else { continue };
         nameable(notes, entry, in_use);
-        let of = match notes.exactly_one(&entry.value, "what this value is drawn of", &["to", "of"]) {
+        let of = match notes.exactly_one(&entry.value, "what this value is drawn from", &["to", "of"]) {
             Some("to") => {
                 let (from, to) = (typed.from.unwrap_or(0), typed.to.unwrap_or(0));
                 if from > to {
@@ -33,7 +33,7 @@ pub(super) fn draws(
                 let items = typed.of.iter().flatten().filter_map(|text| notes.fixed(&entry.value, "of", &text.0));
                 let list: Vec<String> = items.collect();
                 if typed.of.as_ref().is_none_or(Vec::is_empty) {
-                    notes.say(&entry.value, "of", "a list without an item", "expected at least one");
+                    notes.say(&entry.value, "of", "an empty list", "expected at least one");
                 }
                 DrawnFrom::List(list)
             }
@@ -44,7 +44,7 @@ pub(super) fn draws(
     draws
 }
 
-/// A value of passes must have a name that expressions can use and nothing else has.
+/// A value of passes needs a name that expressions can use and nothing else has.
 pub(super) fn nameable(notes: &mut Diagnostics<'_>, entry: &Entry, in_use: &BTreeSet<String>) {
     let name = &entry.key;
     let nameable =

@@ -10,7 +10,7 @@ use super::programs::missing_need;
 use plan::{Arrivals, Load, Workload};
 use schema::{Node, types};
 
-/// Makes a workload of what was typed; `node` is the evaluated YAML of it. Also why its cell is skipped, if so.
+/// Makes a workload from what was typed; `node` is its evaluated YAML. Also returns why its cell is skipped, if so.
 pub(super) fn workload(
     notes: &mut Diagnostics<'_>,
     name: &str,
@@ -30,12 +30,12 @@ pub(super) fn workload(
         (reader.read)(notes, &TypedWorkload { node, typed, in_use })
     });
     if driver.is_none() {
-        // Also what its steps hold is said now, and not when the rest is mended.
+        // Mistakes in its steps are reported now, and not only when the rest is fixed.
         let meant = reader.or_else(|| READERS.iter().find(|reader| node.get(reader.key).is_some()));
         (meant.unwrap_or(&READERS[0]).check_steps)(notes, node);
     }
     if reader.is_none() && node.get("steps").is_none() {
-        // Steps are requests, whether or not it is said where they go.
+        // Steps are requests, whether or not their server is given.
         notes.exactly_one(node, "what a pass consists of", &["steps"]);
     }
     let protocol = driver.as_ref().map(|driver| driver.protocol());
@@ -72,7 +72,12 @@ pub(super) fn workload(
         );
     }
     if protocol.is_some_and(|p| p.is_program()) && load.as_ref().is_some_and(|load| load.find.is_some()) {
-        notes.say(node, "load", "a search with a command", "expected requests of the runner's own: `url` and `steps`");
+        notes.say(
+            node,
+            "load",
+            "`find` cannot be used with `command`",
+            "expected requests that runner sends itself: `url` and `steps`",
+        );
     }
     processors::check(notes, node, &typed.cpus);
     let skipped = missing_need(&typed.needs.0);

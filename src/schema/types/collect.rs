@@ -74,7 +74,7 @@ pub struct Collect {
     #[serde(default)]
     #[schemars(extend("examples" = ["python3"]))]
     pub needs: Names,
-    /// Figures, one value per repetition: the name of each, and where it stands in the source. A name starts with a
+    /// Figures, one value per repetition: the name of each, and where it is found in the source. A name starts with a
     /// lower-case letter and consists of lower-case letters, digits and `_`.
     #[serde(default)]
     #[schemars(extend("examples" = [{"orders": {"json": "/orders"}}]))]

@@ -113,7 +113,7 @@ pub struct Experiment {
     #[serde(default)]
     #[schemars(with = "Vec<Expectation>", extend("examples" = [[{"metric": "errors", "below": "1%"}]]))]
     pub expect: Vec<Json>,
-    /// What is recorded beside the windows, and where.
+    /// What is recorded besides the windows, and where.
     #[serde(default)]
     #[schemars(extend("examples" = [{"requests": true}]))]
     pub record: Record,
@@ -160,7 +160,7 @@ pub struct Experiment {
     #[serde(default)]
     #[schemars(
         with = "Option<Reconciles>",
-        extend("x-default" = "servers whose counts `runner` finds by itself", "examples" = ["off"])
+        extend("x-default" = "servers whose counts `runner` finds on its own", "examples" = ["off"])
     )]
     pub reconcile: Json,
     /// The pictures that answer the question: [Graphs](graphs.md).
@@ -203,7 +203,7 @@ pub struct Variable {
     pub secret: bool,
 }
 
-/// What is recorded beside the windows, and where.
+/// What is recorded besides the windows, and where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "experiment"))]

@@ -1,11 +1,11 @@
-//! Where metrics and tables stand in what programs write: for workloads that are commands, and for what is collected.
+//! Where metrics and tables are found in the output of programs: for workloads that are commands, and for `collect`.
 
 use schemars::JsonSchema;
 
 use crate::types::{Decimal, Pick};
 
-/// Where a figure stands in the output of a command, in a file, an answer or a database: exactly one of `regex`, `json`,
-/// `csv`, `lines`, `sql` and `ratio`.
+/// Where a figure is found in the output of a command, in a file, an answer or a database: exactly one of `regex`,
+/// `json`, `csv`, `lines`, `sql` and `ratio`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "command"))]
@@ -66,7 +66,7 @@ pub struct CsvSource {
     pub pick: Option<Pick>,
 }
 
-/// Where a table stands in what is collected: exactly one of `csv`, `json` and `sql`.
+/// Where a table is found in what is collected: exactly one of `csv`, `json` and `sql`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "collect"))]

@@ -34,10 +34,10 @@ pub enum Factor {
         /// The end of the range: no level is greater.
         #[schemars(extend("examples" = [64]))]
         to: f64,
-        /// The distance from each level to the next, above 0. Cannot stand beside `factor`.
+        /// The distance from each level to the next, above 0. Cannot be used with `factor`.
         #[schemars(extend("x-default" = "1, without `factor`", "examples" = [2]))]
         step: Option<f64>,
-        /// The ratio of each level to the one before, above 1. Cannot stand beside `step`.
+        /// The ratio of each level to the one before, above 1. Cannot be used with `step`.
         #[schemars(extend("x-default" = "`step` is added", "examples" = [4]))]
         factor: Option<f64>,
     },

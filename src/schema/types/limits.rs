@@ -1,4 +1,4 @@
-//! Beyond what a repetition does not count.
+//! The limits beyond which a repetition does not count.
 
 use schemars::JsonSchema;
 
@@ -19,7 +19,7 @@ pub struct Limits {
     #[serde(default)]
     #[schemars(extend("x-default" = "no limit", "examples" = ["5ms"]))]
     pub lag_p99: Option<Duration>,
-    /// The largest share of the passes that were asked for and not answered as expected: wrong, unsent and open together, in
+    /// The largest share of the passes that were due and not answered as expected: wrong, unsent and open together, in
     /// any phase after the warm-up.
     #[serde(default)]
     #[schemars(extend("x-default" = "1%", "examples" = ["5%"]))]

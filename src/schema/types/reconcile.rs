@@ -39,20 +39,20 @@ pub struct Reconcile {
     #[serde(default)]
     #[schemars(extend("x-default" = "true", "examples" = ["${n > 1}"]))]
     pub when: Option<bool>,
-    /// The target that counts its requests. The entry replaces what would be compared by itself for this target.
+    /// The target that counts its requests. The entry replaces the automatic comparison of this target.
     #[schemars(extend("examples" = ["web"]))]
     pub target: String,
-    /// Where the count is read, before and after the load. It is a figure of the scenario's `collect` by its name (`name`, or
-    /// `name.metric`), or its own source: what an entry of `collect` has, with `json`, `regex`, `csv`, `sql` or `lines`
-    /// beside it. The bundled HTTP servers, haproxy with a `stats socket` and nginx with `stub_status` count by themselves
-    /// and do not need it.
+    /// Where the count is read, before and after the load. It is a figure of the scenario's `collect` by its name
+    /// (`name`, or `name.metric`), or its own source: what an entry of `collect` has, with `json`, `regex`, `csv`,
+    /// `sql` or `lines` beside it. The bundled HTTP servers, haproxy with a `stats socket` and nginx with `stub_status`
+    /// are read automatically and do not need it.
     #[serde(default)]
     #[schemars(
         with = "Option<CountSource>",
         extend("examples" = [{"get": "http://127.0.0.1:8000/stats", "json": "/requests"}])
     )]
     pub collect: Option<Json>,
-    /// The workloads whose requests the server counts: one or a list. With this key you promise that nobody else sends
+    /// The workloads whose requests the server counts: one or a list. With this key you promise that nothing else sends
     /// requests there: more than was sent is then a mismatch.
     #[serde(default)]
     #[schemars(extend("x-default" = "those whose URL leads to the target", "examples" = ["clients"]))]

@@ -58,8 +58,8 @@ macro_rules! scalar {
 /// The message of a [`Text`] that found a number or a truth value; `decode` answers it with what was typed.
 pub(crate) const AS_TYPED: &str = "a number or a truth value, where a text is expected";
 
-/// What a visitor makes of a text, of which `$of` is the constructor. A number or a truth value is wanted as it was typed, `1.10` and
-/// not 1.1, which only who has the file knows.
+/// What a visitor makes of a text; `$of` is the constructor. A number or a boolean is wanted as it was typed, `1.10`
+/// and not 1.1, and only the owner of the file knows that.
 macro_rules! text_as_typed {
     ($of:expr) => {
         fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
@@ -81,17 +81,17 @@ macro_rules! text_as_typed {
 }
 pub(crate) use text_as_typed;
 
-/// A whole number in decimal digits. One that begins with 0 is refused: to some `010` is 8.
+/// A whole number in decimal digits. One that starts with 0 is refused: some programs read `010` as 8.
 fn whole<T: std::str::FromStr>(text: &str) -> Option<T> {
     let is_plain = text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
     if is_plain { text.parse().ok() } else { None }
 }
 
-/// Help for a number that begins with 0, such as `010`, if a text is one.
+/// Help for a number that starts with 0, such as `010`; `None` if the text is not such a number.
 pub(crate) fn without_zeros(text: &str) -> Option<String> {
     let number = text.trim_start_matches('0');
     let begins_so = number.len() < text.len() && number.starts_with(|c: char| c.is_ascii_digit());
-    begins_so.then(|| format!("a number does not begin with 0, as some programs would read it as octal: write `{number}`"))
+    begins_so.then(|| format!("a number cannot start with 0, because some programs read it as octal: write `{number}`"))
 }
 
 /// Help for a notation that is nearly right.
@@ -124,7 +124,7 @@ scalar!(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeout(pub StdDuration);
 scalar!(
-    Timeout, StdDuration, "a duration with its unit, longer than nothing, such as `500ms`, `2s` or `1m30s`",
+    Timeout, StdDuration, "a duration with its unit, longer than 0, such as `500ms`, `2s` or `1m30s`",
     {"type": "string", "description": "a duration longer than 0 with its unit, such as 500ms, 2s or 1m30s", "examples": ["10s"]},
     |text| units::parse_duration(text).filter(|d| !d.is_zero()),
     |_number| None
@@ -222,7 +222,7 @@ scalar!(
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Share(pub f64);
 scalar!(
-    Share, f64, "a percentage from 0% on, such as `1%`",
+    Share, f64, "a percentage of 0% or more, such as `1%`",
     {"type": "string", "description": "a percentage of 0 or more, such as 1%", "examples": ["1%"]},
     |text| units::parse_percent(text),
     |number| (number < 0).then_some(0.0)
@@ -324,7 +324,7 @@ scalar!(
     |number| u16::try_from(number).ok().filter(|s| (100..600).contains(s))
 );
 
-/// One item or a list of them, with what one item is called.
+/// One item or a list of them, with the name of one item.
 struct OneOrMany<T>(&'static str, PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {

@@ -21,8 +21,8 @@ pub struct Tap {
     #[serde(default)]
     #[schemars(extend("examples" = ["server"]))]
     pub log: Option<String>,
-    /// A file, followed by its name as `tail -F` does: it may appear later, be truncated or be replaced. What it holds before
-    /// the targets start is skipped, unless it lies in `${scratch}`.
+    /// A file, followed by its name as `tail -F` does: it may appear later, be truncated or be replaced. What it holds
+    /// before the targets start is skipped, unless it is in `${scratch}`.
     #[serde(default)]
     #[schemars(extend("examples" = ["${scratch}/access.log"]))]
     pub file: Option<Text>,
@@ -76,9 +76,9 @@ pub struct Tap {
     #[serde(default)]
     #[schemars(extend("examples" = ["vmstat"]))]
     pub needs: Names,
-    /// The regular expression of rows, which every tap but one with `control` needs. A line that it matches is a row, and
-    /// each named group, `(?<name>…)`, is a field of the row. The time that matching takes grows with the length of the line
-    /// and with nothing else, whatever stands in the pattern or in the line.
+    /// The regular expression of rows, which every tap but one with `control` needs. A line that it matches is a row,
+    /// and each named group, `(?<name>…)`, is a field of the row. The time that matching takes grows with the length of
+    /// the line and with nothing else, whatever the pattern or the line.
     #[serde(default)]
     #[schemars(extend("examples" = ["handled (?<id>\\S+), queue (?<queue>\\d+)"]))]
     pub regex: Option<String>,

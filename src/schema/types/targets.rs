@@ -1,4 +1,4 @@
-//! What is under test or stands around it: how it is started, known to be ready, and stopped.
+//! What is under test or around it: how it is started, known to be ready, and stopped.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Size, Statuses, Text, Timeout, Tls, text_as_typed};
 
-/// A program under test, or one that stands around it: how it is started, known to be ready, and stopped.
+/// A program under test, or one around it: how it is started, known to be ready, and stopped.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "targets"))]
@@ -35,13 +35,13 @@ pub struct Target {
     #[serde(default)]
     #[schemars(extend("examples" = ["cd app && ./start"]))]
     pub shell: Option<String>,
-    /// A container, started through `docker` or `podman`: [Containers](containers.md). `args`, `env`, `dir`, `cpus` and `rlimits`
-    /// cannot stand beside `container`.
+    /// A container, started through `docker` or `podman`: [Containers](containers.md). `args`, `env`, `dir`, `cpus` and
+    /// `rlimits` cannot be used with `container`.
     #[serde(default)]
     #[schemars(extend("examples" = [{"image": "app:1"}]))]
     pub container: Option<Container>,
-    /// The URL, without a path, of something that already runs. `runner` neither starts nor watches it, and the table of results
-    /// says so. Only `when`, `after` and `ready` can stand beside it.
+    /// The URL, without a path, of something that already runs. `runner` neither starts nor watches it, and the table
+    /// of results says so. Only `when`, `after` and `ready` can be used with it.
     #[serde(default)]
     #[schemars(extend("examples" = ["http://10.0.0.5:8000"]))]
     pub address: Option<String>,
@@ -176,7 +176,8 @@ pub struct Container {
     #[serde(default)]
     #[schemars(extend("examples" = [{"WORKERS": "4"}]))]
     pub env: BTreeMap<String, Text>,
-    /// Ports that are published at 127.0.0.1: the port here, a colon, and the port inside. One number stands for both.
+    /// Ports that are published at 127.0.0.1: the port here, a colon, and the port inside. A single number is used for
+    /// both.
     #[serde(default)]
     #[schemars(extend("examples" = [["8098:80"]]))]
     pub ports: Vec<Text>,
@@ -259,7 +260,7 @@ pub enum SentLine {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "targets"))]
 pub struct LineOfFile {
-    /// What stands before the digits.
+    /// The text before the digits.
     #[serde(default)]
     #[schemars(extend("examples" = ["AUTHENTICATE "]))]
     pub text: Option<Text>,

@@ -1,6 +1,6 @@
-//! A program as the load: each pass is one execution, its metrics come from its output.
+//! A program as the load: each pass is one execution, and its metrics come from its output.
 //!
-//! Processes belong to whoever supervises them: this driver asks for one by message and is told how it ended.
+//! Processes belong to their supervisor: this driver requests one by message and is told how it ended.
 
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -14,10 +14,10 @@ use crate::{Error, Job, Running, start_with};
 use extract::{Rules, Source};
 use vocabulary::Outcome;
 
-/// Where executions are asked for.
+/// Where executions are requested.
 pub type Launcher = mpsc::UnboundedSender<Launch>;
 
-/// A program that is to be executed.
+/// A program to execute.
 #[derive(Debug)]
 pub struct Launch {
     /// Name of the workload.
@@ -28,13 +28,13 @@ pub struct Launch {
     pub argv: Vec<String>,
     /// Environment variables to add.
     pub env: Vec<(String, String)>,
-    /// Working directory of the program; none: that of the runner.
+    /// Working directory of the program; `None`: that of runner.
     pub dir: Option<PathBuf>,
     /// Processors on which it may run.
     pub cpus: Vec<u32>,
     /// How long it may take before it is killed.
     pub timeout: Duration,
-    /// Where its end is told; in words what kept it from beginning.
+    /// Receives its end, or in words what kept it from starting.
     pub ended: oneshot::Sender<Result<Launched, String>>,
 }
 
@@ -43,21 +43,21 @@ pub struct Launch {
 pub struct Launched {
     /// When it was started.
     pub started: Instant,
-    /// When its end was seen.
+    /// When its end was noticed.
     pub ended: Instant,
-    /// Its exit code; none when it was killed by a signal.
+    /// Its exit code; `None` if it was killed by a signal.
     pub code: Option<i32>,
     /// How it ended, in words.
     pub words: String,
     /// Whether it took too long and was killed for that.
     pub timed_out: bool,
-    /// Processor time of itself and all its children that it waited for, user and system.
+    /// Processor time, user and system, of itself and all children that it waited for.
     pub cpu: Duration,
     /// What it wrote to standard output.
     pub stdout: Vec<u8>,
     /// What it wrote to standard error.
     pub stderr: Vec<u8>,
-    /// Whether one of the two was longer than this.
+    /// Whether one of the two outputs was longer than this.
     pub is_cut: bool,
 }
 
@@ -74,7 +74,7 @@ pub struct CommandDriver {
 }
 
 impl CommandDriver {
-    /// Makes ready what does not change from pass to pass.
+    /// Prepares what does not change from pass to pass.
     ///
     /// # Errors
     /// When a pattern is not a regular expression.
@@ -146,7 +146,7 @@ impl Client for CommandClient {
     async fn exchange(&mut self, _step: usize) -> Exchange {
         let asked = Instant::now();
         let driver = &self.driver;
-        // Numbers that only a pass knows may stand in the command line.
+        // The command line may contain numbers that only a pass knows.
         let fill =
             |text: &String| text.replace("${pass}", &self.pass.to_string()).replace("${connection}", &self.number.to_string());
         let (to, from) = oneshot::channel();
@@ -161,8 +161,8 @@ impl Client for CommandClient {
             ended: to,
         };
         let answer = match driver.launcher.send(launch) {
-            Ok(()) => from.await.unwrap_or_else(|_| Err("nobody starts programs any more".to_owned())),
-            Err(_) => Err("nobody starts programs any more".to_owned()),
+            Ok(()) => from.await.unwrap_or_else(|_| Err("programs can no longer be started".to_owned())),
+            Err(_) => Err("programs can no longer be started".to_owned()),
         };
         let program = driver.argv.first().map_or("", String::as_str);
         let mut exchange = Exchange { completed: Instant::now(), ..Exchange::begun(asked) };
@@ -182,8 +182,8 @@ impl Client for CommandClient {
     }
 }
 
-/// What a message says where not all of an output was looked at.
-const OUTPUT_CUT: &str = " (of its output no more than the last 16 MiB are looked at)";
+/// Appended to a message if only a part of an output was searched.
+const OUTPUT_CUT: &str = " (only the last 16 MiB of its output are searched)";
 
 impl CommandClient {
     fn judge(&self, done: &Launched) -> Result<Vec<f64>, Failure> {

@@ -1,26 +1,26 @@
-//! Frames: how messages are told apart on a stream of bytes. Pure.
+//! Frames: how messages are separated in a stream of bytes. Pure.
 
 use std::ops::Range;
 
 use plan::drivers::framed::{Bounds, ByteOrder, Framing};
 
-/// What the start of a stream of bytes is.
+/// What is at the start of a stream of bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FirstFrame {
     /// No whole frame yet.
     More,
-    /// The message stands here, and the next frame begins behind `end`.
+    /// The message is here, and the next frame starts at `end`.
     Whole {
-        /// Where the message stands.
+        /// Where the message is.
         message: Range<usize>,
         /// How many bytes the frame has.
         end: usize,
     },
-    /// It is longer than it may be; so long, where that is known.
+    /// It is longer than allowed; its length, if known.
     TooLong(Option<u64>),
 }
 
-/// Looks for the first frame. `from`: so many bytes were looked at before, in vain.
+/// Looks for the first frame. `from`: how many bytes were searched before, in vain.
 pub fn first(framing: &Framing, bytes: &[u8], from: usize) -> FirstFrame {
     match &framing.bounds {
         Bounds::Length { bytes: width, order } => {
@@ -35,7 +35,7 @@ pub fn first(framing: &Framing, bytes: &[u8], from: usize) -> FirstFrame {
         }
         Bounds::Delimiter(delimiter) => {
             let delimiter = delimiter.as_bytes();
-            // The first part of a delimiter may have been the last that was there.
+            // The first part of a delimiter may have been at the end of the earlier bytes.
             let start = from.saturating_sub(delimiter.len() - 1);
             match find(&bytes[start..], delimiter) {
                 Some(at) if (start + at) as u64 > framing.max => FirstFrame::TooLong(Some((start + at) as u64)),
@@ -47,7 +47,7 @@ pub fn first(framing: &Framing, bytes: &[u8], from: usize) -> FirstFrame {
     }
 }
 
-/// How much of the first message is there, and its length, where its frame says it before it is whole.
+/// How much of the first message has arrived, and its length, if its frame tells that before it is complete.
 pub fn progress(framing: &Framing, bytes: &[u8]) -> (u64, Option<u64>) {
     match &framing.bounds {
         Bounds::Length { bytes: width, order } => match bytes.split_at_checked(usize::from(*width)) {
@@ -76,14 +76,14 @@ fn number(head: &[u8], order: ByteOrder) -> u64 {
     }
 }
 
-/// Begins a frame; the message is to be appended, and [`end`] called with what this returns.
+/// Starts a frame; then the message is to be appended, and [`end`] called with the returned value.
 pub fn begin(framing: &Framing, out: &mut Vec<u8>) -> usize {
     let start = out.len();
     out.resize(start + before(framing), 0);
     start
 }
 
-/// How many bytes stand before a message: its length, where it has one.
+/// How many bytes come before a message: its length, if there is one.
 pub fn before(framing: &Framing) -> usize {
     match framing.bounds {
         Bounds::Length { bytes, .. } => usize::from(bytes),
@@ -94,7 +94,7 @@ pub fn before(framing: &Framing) -> usize {
 /// Ends a frame.
 ///
 /// # Errors
-/// In words, when the message cannot be told as one.
+/// In words, when the message cannot be framed.
 pub fn end(framing: &Framing, out: &mut Vec<u8>, start: usize) -> Result<(), String> {
     match &framing.bounds {
         Bounds::Length { bytes, order } => {
@@ -102,7 +102,7 @@ pub fn end(framing: &Framing, out: &mut Vec<u8>, start: usize) -> Result<(), Str
             let length = (out.len() - start - width) as u64;
             if length > framing.longest() {
                 return Err(format!(
-                    "a message of {length} bytes, and {width} bytes of length say at most {}",
+                    "a message of {length} bytes, but a length of {width} bytes allows at most {}",
                     framing.longest()
                 ));
             }

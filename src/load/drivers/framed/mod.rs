@@ -1,4 +1,4 @@
-//! Messages over TCP: a protocol of which the scenario says how its messages are told apart, and what they are.
+//! Messages over TCP: the scenario says how the protocol separates its messages, and what they are.
 
 pub mod frame;
 pub mod stream;
@@ -22,14 +22,14 @@ use stream::Stream;
 use vocabulary::Outcome;
 use vocabulary::rows::Stage;
 
-/// A workload's messages, made ready once.
+/// A workload's messages, prepared once.
 pub struct Framed {
     addresses: Addresses,
-    /// Through whom, and to which host and port.
+    /// The proxy, and the host and port behind it.
     proxy: Option<(Arc<Proxy>, String, u16)>,
     framing: Framing,
     keep_alive: bool,
-    /// Whom transfers are from, where their stages are recorded.
+    /// What identifies its transfers, if their stages are recorded.
     stages: Option<String>,
     names: ValueNames,
     steps: Vec<Step>,
@@ -45,7 +45,7 @@ struct Step {
 }
 
 impl Framed {
-    /// Makes the messages of a workload ready.
+    /// Prepares the messages of a workload.
     ///
     /// # Errors
     /// When the host has no address, a file cannot be read, or a message cannot be made.
@@ -60,7 +60,7 @@ impl Framed {
         let steps: Vec<Step> = framed.steps.iter().map(step).collect::<Result<_, Error>>()?;
         let to = &framed.to;
         let proxy = framed.socks.as_ref().map(Proxy::new).transpose()?;
-        // A name behind a proxy is resolved by it.
+        // Behind a proxy, the proxy resolves the name.
         let reached = framed.socks.as_ref().map_or(to, |socks| &socks.address);
         Ok(Self {
             addresses: Addresses::resolve(&reached.host, reached.port)?,
@@ -76,7 +76,7 @@ impl Framed {
 }
 
 impl Framed {
-    /// Whether each pass has a connection of its own, whatever is said of keep-alive.
+    /// Whether each pass has its own connection, whatever keep-alive says.
     fn isolates_passes(&self) -> bool {
         self.proxy.as_ref().is_some_and(|(proxy, ..)| proxy.isolates_passes())
     }
@@ -95,14 +95,14 @@ impl Driver for Framed {
     }
 }
 
-/// A connection with one message at a time on it; made anew when it is lost.
+/// A connection with one message at a time on it; made again when it is lost.
 pub struct FramedClient {
     framed: Arc<Framed>,
     values: Values,
     stream: Option<Stream>,
     connects: u64,
     out: Vec<u8>,
-    /// What was under way when it was given up.
+    /// What was under way when it was abandoned.
     left: Left,
 }
 
@@ -136,7 +136,7 @@ impl FramedClient {
         let start = frame::begin(&framed.framing, &mut self.out);
         let before = self.out.len();
         content.write(&mut self.values, &mut self.out);
-        // Random bytes may be anything, also what ends a message.
+        // Random bytes may be anything, including the end of a message.
         if let (Content::Random(_), Bounds::Delimiter(delimiter)) = (content, &framed.framing.bounds) {
             let first = delimiter.as_bytes()[0];
             let other = if first == b'.' { b'-' } else { b'.' };
@@ -164,7 +164,7 @@ impl FramedClient {
         let length = self.compose(number)?;
         let Some(stream) = &mut self.stream else { return Err(Failure::new(Outcome::Closed, "there is no connection")) };
         if step.send.is_some() {
-            // Before a message may stand its length; what stands behind it is no part of it either.
+            // The length before a message is not part of it; neither is the delimiter after it.
             let before = frame::before(&framed.framing) as u64;
             let (mut written, sent_bytes) = (0, &mut exchange.sent_bytes);
             let wrote = |bytes: usize| {
@@ -209,7 +209,7 @@ impl FramedClient {
             exchange.received_bytes = length;
             exchange.completed = Instant::now();
             exchange.first_byte = Some(first.unwrap_or(exchange.completed));
-            // What ends with a delimiter has a length only now.
+            // The length of a delimited message is only known now.
             transfer.body(length, Some(length), exchange.completed);
             result?;
         }
@@ -251,7 +251,7 @@ impl Client for FramedClient {
         if exchange.first_byte.is_none() {
             exchange.completed = Instant::now();
         }
-        // After a failure it is not known what the next message on the connection would answer.
+        // After a failure it is not known which message the next answer on the connection would belong to.
         if exchange.result.is_err() || !self.framed.keep_alive && step + 1 == self.framed.steps.len() {
             self.stream = None;
         }

@@ -10,25 +10,25 @@ use crate::drivers::tcp::of_io;
 use plan::drivers::framed::Framing;
 use vocabulary::Outcome;
 
-/// What is read at a time.
+/// How much is read at a time.
 const PIECE: usize = 16 << 10;
 
-/// A connection; after a failure nothing more can be said on it.
+/// A connection; after a failure it cannot be used any more.
 pub struct Stream {
     tcp: TcpStream,
-    /// What was read and not yet taken.
+    /// Bytes read and not yet consumed.
     buffer: Vec<u8>,
-    /// The start of `buffer` that was taken.
+    /// How many bytes at the start of `buffer` were consumed.
     consumed: usize,
 }
 
 impl Stream {
-    /// Over a connection that was just made.
+    /// Over a new connection.
     pub fn new(tcp: TcpStream) -> Self {
         Self { tcp, buffer: Vec::new(), consumed: 0 }
     }
 
-    /// Sends bytes, which are whole frames.
+    /// Sends bytes, which are complete frames.
     ///
     /// # Errors
     /// The failure as it is recorded; `doing` says what was tried.
@@ -36,7 +36,7 @@ impl Stream {
         self.send_noting(bytes, deadline, doing, |_| {}).await
     }
 
-    /// As [`Stream::send`], and tells `wrote` how many bytes the system has taken whenever it takes some.
+    /// Like [`Stream::send`], and tells `wrote` how many bytes the system has accepted whenever it accepts some.
     ///
     /// # Errors
     /// As [`Stream::send`].
@@ -47,7 +47,7 @@ impl Stream {
         doing: &str,
         mut wrote: impl FnMut(usize),
     ) -> Result<(), Failure> {
-        // Most often all of it is taken at once, and no timer is needed.
+        // Usually everything is accepted at once, and no timer is needed.
         let written = match self.tcp.try_write(bytes) {
             Ok(written) => written,
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => 0,
@@ -72,13 +72,15 @@ impl Stream {
                     bytes = &bytes[written..];
                 }
                 Ok(Err(error)) => return Err(of_io(&error, doing)),
-                Err(_) => return Err(Failure::new(Outcome::Timeout, format!("{doing}: it was not taken within the time-out"))),
+                Err(_) => {
+                    return Err(Failure::new(Outcome::Timeout, format!("{doing}: it could not be sent within the time-out")));
+                }
             }
         }
         Ok(())
     }
 
-    /// Waits for a message, and gives it to `take` without its frame.
+    /// Waits for a message, and passes it to `take` without its frame.
     ///
     /// # Errors
     /// The failure as it is recorded; `doing` says what was waited for.
@@ -92,7 +94,8 @@ impl Stream {
         self.receive_noting(framing, deadline, doing, |_, _| {}, take).await
     }
 
-    /// As [`Stream::receive`]; `note` is told after each read how many bytes it brought, and all that is there of the frame by then.
+    /// Like [`Stream::receive`]; after each read `note` is told how many bytes it added, and how much of the frame has
+    /// arrived so far.
     ///
     /// # Errors
     /// As there.
@@ -119,7 +122,7 @@ impl Stream {
                 }
                 FirstFrame::TooLong(length) => {
                     let length = length.map_or_else(String::new, |n| format!(" of {n} bytes"));
-                    let words = format!("{doing}: a message{length}, and no more than {} bytes are taken", framing.max);
+                    let words = format!("{doing}: a message{length}, but at most {} bytes are accepted", framing.max);
                     return Err(Failure::new(Outcome::Garbage, words));
                 }
                 FirstFrame::More => {}
@@ -135,7 +138,9 @@ impl Stream {
                 None => reading.await,
                 Some(deadline) => match tokio::time::timeout_at(deadline, reading).await {
                     Ok(read) => read,
-                    Err(_) => return Err(Failure::new(Outcome::Timeout, format!("{doing}: nothing came within the time-out"))),
+                    Err(_) => {
+                        return Err(Failure::new(Outcome::Timeout, format!("{doing}: nothing arrived within the time-out")));
+                    }
                 },
             };
             match read {
@@ -152,7 +157,7 @@ impl Stream {
         }
     }
 
-    /// Whether nothing has come that nobody asked for, such as the end.
+    /// Whether nothing unexpected has arrived, such as the end of the stream.
     pub fn is_open(&self) -> bool {
         let mut byte = [0];
         self.consumed == self.buffer.len()
@@ -167,8 +172,8 @@ impl Stream {
         }
     }
 
-    /// Lets the other side close first, as it will do in a moment: the ports of connections that we close are not to be
-    /// had for a minute, and soon there would be none left.
+    /// Lets the other side close first, as it will do in a moment: the ports of connections that we close stay
+    /// unavailable for a minute, and soon there would be none left.
     pub fn leave(mut self) {
         const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
         if self.has_ended() {

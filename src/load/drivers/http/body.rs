@@ -1,4 +1,4 @@
-//! Request bodies as they go out: from memory, or in blocks that are made or read when there is room for them.
+//! Request bodies as they are sent: from memory, or in blocks that are made or read when there is room for them.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -14,22 +14,22 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use crate::drivers::Failure;
 use vocabulary::Outcome;
 
-/// How much of a file is read at a time. Read by the generator thread itself: from the page cache, where a file is after
-/// the checked pass before the load, this takes less than handing the work to another thread.
+/// How much of a file is read at a time. The generator thread itself reads: from the page cache, which holds the file
+/// after the checked pass before the load, this takes less time than handing the work to another thread.
 const FILE_BLOCK: u64 = 64 << 10;
 
 /// A file that is too long to be kept in memory; opened for every request.
 pub(super) struct LongFile {
     pub path: PathBuf,
-    /// Its length when the workload was made ready.
+    /// Its length when the workload was prepared.
     pub length: u64,
 }
 
-/// What a body is made of; the same body can be made from it again when a redirect asks for that.
+/// What a body is made from; the same body can be made from it again when a redirect requires that.
 pub(super) enum Source<'a> {
     Empty,
     Once(Bytes),
-    /// So many bytes of a block that is repeated.
+    /// This many bytes of a block that is repeated.
     Blocks(u64, Bytes),
     File(&'a LongFile),
 }
@@ -46,10 +46,10 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Makes the body, and what can be seen of it from outside.
+    /// Makes the body, and a view of its progress.
     ///
     /// # Errors
-    /// When its file cannot be opened, or is another than it was.
+    /// When its file cannot be opened, or has changed.
     pub fn open(&self) -> Result<(Outgoing, Upload), Failure> {
         let upload = Upload::default();
         let body = match self {
@@ -65,7 +65,7 @@ impl<'a> Source<'a> {
                 let file = File::open(&long.path).map_err(failed)?;
                 let length = file.metadata().map_err(failed)?.len();
                 if length != long.length {
-                    let words = format!("the body {name} has {length} bytes now, and had {} before the load", long.length);
+                    let words = format!("the body {name} has {length} bytes now, but had {} before the load", long.length);
                     return Err(Failure::new(Outcome::Io, words));
                 }
                 Outgoing::File { left: length, file, name: name.to_string(), upload: upload.clone() }
@@ -75,7 +75,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// What can be seen of a body while it is sent.
+/// What can be observed of a body while it is sent.
 #[derive(Clone, Default)]
 pub(super) struct Upload(Rc<UploadState>);
 
@@ -87,17 +87,17 @@ struct UploadState {
 }
 
 impl Upload {
-    /// Bytes that were handed over to be sent.
+    /// Bytes that were handed over for sending.
     pub fn sent(&self) -> u64 {
         self.0.sent.get()
     }
 
-    /// Nobody is interested any more: the body breaks off.
+    /// Nobody needs the body any more: it stops early.
     pub fn abandon(&self) {
         self.0.abandoned.set(true);
     }
 
-    /// Why the body itself could not be sent to its end.
+    /// Why the body itself could not be sent completely.
     pub fn broken(&self) -> Option<Failure> {
         self.0.broken.borrow_mut().take().map(|words| Failure::new(Outcome::Io, words))
     }
@@ -145,7 +145,7 @@ impl Outgoing {
             Self::File { left, file, name, upload } => {
                 let mut block = vec![0; (*left).min(FILE_BLOCK) as usize];
                 let read = file.read_exact(&mut block);
-                // What its length was is already said in the request.
+                // The request has already announced its length.
                 let longer = |file: &mut File| matches!(file.read(&mut [0]), Ok(1));
                 let words = match read {
                     Ok(()) if *left == block.len() as u64 && longer(file) => {
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(rest(&mut body), "broken");
         assert!(upload.broken().unwrap().words.ends_with("became shorter while it was sent"));
         let failure = Source::File(&long).open().err().unwrap();
-        assert!(failure.words.ends_with("has 100000 bytes now, and had 300000 before the load"), "{}", failure.words);
+        assert!(failure.words.ends_with("has 100000 bytes now, but had 300000 before the load"), "{}", failure.words);
         file.as_file().set_len(300_000).unwrap();
         let (mut body, upload) = Source::File(&long).open().unwrap();
         body.next().unwrap().unwrap();

@@ -21,12 +21,12 @@ use crate::drivers::transfer::Transfer;
 use crate::drivers::values::Values;
 use vocabulary::Outcome;
 
-/// So often a request waits for another connection of several streams that then is over before it was sent.
+/// How often a request waits for another connection of several streams that is then over before the request was sent.
 const MOST_UNSENT: u32 = 100;
-/// A request whose stream was refused, on a connection that goes on, waits for so long before it is sent again.
+/// A request whose stream was refused, on a connection that continues, waits this long before it is sent again.
 const REFUSED_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 
-/// A request as it stands, apart from whom it is for.
+/// A request without its destination.
 struct Message<'a> {
     method: Method,
     path: PathAndQuery,
@@ -34,12 +34,12 @@ struct Message<'a> {
     source: Source<'a>,
 }
 
-/// To whom a redirect leads, as seen from the server that gave it.
+/// Where a redirect leads, as seen from the server that sent it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Destination {
     /// The same origin: scheme, host and port (RFC 6454).
     Same,
-    /// Another one that the scenario trusts.
+    /// Another origin, trusted by the scenario.
     Trusted,
     /// Another origin, which gets no secrets.
     Stranger,
@@ -55,14 +55,14 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// Makes the request for a server. The headers are gone then, unless it is made `again`.
+    /// Makes the request for a server. Afterwards the headers are gone, unless it is made `again`.
     fn request(&mut self, server: &Server, http2: bool, again: bool) -> Result<(Request<Outgoing>, Upload), Failure> {
         let (body, upload) = self.source.open()?;
         let empty = body.size() == 0;
         let mut headers = if again { self.headers.clone() } else { std::mem::take(&mut self.headers) };
         let path = self.path.clone();
         let uri = if http2 {
-            // The `host` header is a part of the address here.
+            // The `host` header is part of the address here.
             let named: Option<Authority> = headers.remove(HOST).and_then(|h| h.as_bytes().try_into().ok());
             let authority = named.unwrap_or_else(|| server.authority.clone());
             let uri = Uri::builder().scheme(server.scheme()).authority(authority).path_and_query(path).build();
@@ -83,7 +83,7 @@ impl<'a> Message<'a> {
         Ok((request, upload))
     }
 
-    /// Has its headers once more, unless they are `there`: a request that was sent took them with it.
+    /// Adds its headers again, unless they are `there`: a request that was sent took them with it.
     fn again(&mut self, step: &Step, values: &Values, there: bool) -> Result<(), Failure> {
         if !there {
             self.headers = step.headers(values)?;
@@ -91,7 +91,7 @@ impl<'a> Message<'a> {
         Ok(())
     }
 
-    /// Becomes what a redirect asks for. Returns whether that can be sent: what is secret is not told to a `stranger`.
+    /// Changes into what a redirect asks for. Returns whether that can be sent: secrets are not sent to a `stranger`.
     fn redirect(&mut self, step: &Step, status: u16, path: PathAndQuery, to: Destination) -> bool {
         let method = next_method(status, &self.method);
         if method != self.method {
@@ -113,7 +113,7 @@ impl<'a> Message<'a> {
 }
 
 impl HttpClient {
-    /// Sends the request of a step, follows redirects, and checks the last answer. Bytes are those of all of them.
+    /// Sends the request of a step, follows redirects, and checks the last answer. Bytes are the sum of all of them.
     pub(super) async fn chain(&mut self, number: usize, sent: Instant, connect: &mut Option<Duration>) -> RoundTrip {
         let http = Arc::clone(&self.http);
         let step = &http.steps[number];
@@ -162,8 +162,8 @@ impl HttpClient {
                     let label = step.label(&self.values);
                     let origin = url.origin();
                     let words = format!(
-                        "{label} answered {status}, which sends the request again to another origin, {origin}; a secret is in its \
-                         body and was not sent there: expected an answer, or `redirects: {{trust: [{origin}]}}`"
+                        "{label} answered {status}, which sends the request again to another origin, {origin}; its body \
+                         contains a secret and was not sent there: expected an answer, or `redirects: {{trust: [{origin}]}}`"
                     );
                     return RoundTrip { result: failed(Failure::new(Outcome::Status, words)), ..round_trip };
                 }
@@ -187,8 +187,9 @@ impl HttpClient {
         round_trip
     }
 
-    /// One request of a chain. The connection is its own unless it goes `elsewhere`: that one is closed afterwards.
-    // What a request changes lives in the chain that asks for it; a struct of these would be made for this one call.
+    /// One request of a chain. It uses the client's connection unless it goes `elsewhere`: then the connection is
+    /// closed afterwards.
+    // The state that a request changes belongs to the chain; a struct for it would exist for this one call only.
     #[allow(clippy::too_many_arguments)]
     async fn one(
         &mut self,
@@ -214,7 +215,7 @@ impl HttpClient {
             round_trip.usable = false;
             return Received::failed(failure);
         }
-        // Others of a connection may end it again and again before this one has its turn.
+        // Other users of a connection may end it repeatedly before this request has its turn.
         let most_unsent = if http.http2 { MOST_UNSENT } else { 1 };
         let (mut request, mut upload) = match message.request(server, http.http2, http.redirects > 0) {
             Ok(made) => made,
@@ -253,10 +254,10 @@ impl HttpClient {
             if !elsewhere {
                 round_trip.usable = received.usable;
             }
-            // The connection was over before any of the request was sent: this is its first time on another one.
+            // The connection was over before any of the request was sent: it is sent for the first time on another one.
             let unsent = received.unsent.take().filter(|_| !again && unsent_before < most_unsent && !elsewhere);
             if again && received.usable {
-                // It refused this stream alone, and has other things to do.
+                // The server refused only this stream, because it is busy.
                 tokio::time::sleep(REFUSED_PAUSE).await;
             }
             if again || unsent.is_some() {
@@ -266,7 +267,7 @@ impl HttpClient {
                         request = unsent;
                         upload
                     }
-                    // As it was: the server says that it does not know it.
+                    // Sent unchanged: the server says that it has not processed it.
                     None => {
                         upload.abandon();
                         let made = message.again(step, &self.values, http.redirects > 0);
@@ -297,7 +298,7 @@ impl HttpClient {
 
 /// A connection that nobody else uses.
 async fn open(http: &Http, server: &Server, deadline: TokioInstant, opened: &mut u64) -> Result<General, Failure> {
-    // Who asks is a secret too, and the name is that of the server at home.
+    // User and password are secrets too, and the name is that of the original server.
     let known = http.trusted.iter().any(|trusted| server.is(trusted));
     let tls = http.tls.as_ref().map(|tls| if known { tls.elsewhere() } else { tls.anonymous() }).map_err(Clone::clone);
     let stream = server.open(&tls, None, deadline, opened).await?;

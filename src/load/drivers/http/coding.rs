@@ -1,7 +1,7 @@
-//! Content codings of answers (RFC 9110, 8.4), undone for those who look into a body: pure.
+//! Content codings of answers (RFC 9110, 8.4), undone for steps that examine a body: pure.
 //!
-//! What was on the wire is counted as it was; only what is judged and carried is what the server meant. This costs the
-//! generator processor time, and nothing where no step looks into a body or no answer is coded.
+//! Bytes are counted as they were on the wire; only what is judged and carried is decoded. This costs the generator
+//! processor time, and nothing if no step examines a body or no answer is coded.
 
 use std::io::{self, Read};
 
@@ -9,11 +9,11 @@ use hyper::header::{CONTENT_ENCODING, HeaderMap};
 
 use crate::drivers::judged::{Body, KeptBody, MAX_KEPT};
 
-/// An answer may be coded so many times over.
+/// The most codings that an answer may have.
 const MOST_CODINGS: usize = 4;
-/// A server may ask for a window of no more than 8 MiB (RFC 9659).
+/// A server may require a window of at most 8 MiB (RFC 9659).
 const ZSTD_WINDOW_LOG: u32 = 23;
-/// What brotli is read with.
+/// The buffer of the brotli decoder.
 const BROTLI_BUFFER: usize = 4096;
 
 #[derive(Clone, Copy)]
@@ -35,11 +35,11 @@ impl Coding {
         })
     }
 
-    /// Undoes it as far as it is kept.
+    /// Decodes as much as is kept.
     fn undo(self, bytes: &[u8], is_cut: bool) -> io::Result<Body> {
         match self {
             Self::Gzip => keep(flate2::read::MultiGzDecoder::new(bytes), is_cut),
-            // It means zlib's format, and some servers send what is inside of that.
+            // The name means zlib's format, but some servers send the raw format inside it.
             Self::Deflate => keep(flate2::read::ZlibDecoder::new(bytes), is_cut)
                 .or_else(|wrong| keep(flate2::read::DeflateDecoder::new(bytes), is_cut).map_err(|_| wrong)),
             Self::Brotli => keep(brotli_decompressor::Decompressor::new(bytes, BROTLI_BUFFER), is_cut),
@@ -52,7 +52,7 @@ impl Coding {
     }
 }
 
-/// Reads until the end, or until no more is kept. Of what `is_cut` it does not matter how it ends.
+/// Reads until the end, or until no more is kept. If it `is_cut`, it does not matter how it ends.
 fn keep(mut decoder: impl Read, is_cut: bool) -> io::Result<Body> {
     let mut body = Body::new();
     let mut piece = [0; 16 << 10];
@@ -71,7 +71,7 @@ fn keep(mut decoder: impl Read, is_cut: bool) -> io::Result<Body> {
     Ok(body)
 }
 
-/// The codings that an answer has, in the order in which they were applied; none where nothing was done to it.
+/// The codings of an answer, in the order in which they were applied; empty if there are none.
 pub(super) fn codings(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(CONTENT_ENCODING).into_iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
     let names: Vec<String> = values
@@ -81,15 +81,15 @@ pub(super) fn codings(headers: &HeaderMap) -> Option<String> {
     (!names.is_empty()).then(|| names.join(", "))
 }
 
-/// A body without its codings; nothing where one of them is not known. Of both sides no more than [`MAX_KEPT`] bytes.
+/// A body without its codings; `None` if one of them is unknown. At most [`MAX_KEPT`] bytes are read and written.
 ///
 /// # Errors
-/// In words, why it is not what its codings say.
+/// In words, why it does not have the claimed codings.
 pub(super) fn decode(body: KeptBody<'_>, codings: &str) -> Result<Option<Body>, String> {
     let names: Vec<&str> = codings.split(", ").collect();
     let Some(known) = names.iter().map(|name| Coding::find(name)).collect::<Option<Vec<Coding>>>() else { return Ok(None) };
     if known.len() > MOST_CODINGS {
-        return Err(format!("expected no more than {MOST_CODINGS} codings"));
+        return Err(format!("expected at most {MOST_CODINGS} codings"));
     }
     let mut decoded: Option<Body> = None;
     for coding in known.into_iter().rev() {
@@ -99,7 +99,7 @@ pub(super) fn decode(body: KeptBody<'_>, codings: &str) -> Result<Option<Body>, 
     Ok(decoded)
 }
 
-const _: () = assert!(MAX_KEPT > 1 << ZSTD_WINDOW_LOG, "what is kept is looked back into");
+const _: () = assert!(MAX_KEPT > 1 << ZSTD_WINDOW_LOG, "the decoder looks back at most as far as is kept");
 
 #[cfg(test)]
 mod tests {
@@ -123,7 +123,7 @@ mod tests {
         zstd::stream::encode_all(bytes, 1).unwrap()
     }
 
-    /// `hello` as brotli's own program writes it: a piece that is not compressed, and the last piece, which is empty.
+    /// `hello` as brotli's own program writes it: an uncompressed piece, and an empty last piece.
     const BROTLI: &[u8] = b"\x0b\x02\x80hello\x03";
 
     fn read(bytes: &[u8], codings: &str) -> Result<Option<Vec<u8>>, String> {

@@ -1,4 +1,4 @@
-//! From a URL to a stream of bytes: over TCP or a Unix socket, with TLS where the URL says so.
+//! From a URL to a stream of bytes: over TCP or a Unix socket, with TLS if the URL says so.
 
 use std::cell::Cell;
 use std::io;
@@ -26,15 +26,15 @@ use plan::Url;
 use tls::{ServerName, Tls, TlsStream};
 use vocabulary::Outcome;
 
-/// Whom to connect to, and what it is called in requests.
+/// The server to connect to, and its name in requests.
 pub(in crate::drivers) struct Server {
-    /// Scheme, host and port; the path is a matter of each request.
+    /// Scheme, host and port; the path belongs to each request.
     pub url: Url,
     /// The `host` header.
     pub host: HeaderValue,
     /// The same for HTTP/2.
     pub authority: Authority,
-    /// Whom its certificate must name, with TLS, unless the scenario gives another name.
+    /// The name that its certificate must contain, with TLS, unless the scenario gives another name.
     name: Option<ServerName<'static>>,
     way: Way,
 }
@@ -46,7 +46,7 @@ enum Way {
 }
 
 impl Server {
-    /// Resolves the host of a URL, or takes a socket or a proxy instead, which does that by itself.
+    /// Resolves the host of a URL, or uses a socket instead, or a proxy, which resolves the host itself.
     ///
     /// # Errors
     /// When the host has no address, or cannot be named in a request.
@@ -101,7 +101,7 @@ impl Server {
         self.url.same_origin(url)
     }
 
-    /// How messages call it.
+    /// Its name in messages.
     pub fn label(&self) -> String {
         match &self.way {
             Way::Tcp(addresses) => match addresses.current() {
@@ -113,10 +113,10 @@ impl Server {
         }
     }
 
-    /// Connects over TCP, at whichever address answers; adds to `opened` when it did.
+    /// Connects over TCP, to whichever address answers; adds to `opened` on success.
     ///
     /// # Errors
-    /// What the last address said.
+    /// The error of the last address.
     pub async fn tcp(&self, circuit: Option<Circuit>, deadline: Instant, opened: &mut u64) -> Result<TcpStream, Failure> {
         let mut transfer = Transfer::default();
         let (mut stream, unanswered) = self.tcp_noting(circuit, deadline, opened, &mut transfer).await?;
@@ -126,10 +126,11 @@ impl Server {
         Ok(stream)
     }
 
-    /// As [`Server::tcp`], and notes what was when. What is returned beside the stream has to be read before anything else.
+    /// Like [`Server::tcp`], and records when each stage ended. The second returned value must be read before anything
+    /// else.
     ///
     /// # Errors
-    /// What the last address said, or the proxy.
+    /// The error of the last address, or of the proxy.
     pub async fn tcp_noting(
         &self,
         circuit: Option<Circuit>,
@@ -165,7 +166,7 @@ impl Server {
         Ok(stream)
     }
 
-    /// Connects, and shakes hands with TLS where the URL says so; adds to `opened` as soon as there is a connection.
+    /// Connects, with a TLS handshake if the URL says so; adds to `opened` as soon as there is a connection.
     ///
     /// # Errors
     /// What kept it from being connected.
@@ -192,7 +193,7 @@ impl Server {
     }
 }
 
-/// A connection, whatever it goes over.
+/// A connection, over any transport.
 pub(in crate::drivers) struct Stream {
     inner: Inner,
     heard: Rc<Cell<bool>>,
@@ -216,7 +217,7 @@ impl Stream {
     }
 }
 
-/// Does the same with whatever a stream goes over.
+/// Does the same for every transport.
 macro_rules! whichever {
     ($stream:expr; $($variant:path),+; $inner:ident => $call:expr) => {
         match $stream {

@@ -1,6 +1,6 @@
-//! What servers do wrong, and what comes of it: every outcome of the general path, over real sockets.
+//! What servers do wrong, and the result: every outcome of the general path, over real sockets.
 //!
-//! Here is what all of these tests share, and HTTP/1.1; the others are `framing`, `http2` and `tls`.
+//! This file has what all of these tests share, and HTTP/1.1; the others are `framing`, `http2` and `tls`.
 
 mod framing;
 mod http2;
@@ -33,7 +33,7 @@ fn workload(url: &str, steps: Vec<plan::Step>) -> plan::drivers::http::Http {
     plan::drivers::http::Http::plain(Url::parse(url).unwrap(), steps)
 }
 
-/// HTTP/1.1 on the general path: it is the one that follows redirects.
+/// HTTP/1.1 on the general path: the one that follows redirects.
 fn general(url: &str, steps: Vec<plan::Step>) -> plan::drivers::http::Http {
     plan::drivers::http::Http { redirects: 3, ..workload(url, steps) }
 }
@@ -42,7 +42,7 @@ fn http2_workload(url: &str, steps: Vec<plan::Step>) -> plan::drivers::http::Htt
     plan::drivers::http::Http { version: 2, ..workload(url, steps) }
 }
 
-/// Any certificate is taken from anybody.
+/// Any certificate is accepted from anybody.
 fn anybody() -> Tls {
     Tls { trust: Trust::Anybody, ..Tls::default() }
 }
@@ -111,7 +111,7 @@ fn an_idle_connection_that_is_closed_is_noticed_and_nothing_is_sent_twice() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!((client.connects(), requests.get()), (3, 3));
-        // This one is closed by its server instead of an answer: that is a failure.
+        // The server closes this one instead of answering: that is a failure.
         expect(&client.exchange(0).await, Outcome::Closed, "the connection was closed instead of an answer");
         assert_eq!((client.connects(), requests.get()), (3, 4));
     });
@@ -153,7 +153,7 @@ fn a_redirect_elsewhere_has_a_connection_of_its_own() {
 #[test]
 fn what_is_secret_stays_with_its_origin() {
     run(async {
-        /// Answers one request; gives what it was.
+        /// Answers one request; returns the request.
         async fn once(listener: TcpListener, answer: String) -> String {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut buffer = [0; 4096];
@@ -224,7 +224,7 @@ fn an_early_answer_to_a_long_upload_is_taken() {
 #[test]
 fn connecting_and_waiting_end_with_the_time_out() {
     run(async {
-        // Accepts and never says a word.
+        // Accepts and never sends anything.
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let brief = |method| plan::Step { timeout: Duration::from_millis(100), ..step(method, "/") };
@@ -331,6 +331,6 @@ fn a_long_file_is_streamed_and_a_changed_one_is_a_failure() {
         }
         assert_eq!(client.connects(), 1);
         file.as_file().set_len(2 << 20).unwrap();
-        expect(&client.exchange(0).await, Outcome::Io, "has 2097152 bytes now, and had 3145728 before the load");
+        expect(&client.exchange(0).await, Outcome::Io, "has 2097152 bytes now, but had 3145728 before the load");
     });
 }

@@ -1,7 +1,7 @@
 //! The general path: hyper, with bodies streamed in both directions. Takes what the lean path does not.
 //!
-//! With HTTP/1.1, connection and request are polled by one task: nothing is spawned and nothing wakes another task on
-//! the way of a request. An HTTP/2 connection is shared (see `shared`) and has a task of its own.
+//! With HTTP/1.1, connection and request are polled by one task: nothing is spawned and nothing wakes another task
+//! while a request is handled. An HTTP/2 connection is shared (see `shared`) and has its own task.
 
 use std::cell::Cell;
 use std::error::Error as _;
@@ -26,7 +26,7 @@ use crate::drivers::Failure;
 use crate::drivers::judged::Body;
 use vocabulary::Outcome;
 
-/// The most that is read at a time with HTTP/1.1, and the longest head. A connection that is idle holds at most this.
+/// The most that is read at a time with HTTP/1.1, and the longest head. An idle connection holds at most this.
 const INPUT: usize = 64 << 10;
 
 /// A connection that hyper drives, or a client's share in one.
@@ -41,17 +41,17 @@ enum HttpVersion {
         connection: Pin<Box<http1::Connection<TokioIo<Stream>, Outgoing>>>,
         /// How the connection ended, once it has.
         ended: Option<Result<(), hyper::Error>>,
-        /// Whether something was read since it was last set.
+        /// Whether something was read since this was last cleared.
         heard: Rc<Cell<bool>>,
     },
     Http2(http2::SendRequest<Outgoing>),
 }
 
-/// What is asked of an exchange, apart from its request.
+/// The options of an exchange, apart from its request.
 pub(super) struct ExchangeOptions<'a> {
-    /// Whether the body of the answer is looked into.
+    /// Whether the body of the answer is examined.
     pub keep: bool,
-    /// Whether no body can come, as HEAD was asked for.
+    /// Whether there can be no body, because HEAD was requested.
     pub head_only: bool,
     pub deadline: TokioInstant,
     /// For messages: the time-out, and what was requested.
@@ -59,21 +59,21 @@ pub(super) struct ExchangeOptions<'a> {
     pub label: &'a dyn Fn() -> String,
 }
 
-/// What came of a request.
+/// The result of a request.
 pub(super) struct Received {
-    /// When the head of the answer was there.
+    /// When the head of the answer was complete.
     pub first_byte: Option<Instant>,
-    /// When the last byte was there, or what kept it from coming was known.
+    /// When the last byte arrived, or the reason why it would not was known.
     pub completed: Instant,
     /// Bytes of the body.
     pub bytes: u64,
-    /// The answer, and its body where that was asked for.
+    /// The answer, and its body if that was requested.
     pub answer: Result<(response::Parts, Option<Body>), Failure>,
     /// Whether another request can follow.
     pub usable: bool,
-    /// The request, when nothing of it was sent because the connection was over before.
+    /// The request, if nothing of it was sent because the connection was over before.
     pub unsent: Option<Request<Outgoing>>,
-    /// Whether the server has said that it did not take the request, as it ends the connection in good order.
+    /// Whether the server has said that it did not process the request, because it ends the connection gracefully.
     pub not_taken: bool,
 }
 
@@ -93,7 +93,7 @@ impl Received {
 }
 
 impl General {
-    /// Begins to speak HTTP/1.1 on a stream.
+    /// Starts to speak HTTP/1.1 on a stream.
     ///
     /// # Errors
     /// The failure as it is recorded.
@@ -109,17 +109,17 @@ impl General {
         Ok(Self { http_version, clock: Clock::new() })
     }
 
-    /// Takes a share in an HTTP/2 connection.
+    /// Takes a share of an HTTP/2 connection.
     pub fn http2(sender: http2::SendRequest<Outgoing>) -> Self {
         Self { http_version: HttpVersion::Http2(sender), clock: Clock::new() }
     }
 
-    /// Whether a request can be sent; a connection that the server has closed meanwhile is noticed here.
+    /// Whether a request can be sent; this also notices a connection that the server has closed meanwhile.
     pub fn is_open(&mut self) -> bool {
         match &mut self.http_version {
             HttpVersion::Http1 { sender, connection, ended, .. } => {
-                // Nobody waits for an idle connection: what its server said meanwhile is looked at now. The waker may do
-                // nothing, as every exchange brings its own.
+                // Nobody waits for an idle connection: what its server sent meanwhile is examined now. The waker may do
+                // nothing, because every exchange brings its own.
                 drive(connection.as_mut(), ended, &mut Context::from_waker(Waker::noop()));
                 ended.is_none() && !sender.is_closed()
             }
@@ -138,16 +138,17 @@ impl General {
                 let mut driven = Driven { connection: Some((connection.as_mut(), ended)), clock, deadline: options.deadline };
                 received.answer = receive(answer, &mut driven, options, heard, &mut received).await;
                 received.completed = Instant::now();
-                // Lets the connection finish the exchange, and notice a server that closes or says more than it should.
+                // Lets the connection finish the exchange, and notices a server that closes it or sends more than it
+                // should.
                 if received.answer.is_ok() {
                     driven.settle().await;
                     if let Some(Err(error)) = ended
                         && is_unasked(error)
                     {
-                        let words = format!("{}: bytes that nobody asked for stand behind the answer", (options.label)());
+                        let words = format!("{}: unexpected bytes after the answer", (options.label)());
                         received.answer = Err(Failure::new(Outcome::Garbage, words));
                     }
-                    // A server may answer before it has read the whole request; then nothing can follow.
+                    // A server may answer before it has read the whole request; then no other request can follow.
                     received.usable = ended.is_none() && sender.is_ready();
                 }
             }
@@ -187,7 +188,7 @@ async fn receive(
     };
     received.first_byte = Some(Instant::now());
     let (head, mut body) = response.into_parts();
-    // hyper guesses where a careful client does not. HTTP/2 has frames of its own.
+    // hyper guesses where a careful client does not. HTTP/2 has its own frames.
     if head.version <= Version::HTTP_11 {
         let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         if let Err(reason) = framing(head.version == Version::HTTP_11, head.status.as_u16(), options.head_only, headers) {
@@ -215,15 +216,16 @@ async fn receive(
     Ok((head, kept))
 }
 
-/// What hyper takes at most of the extensions of all chunks of an answer, and of its trailers.
+/// The most that hyper accepts for the extensions of all chunks of an answer, and for its trailers.
 const HYPER_LIMIT: usize = 16 << 10;
-/// The most that the headers of an answer may take over HTTP/2 with their names, and 32 bytes for each (RFC 9113, 6.5.2).
+/// The most that the headers of an answer may take over HTTP/2, counting their names and 32 bytes for each (RFC 9113,
+/// 6.5.2).
 pub(super) const MAX_HEADER_LIST: u32 = 16 << 10;
 
-/// How far an exchange was when it failed.
+/// The stage of an exchange when it failed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Before the head of the answer was there; whether a part of it was.
+    /// Before the head of the answer was complete; `heard`: whether a part of it had arrived.
     Head {
         heard: bool,
     },
@@ -242,9 +244,10 @@ impl Stage {
     }
 }
 
-/// Whether a server said that it had not taken this request. It does so with GOAWAY, without a fault: its stream is behind the last one
-/// that it says it has taken (RFC 9113, 6.8), or was never opened; of those before that one h2 says other things, whatever becomes of
-/// them. And with REFUSED_STREAM, by which it says so of one stream (8.7).
+/// Whether a server said that it had not processed this request. It does so gracefully with GOAWAY: the request's
+/// stream is after the last one that it says it has processed (RFC 9113, 6.8), or was never opened; for streams before
+/// that one h2 reports other errors, whatever becomes of them. And it does so with REFUSED_STREAM, which concerns a
+/// single stream (8.7).
 fn is_not_taken(error: &hyper::Error) -> bool {
     let mut source = error.source();
     while let Some(inner) = source {
@@ -258,7 +261,7 @@ fn is_not_taken(error: &hyper::Error) -> bool {
     false
 }
 
-/// What hyper said, as an outcome.
+/// hyper's error, as an outcome.
 pub(super) fn of_hyper(error: &hyper::Error, what: &str, stage: Stage) -> Failure {
     let mut source = error.source();
     while let Some(inner) = source {
@@ -282,16 +285,16 @@ pub(super) fn of_hyper(error: &hyper::Error, what: &str, stage: Stage) -> Failur
     }
 }
 
-/// What the system said, or hyper in its name.
+/// The error of the system, or of hyper on its behalf.
 fn of_io_in(error: &std::io::Error, what: &str, stage: Stage) -> Failure {
     use std::io::ErrorKind;
     match error.kind() {
         _ if error.raw_os_error().is_some() => of_io(error, what),
-        // The end of a connection is a broken pipe to h2.
+        // h2 reports the end of a connection as a broken pipe.
         ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => stage.closed(what),
         // Damaged chunks.
         ErrorKind::InvalidInput | ErrorKind::InvalidData if !is_tls(error) => {
-            // hyper names no limit of its own.
+            // hyper does not mention its own limit.
             let limit =
                 if error.to_string().ends_with("over limit") { format!(" of {HYPER_LIMIT} bytes") } else { String::new() };
             Failure::new(Outcome::Garbage, format!("{what}: the answer is not HTTP: {error}{limit}"))
@@ -320,7 +323,7 @@ fn of_h2(error: &h2::Error, what: &str, stage: Stage) -> Failure {
         () if error.is_remote() && error.is_go_away() => {
             Failure::new(Outcome::Closed, format!("{what}: the server said GOAWAY{} before it took this request", reason()))
         }
-        // h2 says the same of a head that is too long, and of one that is wrong.
+        // h2 reports a head that is too long and one that is malformed in the same way.
         () if error.is_library() && error.reason() == Some(h2::Reason::PROTOCOL_ERROR) && error.is_reset() => {
             let part = if stage == Stage::Body { "trailers" } else { "headers" };
             let words =
@@ -332,7 +335,7 @@ fn of_h2(error: &h2::Error, what: &str, stage: Stage) -> Failure {
     }
 }
 
-/// Whether a connection ended because of bytes that nobody asked for. hyper says so in words only.
+/// Whether a connection ended because of unexpected bytes. hyper says so in words only.
 fn is_unasked(error: &hyper::Error) -> bool {
     error.to_string().contains("unexpected message")
 }
@@ -342,7 +345,7 @@ enum Interrupted {
     RequestRow,
 }
 
-/// One timer per connection, armed anew only when it fires: a request costs no timer operation.
+/// One timer per connection, set again only when it fires: a request costs no timer operation.
 struct Clock {
     sleep: Pin<Box<Sleep>>,
     until: TokioInstant,
@@ -374,7 +377,7 @@ impl Clock {
 
 type Http1<'a> = Pin<&'a mut http1::Connection<TokioIo<Stream>, Outgoing>>;
 
-/// Something that is awaited on a connection, until its deadline. Only HTTP/1.1 must be driven meanwhile.
+/// Something awaited on a connection, until its deadline. Only HTTP/1.1 must be driven meanwhile.
 struct Driven<'a> {
     connection: Option<(Http1<'a>, &'a mut Option<Result<(), hyper::Error>>)>,
     clock: &'a mut Clock,
@@ -384,7 +387,8 @@ struct Driven<'a> {
 impl Driven<'_> {
     /// Waits until `poll` is ready, and drives the connection.
     ///
-    /// With HTTP/1.1 only the connection can make it ready, and it is polled right here: `poll` gets a waker that does nothing.
+    /// With HTTP/1.1 only the connection can make it ready, and it is polled right here: `poll` gets a waker that does
+    /// nothing.
     async fn until<T>(&mut self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Result<T, Interrupted> {
         std::future::poll_fn(|cx| {
             if let Some((connection, ended)) = &mut self.connection {

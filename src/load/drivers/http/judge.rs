@@ -9,22 +9,22 @@ use crate::drivers::judged::{Coding, KeptBody};
 use crate::drivers::values::Values;
 use vocabulary::Outcome;
 
-/// What came back.
+/// The answer.
 pub(super) struct Answer<'a> {
     pub status: u16,
     pub received_bytes: u64,
-    /// The body as it came, where the step needs it.
+    /// The body as it arrived, if the step needs it.
     pub body: Option<KeptBody<'a>>,
-    /// Those that the step needs, `content-encoding` among them where it needs the body.
+    /// The headers that the step needs, including `content-encoding` if it needs the body.
     pub headers: &'a HeaderMap,
 }
 
-/// Checks an answer and takes what is to be carried.
+/// Checks an answer and takes the values to carry.
 pub(super) fn judge(step: &Step, answer: &Answer<'_>, values: &mut Values) -> Result<(), Failure> {
     let status = answer.status;
     let expected = if step.statuses.is_empty() { (200..300).contains(&status) } else { step.statuses.contains(&status) };
     if let Some((_, outcome)) = step.named.iter().find(|(named, _)| *named == status && !expected) {
-        // Nobody reads words of what is not an error.
+        // The words are only needed for an error.
         return Err(Failure::new(*outcome, String::new()));
     }
     if !expected {
@@ -38,7 +38,8 @@ pub(super) fn judge(step: &Step, answer: &Answer<'_>, values: &mut Values) -> Re
         return step.judged.check(answer.received_bytes, answer.body, header, |values| step.label(values), values);
     };
     let decoded = decode(coded, &names).map_err(|reason| {
-        let words = format!("{} answered what is not its `content-encoding: {names}`: {reason}", step.label(values));
+        let words =
+            format!("{} answered with a body that is not valid `content-encoding: {names}`: {reason}", step.label(values));
         Failure::new(Outcome::Body, words)
     })?;
     let body = match &decoded {

@@ -1,8 +1,9 @@
 //! The lean path: HTTP/1.1 over plain TCP, without an allocation per request.
 //!
-//! `answer` reads answers and knows no socket; here is the loop around it: one `write` and one `read` per request where
-//! the answer comes in one piece. Buffers belong to the thread, not to the connection: what comes is read and used up
-//! before another connection has its turn, so a connection that waits for its answer holds a few hundred bytes.
+//! `answer` parses answers and knows no socket; this is the loop around it: one `write` and one `read` per request if
+//! the answer arrives in one piece. Buffers belong to the thread, not to the connection: incoming bytes are read and
+//! consumed before another connection has its turn, so a connection that waits for its answer holds a few hundred
+//! bytes.
 
 pub(super) mod answer;
 
@@ -32,13 +33,13 @@ use plan::Selector;
 use vocabulary::Outcome;
 use vocabulary::rows::Stage;
 
-/// The header in which a server says when it had received each tenth of an upload.
+/// The header in which a server reports when it had received each tenth of an upload.
 const RECEIVED_AT: &str = "x-received-at";
-/// So much is read at a time.
+/// How much is read at a time.
 const INPUT: usize = 64 << 10;
-/// So much is read at a time while more than [`INPUT`] is known to be missing.
+/// How much is read at a time while more than [`INPUT`] is known to be missing.
 const LARGE_INPUT: usize = 256 << 10;
-/// Bodies up to this length are copied behind their head; longer ones are sent from where they are.
+/// Bodies up to this length are copied after their head; longer ones are sent from where they are.
 const COPIED: usize = 4 << 10;
 
 /// What all connections of a thread use in turn.
@@ -60,7 +61,7 @@ pub struct Lean {
     stream: TcpStream,
     host: HeaderValue,
     open: bool,
-    /// What a proxy still has to say before the server can answer.
+    /// What a proxy still has to send before the server can answer.
     unanswered: Option<Unanswered>,
     clock: Pin<Box<Sleep>>,
     armed_until: Instant,
@@ -70,7 +71,7 @@ pub struct Lean {
 /// A request that is on its way, and its answer.
 struct UnderWay<'a> {
     sending: Sending,
-    /// Bytes of the request that are not written yet.
+    /// Bytes of the request that are not yet written.
     to_go: u64,
     answer: Answer,
     kept: NeededParts<'a>,
@@ -78,45 +79,45 @@ struct UnderWay<'a> {
     first_read: Option<StdInstant>,
     last_read: Option<StdInstant>,
     deadline: Instant,
-    /// Where it is noted what was when.
+    /// Where the times of stages are recorded.
     transfer: Option<&'a mut Transfer>,
 }
 
-/// How far the sending of a request is.
+/// The progress of sending a request.
 enum Sending {
     Done,
     Partly(Unsent),
     Failed(std::io::Error),
 }
 
-/// A request that was begun to be sent.
+/// A request whose sending has started.
 struct Begun {
     sending: Sending,
-    /// Length of its body, which is its end: as long as more than that is not written yet, nothing of the body is.
+    /// Length of its body, which comes last: while more than that is unwritten, nothing of the body is written.
     length: u64,
-    /// Bytes of it that are not written yet.
+    /// Bytes of it that are not yet written.
     to_go: u64,
 }
 
-/// The part of a request that the system did not take at once.
+/// The part of a request that the system did not accept at once.
 struct Unsent {
     /// What was composed for this request.
     composed: Bytes,
-    /// Its body, where that was not worth a copy.
+    /// Its body, if that was not worth copying.
     body: Bytes,
 }
 
-/// What a step needs of an answer.
+/// What a step needs from an answer.
 struct NeededParts<'a> {
     step: &'a Step,
     headers: HeaderMap,
     body: Option<Body>,
-    /// Whether the server is listened to where it says when it received what.
+    /// Whether the header in which the server reports the progress of an upload is wanted.
     wants_told: bool,
     told: Option<Vec<u8>>,
 }
 
-/// Why an exchange broke off.
+/// Why an exchange stopped.
 enum ExchangeError {
     Timeout,
     EarlyEnd(EarlyEnd),
@@ -151,14 +152,15 @@ impl AnswerSink for NeededParts<'_> {
 }
 
 impl Lean {
-    /// Begins to speak on a stream.
+    /// Starts to speak on a stream.
     pub fn new(stream: TcpStream, host: HeaderValue, timeout: Duration) -> Self {
         let armed_until = Instant::now() + timeout;
         let clock = Box::pin(tokio::time::sleep_until(armed_until));
         Self { stream, host, open: true, unanswered: None, clock, armed_until, registered: false }
     }
 
-    /// The same on a stream on which a proxy still has to say that it is connected: the first request does not wait for that.
+    /// The same on a stream on which a proxy still has to report that it is connected: the first request does not wait
+    /// for that.
     pub fn before(self, unanswered: Option<Unanswered>) -> Self {
         Self { unanswered, ..self }
     }
@@ -167,7 +169,7 @@ impl Lean {
     pub fn is_open(&mut self) -> bool {
         if self.open && self.unanswered.is_none() {
             let mut probe = [0; 1];
-            // What comes unasked, be it the end of the stream, makes the connection unfit for another request.
+            // Anything unexpected, including the end of the stream, makes the connection unfit for another request.
             self.open = matches!(self.stream.try_read(&mut probe), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock);
         }
         self.open
@@ -195,7 +197,7 @@ impl Lean {
                     None => unanswered.read(stream, deadline, &mut Transfer::default()).await,
                 }
             };
-            // What is rare is boxed: an exchange is a part of each of many connections.
+            // Rare parts are boxed: each of many connections contains an exchange.
             if let Err(failure) = Box::pin(reading).await {
                 return RoundTrip { sent_bytes: length.saturating_sub(to_go), ..RoundTrip::broken(None, failure) };
             }
@@ -243,7 +245,7 @@ impl Lean {
         RoundTrip { first_byte: first_read, completed, sent_bytes, received_bytes, usable: self.open, result }
     }
 
-    /// Composes the request and sends as much of it as the system takes at once.
+    /// Composes the request and sends as much of it as the system accepts at once.
     fn send(&self, step: &Step, values: &mut Values, transfer: Option<&mut Transfer>) -> Result<Begun, Failure> {
         BUFFERS.with_borrow_mut(|buffers| {
             let out = &mut buffers.output;
@@ -272,7 +274,7 @@ impl Lean {
         })
     }
 
-    /// Writes the request into `out`. Returns the length of its body, and the body itself where it was not copied.
+    /// Writes the request into `out`. Returns the length of its body, and the body itself if it was not copied.
     fn compose(&self, step: &Step, values: &mut Values, out: &mut Vec<u8>) -> Result<(u64, Option<Bytes>), Failure> {
         out.clear();
         out.extend_from_slice(step.method.as_str().as_bytes());
@@ -315,10 +317,10 @@ impl Lean {
         })
     }
 
-    /// Sends what is left of the request and reads the answer. Returns whether all of the request was sent.
+    /// Sends the rest of the request and reads the answer. Returns whether all of the request was sent.
     ///
-    /// Both are done as they can be: a server may answer before it has read everything, and one that sends a long
-    /// answer meanwhile may not read on until that is read.
+    /// Both happen as soon as they can: a server may answer before it has read everything, and one that sends a long
+    /// answer meanwhile may stop reading until that is read.
     fn poll_under_way(&mut self, cx: &mut Context<'_>, way: &mut UnderWay<'_>) -> Poll<Result<bool, ExchangeError>> {
         loop {
             if let Sending::Partly(unsent) = &mut way.sending {
@@ -360,7 +362,7 @@ impl Lean {
         }
     }
 
-    /// Sends what the system takes of what is left.
+    /// Sends as much of the rest as the system accepts.
     fn poll_unsent(&mut self, cx: &mut Context<'_>, unsent: &mut Unsent) -> Poll<std::io::Result<()>> {
         while unsent.len() > 0 {
             let slices = [IoSlice::new(&unsent.composed), IoSlice::new(&unsent.body)];
@@ -372,7 +374,7 @@ impl Lean {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads once, into the buffer of the thread, and uses up what came.
+    /// Reads once, into the buffer of the thread, and consumes the bytes.
     fn poll_answer(&mut self, cx: &mut Context<'_>, way: &mut UnderWay<'_>) -> Poll<Result<(), ExchangeError>> {
         BUFFERS.with_borrow_mut(|buffers| {
             let size = if way.answer.missing() > INPUT as u64 { LARGE_INPUT } else { INPUT };
@@ -380,7 +382,8 @@ impl Lean {
                 buffers.input.resize(size, 0);
             }
             let mut buffer = ReadBuf::new(&mut buffers.input[..size]);
-            // A read that does not fill the buffer also tells tokio that the socket is empty: no second `read` finds nothing.
+            // A read that does not fill the buffer also tells tokio that the socket is empty: there is no second `read`
+            // in vain.
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)).map_err(ExchangeError::Io)?;
             if buffer.filled().is_empty() {
                 return Poll::Ready(way.answer.end().map_err(ExchangeError::EarlyEnd));
@@ -402,9 +405,9 @@ impl Lean {
         })
     }
 
-    /// One timer per connection, armed anew only when it fires: a request costs no timer operation.
+    /// One timer per connection, set again only when it fires: a request costs no timer operation.
     fn timed_out(&mut self, cx: &mut Context<'_>, deadline: Instant) -> bool {
-        // A task that has had its turn is asked again at once; the timer would not even answer it now.
+        // A task that has used up its turn is polled again at once; the timer would not even answer it now.
         if !tokio::task::coop::has_budget_remaining() {
             return Instant::now() >= deadline;
         }
@@ -445,7 +448,7 @@ impl Unsent {
 }
 
 impl ExchangeError {
-    /// What happened; `begun` says whether a part of the answer was there.
+    /// The failure in words; `begun`: whether a part of the answer had arrived.
     fn into_failure(self, step: &Step, values: &Values, begun: bool) -> Failure {
         let label = step.label(values);
         match self {
@@ -463,7 +466,7 @@ impl ExchangeError {
     }
 }
 
-/// Ends a head, and puts a short body behind it. Returns the length of the body, and a long body itself.
+/// Ends a head, and puts a short body after it. Returns the length of the body, and a long body itself.
 fn finish(out: &mut Vec<u8>, block: &Bytes, range: Range<usize>) -> (u64, Option<Bytes>) {
     let length = range.len() as u64;
     let mut digits = [0; 20];
@@ -587,7 +590,7 @@ mod tests {
 
     const LONG: u64 = 1_000_000;
     const HI: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
-    /// More than the system takes without anybody reading.
+    /// More than the system accepts while nobody reads.
     const ENDLESS: u64 = 40_000_000;
 
     #[test]
@@ -619,10 +622,10 @@ mod tests {
         let serve = |mut stream: TcpStream| async move {
             read_head(&mut stream).await;
             stream.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-            // What was not read makes this end a reset.
+            // Unread bytes turn this end into a reset.
         };
         let (round_trip, open) = exchange_with(put(ENDLESS, Duration::from_secs(5)), serve);
-        // The reset may overtake the answer; then it is what is told.
+        // The reset may overtake the answer; then it is what is reported.
         let outcome = round_trip.result.unwrap_err().outcome;
         assert!(matches!(outcome, Outcome::Status | Outcome::Reset), "{outcome:?}");
         assert!(!round_trip.usable && !open);
@@ -633,7 +636,7 @@ mod tests {
         let serve = |mut stream: TcpStream| async move {
             let mut missing = ENDLESS as usize - read_head(&mut stream).await;
             stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", ENDLESS).as_bytes()).await.unwrap();
-            // More than fits between the two: it is sent only when it is read meanwhile.
+            // More than fits in between: it is only sent if it is read meanwhile.
             stream.write_all(&vec![b'x'; ENDLESS as usize]).await.unwrap();
             let mut space = vec![0; 100_000];
             while missing > 0 {
@@ -679,11 +682,11 @@ mod tests {
             stream.write_all(HI).await.unwrap();
         };
         let (round_trip, open) = exchange_with(put(0, Duration::from_secs(5)), serve);
-        // Either it came with the answer, or it is noticed before the next request.
+        // Either it arrived with the answer, or it is noticed before the next request.
         assert!(round_trip.result.is_err_and(|f| f.outcome == Outcome::Garbage) || !open);
     }
 
-    /// What a connection holds in user space while it is idle or waits: nothing here owns a buffer.
+    /// What a connection holds in user space while it is idle or waits: it owns no buffer.
     #[test]
     fn a_connection_is_small() {
         run(async {

@@ -1,13 +1,14 @@
 //! HTTP/1.1 and HTTP/2, every answer checked.
 //!
-//! `request` is what a request is, `judge` what its answer must be, without the `coding` in which it came; two paths carry it. `lean` writes and parses HTTP/1.1
-//! by itself and costs two thirds of the processor time; it takes workloads whose bodies fit into memory, over plain TCP.
-//! `general` is hyper: HTTP/2, TLS, Unix sockets, redirects, bodies of any length; `chain` follows redirects over it,
-//! `shared` are its HTTP/2 connections, `body` its request bodies. Both report the same outcomes and pass the same tests.
-//! `connect` makes connections, `redirect` knows where a redirect leads.
+//! `request` is a request, `judge` checks its answer, after `coding` has decoded it; two paths carry it. `lean` writes
+//! and parses HTTP/1.1 itself and costs two thirds of the processor time; it takes workloads whose bodies fit into
+//! memory, over plain TCP. `general` is hyper: HTTP/2, TLS, Unix sockets, redirects, bodies of any length; `chain`
+//! follows redirects over it, `shared` has its HTTP/2 connections, `body` its request bodies. Both report the same
+//! outcomes and pass the same tests. `connect` makes connections, `redirect` knows where a redirect leads.
 //!
-//! What a connection took with it when it broke has failed, and is counted as that. The one exception is what an HTTP/2 server says
-//! that it did not take, when it ends a connection in good order: that is sent again, with the wait in its time, and counted.
+//! Requests that were on a connection when it broke have failed, and are counted as failed. The one exception are
+//! requests that an HTTP/2 server says it did not process when it ends a connection gracefully: these are sent again,
+//! with the wait in their time, and counted.
 
 mod body;
 mod chain;
@@ -48,7 +49,7 @@ use shared::{Group, Shared};
 use tls::Tls;
 use vocabulary::Outcome;
 
-/// A workload's requests, made ready once and shared by all clients.
+/// A workload's requests, prepared once and shared by all clients.
 pub struct Http {
     steps: Vec<Step>,
     servers: Vec<Server>,
@@ -57,26 +58,26 @@ pub struct Http {
     /// Clients per connection.
     streams: u64,
     keep_alive: bool,
-    /// Through whom connections go.
+    /// The proxy of its connections.
     proxy: Option<Arc<Proxy>>,
-    /// Whether each request is noted stage by stage.
+    /// Whether each request is recorded stage by stage.
     stages: bool,
     redirects: u32,
-    /// Origins that may know what is secret.
+    /// Origins that may receive secrets.
     trusted: Vec<plan::Url>,
     /// Whether the lean path takes it.
     lean: bool,
-    /// Why there is none, where a redirect may ask for it.
+    /// Why there is none, in case a redirect asks for it.
     tls: Result<Tls, String>,
     /// The longest time-out of a step.
     timeout: Duration,
 }
 
 impl Http {
-    /// Makes the requests of a workload ready.
+    /// Prepares the requests of a workload.
     ///
     /// # Errors
-    /// When a host has no address, a file cannot be read, a request would be invalid, or nobody is trusted.
+    /// When a host has no address, a file cannot be read, a request would be invalid, or no certificate is trusted.
     pub fn new(http: &plan::drivers::http::Http) -> Result<Self, Error> {
         let socket = http.socket.as_ref().map(|s| PathBuf::from(s.to_text()));
         let proxy = http.socks.as_ref().map(Proxy::new).transpose()?.map(Arc::new);
@@ -94,7 +95,7 @@ impl Http {
         let secret = http.urls.iter().any(|u| u.tls);
         let tls = match (secret || http.redirects > 0).then(|| Tls::new(&http.tls, http2)) {
             Some(Err(error)) if secret => return Err(Error::Tls(error)),
-            // Only a redirect could ask for it.
+            // Only a redirect could need it.
             Some(tls) => tls.map_err(|e| vocabulary::errors::chain(&e)),
             None => Err("no URL uses TLS".to_owned()),
         };
@@ -118,17 +119,17 @@ impl Http {
 }
 
 impl Http {
-    /// What is told to the proxy before passes, if anything is.
+    /// What is sent to the proxy's control port before passes, if anything.
     fn controller(&self) -> Option<&Arc<Controller>> {
         self.proxy.as_ref()?.controller.as_ref()
     }
 
-    /// Whether each pass goes over a circuit of its own.
+    /// Whether each pass uses its own circuit.
     fn is_steered(&self) -> bool {
         self.controller().is_some_and(|controller| controller.has_path())
     }
 
-    /// Whether each pass has a connection of its own, whatever is said of keep-alive.
+    /// Whether each pass has its own connection, whatever keep-alive says.
     fn isolates_passes(&self) -> bool {
         self.proxy.as_ref().is_some_and(|proxy| proxy.isolates_passes())
     }
@@ -162,7 +163,7 @@ impl Driver for Http {
     }
 }
 
-/// A connection, or a stream of one, with at most one request on it; made anew when it is lost.
+/// A connection, or a stream of one, with at most one request on it; made again when it is lost.
 pub struct HttpClient {
     http: Arc<Http>,
     number: u64,
@@ -171,14 +172,14 @@ pub struct HttpClient {
     shared: Option<Rc<Shared>>,
     connection: Option<Connection>,
     connects: u64,
-    /// Whether the proxy was told what the next pass needs.
+    /// Whether the control port was told what the next pass needs.
     prepared: bool,
     preparations: u64,
-    /// The circuit of the pass, where the scenario chooses it.
+    /// The circuit of the pass, if the scenario chooses it.
     circuit: Option<Circuit>,
-    /// What was under way when it was given up.
+    /// What was under way when it was abandoned.
     left: Left,
-    /// Where what it sends is counted.
+    /// Where the requests that it sends are counted.
     counter: Rc<RequestCounter>,
 }
 
@@ -187,11 +188,11 @@ enum Connection {
     General(Box<general::General>),
 }
 
-/// A request that was sent, and what came of it.
+/// A request that was sent, and its result.
 struct RoundTrip {
-    /// When the first byte of the answer was there.
+    /// When the first byte of the answer arrived.
     first_byte: Option<Instant>,
-    /// When the last byte was there, or what kept it from coming was known.
+    /// When the last byte arrived, or the reason why it would not was known.
     completed: Instant,
     sent_bytes: u64,
     received_bytes: u64,
@@ -201,7 +202,7 @@ struct RoundTrip {
 }
 
 impl RoundTrip {
-    /// An exchange that broke off.
+    /// An exchange that stopped early.
     fn broken(first_byte: Option<Instant>, failure: Failure) -> Self {
         let completed = Instant::now();
         Self { first_byte, completed, sent_bytes: 0, received_bytes: 0, usable: false, result: Err(failure) }
@@ -209,7 +210,7 @@ impl RoundTrip {
 }
 
 impl Connection {
-    /// Whether a request can be sent; a connection that the server has closed meanwhile is noticed here.
+    /// Whether a request can be sent; this also notices a connection that the server has closed meanwhile.
     fn is_open(&mut self) -> bool {
         match self {
             Self::Lean(lean) => lean.is_open(),
@@ -219,7 +220,7 @@ impl Connection {
 }
 
 impl HttpClient {
-    /// The number of its address; they are dealt out in turn, connection by connection.
+    /// The index of its address; addresses are dealt out in turn, connection by connection.
     fn address(http: &Http, number: u64) -> usize {
         (number / http.streams % http.servers.len() as u64) as usize
     }
@@ -250,7 +251,7 @@ impl HttpClient {
         Ok(())
     }
 
-    /// Lets the proxy be told what the next pass needs, once.
+    /// Sends the control port what the next pass needs, once.
     async fn prepare(&mut self) -> Result<(), Failure> {
         let Some(controller) = self.http.controller() else { return Ok(()) };
         if !self.prepared {
@@ -261,7 +262,7 @@ impl HttpClient {
         Ok(())
     }
 
-    /// Holds what came of an exchange against what Tor says of the circuit that it was to go over.
+    /// Compares the result of an exchange with what Tor says about the circuit that it was to use.
     async fn judge(&self, circuit: Circuit, round_trip: RoundTrip) -> RoundTrip {
         let Some(controller) = self.http.controller() else { return round_trip };
         let RoundTrip { result, usable, .. } = round_trip;
@@ -273,7 +274,7 @@ impl HttpClient {
         self.connection.as_mut().is_some_and(Connection::is_open)
     }
 
-    /// Connects where that is needed; how long that took is added to `connect`.
+    /// Connects if that is needed; the time that this took is added to `connect`.
     async fn connect_if_needed(
         &mut self,
         deadline: TokioInstant,
@@ -285,7 +286,7 @@ impl HttpClient {
         }
         self.connection = None;
         if let Some(sender) = self.shared.as_ref().and_then(|s| s.open()) {
-            // Somebody else has made it.
+            // Another client has made it.
             self.connection = Some(Connection::General(Box::new(general::General::http2(sender))));
             return Ok(());
         }
@@ -303,7 +304,7 @@ impl HttpClient {
         connect: &mut Option<Duration>,
         mut transfer: Option<&mut Transfer>,
     ) -> RoundTrip {
-        // What is rare is boxed: each of many connections has room for all that is not.
+        // Rare parts are boxed: each of many connections has room for the rest.
         if !self.is_connected() {
             let deadline = TokioInstant::from_std(sent) + self.http.steps[number].timeout;
             let connecting = async {
@@ -337,7 +338,7 @@ impl Client for HttpClient {
 
     async fn ready(&mut self) -> Result<(), Failure> {
         self.prepare().await?;
-        // Where each request has a connection of its own, connecting is part of the request.
+        // If each request has its own connection, connecting is part of the request.
         if !self.http.keep_alive || self.http.isolates_passes() || self.is_connected() {
             return Ok(());
         }
@@ -360,7 +361,7 @@ impl Client for HttpClient {
             let server = Self::server(&self.http, self.number);
             Kept::begun(server.url.authority(), self.http.steps[step].judged.length, &self.left)
         });
-        // Where nobody had time for it before.
+        // Done now if there was no time for it before.
         let prepared = if step == 0 { self.prepare().await } else { Ok(()) };
         let round_trip = match (prepared, self.http.lean) {
             (Err(failure), _) => RoundTrip::broken(None, failure),
@@ -418,8 +419,8 @@ impl Carrier for plan::drivers::http::Http {
     }
 }
 
-/// So many passes one after the other, whose answers are checked and not counted. Returns the values of the last one by
-/// name, and how many bytes its last answer had.
+/// This many passes one after the other, whose answers are checked and not counted. Returns the values of the last one
+/// by name, and the number of bytes of its last answer.
 ///
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
@@ -430,7 +431,7 @@ pub async fn send_requests(http: &Arc<Http>, seed: u64, passes: u64) -> Result<(
 
 async fn send_on_this_thread(http: &Arc<Http>, seed: u64, passes: u64) -> Result<(BTreeMap<String, String>, u64), Error> {
     let addresses = http.servers.len() as u64;
-    // Numbers that no load has, so that its ids are its own; ids are made of their last 24 bits.
+    // Numbers that no load uses, so that the ids are unique; ids are made from their last 24 bits.
     let first = (1 << 24) / (addresses * http.streams) * addresses - addresses;
     let failed = Error::from;
     let (mut values, mut received) = (BTreeMap::new(), 0);
@@ -438,7 +439,7 @@ async fn send_on_this_thread(http: &Arc<Http>, seed: u64, passes: u64) -> Result
         let mut client = http.client((first + address) * http.streams, seed, &Rc::default());
         let deadline = TokioInstant::now() + http.timeout;
         let mut transfer = Transfer::default();
-        // Over a path each pass connects by itself: one that nobody steers would go over any circuit.
+        // With a path each pass connects separately: an unsteered one would use any circuit.
         if address > 0 || !http.is_steered() {
             client.connect(deadline, &mut transfer).await.map_err(failed)?;
         }
@@ -453,7 +454,7 @@ async fn send_on_this_thread(http: &Arc<Http>, seed: u64, passes: u64) -> Result
                 match exchange.result {
                     Ok(()) => {}
                     Err(failure) if failure.outcome.is_error() => return Err(failed(failure)),
-                    // What follows would ask for what is not there.
+                    // Later steps would ask for things that do not exist.
                     Err(_) => break,
                 }
             }

@@ -1,4 +1,4 @@
-//! Where a redirect leads, and with what: pure.
+//! Where a redirect leads, and which request follows: pure.
 
 use std::borrow::Cow;
 
@@ -13,9 +13,10 @@ pub(super) fn is_redirect(status: u16) -> bool {
     matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
-/// The method of the next request; another than before means that it has no body.
+/// The method of the next request; if it differs from the previous one, there is no body.
 ///
-/// As browsers do (Fetch standard, HTTP-redirect fetch, step 12): 301 and 302 turn POST into GET, 303 turns all but HEAD.
+/// As browsers do (Fetch standard, HTTP-redirect fetch, step 12): 301 and 302 turn POST into GET, 303 turns everything
+/// except HEAD.
 pub(super) fn next_method(status: u16, method: &Method) -> Method {
     match status {
         301 | 302 if *method == Method::POST => Method::GET,
@@ -34,7 +35,7 @@ pub(super) fn resolve(base: &Url, path: &str, location: &str) -> Result<(Url, Pa
     if scheme.is_some_and(|scheme| !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))) {
         return Err("it is neither http nor https".to_owned());
     }
-    // What begins with a host has the scheme of what was asked.
+    // A location that starts with a host keeps the scheme of the request.
     let whole = match (scheme, location.strip_prefix("//")) {
         (None, Some(rest)) => Cow::Owned(format!("http{}://{rest}", if base.tls { "s" } else { "" })),
         _ => Cow::Borrowed(location),
@@ -66,7 +67,7 @@ fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
 }
 
-/// Takes `.` and `..` out of a path that begins with `/` or is empty.
+/// Removes `.` and `..` from a path that starts with `/` or is empty.
 fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let segments = path.strip_prefix('/').unwrap_or(path).split('/');

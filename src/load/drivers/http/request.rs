@@ -1,4 +1,4 @@
-//! What a request is: a step of the plan, made ready once.
+//! What a request is: a step of the plan, prepared once.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use plan::url::{is_sent_as_it_stands, sent};
 use plan::{self, Template};
 use vocabulary::Outcome;
 
-/// Why a request cannot be noted stage by stage.
-const FRAMED: &str = "with `stages: true` runner says itself where a body ends: expected no headers such as `content-length`";
+/// Why a request cannot be recorded stage by stage.
+const FRAMED: &str = "with `stages: true` runner itself sets the length of a body: expected no headers such as `content-length`";
 
 /// Longer files are not kept in memory.
 const LONG_FILE: u64 = 1 << 20;
 
-/// Headers that say who asks, whatever they hold.
+/// Headers that identify the client, whatever their values.
 const PRIVATE: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-api-key"];
 
 /// One request, ready to be filled in.
@@ -31,7 +31,7 @@ pub struct Step {
     pub(super) path: Text,
     pub(super) fixed_path: Option<PathAndQuery>,
     pub(super) headers: HeaderMap,
-    /// The same as they stand on the wire.
+    /// The same as bytes on the wire.
     pub(super) fixed_head: Vec<u8>,
     pub(super) has_host: bool,
     pub(super) late_headers: Vec<(HeaderName, Text)>,
@@ -40,12 +40,12 @@ pub struct Step {
     pub(super) long_file: Option<LongFile>,
     is_lean: bool,
     framed_by_hand: bool,
-    /// Headers that are only for the origin that the scenario names.
+    /// Headers that are only for the origin named by the scenario.
     pub(super) private_headers: Vec<HeaderName>,
-    /// Whether the body is that, too.
+    /// Whether the same is true for the body.
     pub(super) private_body: bool,
     pub(super) statuses: Vec<u16>,
-    /// Statuses that are an outcome with a name.
+    /// Statuses that belong to a named outcome.
     pub(super) named: Vec<(u16, Outcome)>,
     pub(super) judged: Judged,
     pub(super) timeout: Duration,
@@ -60,10 +60,10 @@ pub(super) enum Body {
 }
 
 impl Step {
-    /// Makes a step ready; `prefix` stands before its path, `outcomes` are those to which the workload gives names.
+    /// Prepares a step; `prefix` comes before its path, `outcomes` are those that the workload names.
     ///
     /// # Errors
-    /// When it would be no valid request, or a body cannot be read.
+    /// When the request would not be valid, or a body cannot be read.
     pub(super) fn new(step: &plan::Step, prefix: &str, names: &[String], outcomes: &[String]) -> Result<Self, Error> {
         let invalid = |reason: String| Error::Request { step: step.name.clone(), reason };
         let text = |template: &Template| Text::new(template, names, &step.name);
@@ -99,7 +99,7 @@ impl Step {
             }
             plan::Body::File(path) => {
                 let failed = |source| Error::File { path: path.clone(), source };
-                // Opened and not only looked at: a file that may not be read is known before the load.
+                // Opened and not only looked up: an unreadable file is found before the load.
                 let file = std::fs::File::open(path).map_err(failed)?;
                 let length = file.metadata().map_err(failed)?.len();
                 if length > LONG_FILE {
@@ -148,7 +148,7 @@ impl Step {
         })
     }
 
-    /// The same as the only request on its connection, which it says to the server.
+    /// The same as the only request on its connection, which it announces to the server.
     pub(super) fn closing(mut self) -> Self {
         if !self.headers.contains_key(header::CONNECTION) {
             self.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -157,11 +157,11 @@ impl Step {
         self
     }
 
-    /// The same with a body that is in memory as a whole, however long it is: one that is noted stage by stage is sent piece by piece
-    /// by the lean path. Long random bytes are the same in every request then.
+    /// The same with a body that is completely in memory, however long it is: the lean path sends a request that is
+    /// recorded stage by stage piece by piece. Long random bytes are then the same in every request.
     ///
     /// # Errors
-    /// When a file cannot be read, or the step says by itself where its body ends.
+    /// When a file cannot be read, or the step itself sets where its body ends.
     pub(super) fn kept_whole(mut self) -> Result<Self, Error> {
         if let Some(file) = self.long_file.take() {
             let read = std::fs::read(&file.path).map_err(|source| Error::File { path: file.path, source })?;
@@ -173,7 +173,7 @@ impl Step {
             let mut bytes = Vec::new();
             while (bytes.len() as u64) < length {
                 let missing = (length - bytes.len() as u64).min(RANDOM_BLOCK as u64) as usize;
-                // Whatever is repeated is a whole block: no compression of a network looks back so far.
+                // A whole block is repeated: no compression on a network looks back that far.
                 bytes.extend_from_slice(&self.random[..missing]);
             }
             self.body = Body::Fixed(bytes.into());
@@ -190,21 +190,21 @@ impl Step {
     /// The path and query of this request.
     ///
     /// # Errors
-    /// When what was inserted makes it invalid.
+    /// When an inserted value makes it invalid.
     pub(super) fn path(&self, values: &Values) -> Result<PathAndQuery, Failure> {
         if let Some(path) = &self.fixed_path {
             return Ok(path.clone());
         }
         let path = self.path.fill(values);
-        // What was inserted may be secret, and is not told.
+        // An inserted value may be secret, and is not shown.
         unfit_in_path(path.as_bytes()).map_or(Ok(()), |byte| Err(self.unfit_path(byte)))?;
         in_request(&path).map_err(unsent)
     }
 
-    /// Appends the same to a request that is written by hand.
+    /// Appends the same to a request that is composed by hand.
     ///
     /// # Errors
-    /// When what was inserted makes it invalid.
+    /// When an inserted value makes it invalid.
     pub(super) fn write_path(&self, values: &Values, out: &mut Vec<u8>) -> Result<(), Failure> {
         let at = out.len();
         self.path.write(values, out);
@@ -215,10 +215,10 @@ impl Step {
         Ok(())
     }
 
-    /// The headers of this request, without those that are made of its body and its server.
+    /// The headers of this request, except those made from its body and its server.
     ///
     /// # Errors
-    /// When what was inserted makes one invalid.
+    /// When an inserted value makes one invalid.
     pub(super) fn headers(&self, values: &Values) -> Result<HeaderMap, Failure> {
         let mut headers = self.headers.clone();
         for (name, value) in &self.late_headers {
@@ -234,12 +234,12 @@ impl Step {
     fn unfit_path(&self, byte: u8) -> Failure {
         let source = self.path.source();
         unsent(format!(
-            "the path `{source}` cannot be sent: what is inserted holds {}; expected `${{… | urlencode}}`",
+            "the path `{source}` cannot be sent: the inserted value contains {}; expected `${{… | urlencode}}`",
             named_byte(byte)
         ))
     }
 
-    /// The body of this request; the next one's random bytes are others.
+    /// The body of this request; random bytes differ in the next one.
     pub(super) fn source(&self, values: &mut Values) -> Source<'_> {
         match (&self.long_file, &self.body) {
             (Some(file), _) => Source::File(file),
@@ -254,13 +254,13 @@ impl Step {
         self.judged.needs_body()
     }
 
-    /// The request in words, for messages. What an answer gave may be a secret: its name stands there.
+    /// The request in words, for messages. A value from an answer may be a secret: its name is shown instead.
     pub(super) fn label(&self, values: &Values) -> String {
         format!("{} {}", self.method, self.path.told(values))
     }
 }
 
-/// A path and query as every version of HTTP sends them.
+/// A path and query in the form that every version of HTTP sends.
 ///
 /// # Errors
 /// In words, why they cannot be sent.
@@ -272,7 +272,7 @@ pub(in crate::drivers) fn in_request(path: &str) -> Result<PathAndQuery, String>
     sent.parse().map_err(|e| format!("the path `{path}` is invalid: {e}"))
 }
 
-/// The statuses of an outcome with a name, and its number.
+/// The statuses of a named outcome, and its number.
 fn named(outcome: &plan::NamedOutcome, outcomes: &[String]) -> impl Iterator<Item = (u16, Outcome)> {
     let place = outcomes.iter().position(|name| *name == outcome.name).unwrap_or_default() as u8;
     outcome.statuses.iter().map(move |status| (*status, Outcome::Named(place)))
@@ -290,20 +290,20 @@ pub(super) fn unfit_in_header(value: &[u8]) -> Option<u8> {
 
 /// A header that cannot be sent because of a byte that was inserted.
 pub(super) fn unfit_header(name: &HeaderName, value: &Text, byte: u8) -> Failure {
-    unsent(format!("the header `{name}: {}` cannot be sent: what is inserted holds {}", value.source(), named_byte(byte)))
+    unsent(format!("the header `{name}: {}` cannot be sent: the inserted value contains {}", value.source(), named_byte(byte)))
 }
 
-/// What people call it.
+/// Its name for people.
 fn named_byte(byte: u8) -> String {
     match byte {
-        b' ' => "a blank".to_owned(),
-        b'#' => "`#`, behind which nothing is ever sent".to_owned(),
+        b' ' => "a space".to_owned(),
+        b'#' => "`#`, after which nothing is ever sent".to_owned(),
         b'\r' | b'\n' => "a line break".to_owned(),
         other => format!("the control character U+{other:04X}"),
     }
 }
 
-/// A request that cannot be made: what it inserts does not fit.
+/// A request that cannot be made, because an inserted value does not fit.
 pub(super) fn unsent(words: String) -> Failure {
     Failure::new(Outcome::Carry, words)
 }

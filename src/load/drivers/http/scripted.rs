@@ -11,14 +11,14 @@ use tokio::task::{LocalSet, spawn_local};
 
 use vocabulary::Outcome;
 
-/// Answers of every form, each with the length of its body but for the last.
+/// Answers of every form, each with the length of its body except for the last.
 pub const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 pub const CHUNKED: &str =
     "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5;x=y\r\nhello\r\nA\r\n0123456789\r\n0\r\ntrailer: 1\r\n\r\n";
 pub const EARLY: &str = "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
 pub const UNTIL_CLOSED: &str = "HTTP/1.1 200 OK\r\n\r\nall the rest";
 
-/// What a server may say before it closes the connection, and what that is to any client.
+/// What a server may send before it closes the connection, and how any client sees it.
 pub const WRONG: [(&str, Outcome); 8] = [
     ("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello", Outcome::Incomplete),
     ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel", Outcome::Incomplete),
@@ -30,7 +30,7 @@ pub const WRONG: [(&str, Outcome); 8] = [
     ("HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n", Outcome::Status),
 ];
 
-/// Runs a test with its servers on this thread, and no longer than 20 seconds.
+/// Runs a test with its servers on this thread, for at most 20 seconds.
 pub fn run<T>(what: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(LocalSet::new().run_until(async { tokio::time::timeout(Duration::from_secs(20), what).await.unwrap() }))
@@ -44,7 +44,7 @@ pub async fn answer_each(stream: &mut TcpStream, answers: Vec<&'static str>, slo
             break;
         }
         requests.set(requests.get() + 1);
-        // A client that has understood enough may be gone before the end.
+        // A client that has seen enough may be gone before the end.
         if slowly {
             for byte in answer.as_bytes() {
                 let _ = stream.write_all(&[*byte]).await;

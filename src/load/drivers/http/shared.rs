@@ -17,19 +17,19 @@ use crate::drivers::Failure;
 use crate::traffic::RequestCounter;
 use vocabulary::Outcome;
 
-/// How much of one answer the server may send ahead; long downloads are slow when it is less than what is on the way.
+/// How much of one answer the server may send ahead; long downloads are slow when this is less than the data in flight.
 const STREAM_WINDOW: u32 = 1 << 20;
-/// The same for all streams of a connection at most.
+/// The same for all streams of a connection together.
 const CONNECTION_WINDOW: u32 = 64 << 20;
-/// Streams that were reset are remembered for a second, as frames of theirs may still come; a server that is too slow for
-/// the time-out makes many of them.
+/// Reset streams are remembered for a second, because frames of theirs may still arrive; a server that is too slow for
+/// the time-out causes many of them.
 const RESET_STREAMS: usize = 1 << 14;
 
 /// What the clients of one generator thread share.
 #[derive(Default)]
 pub struct Group {
     connections: RefCell<BTreeMap<u64, Rc<Shared>>>,
-    /// By the number of the address.
+    /// By the index of the address.
     counter: RefCell<BTreeMap<usize, Rc<RequestCounter>>>,
 }
 
@@ -39,7 +39,7 @@ impl Group {
         Rc::clone(self.connections.borrow_mut().entry(number).or_default())
     }
 
-    /// The count of what is sent to an address, by step.
+    /// The count of requests sent to an address, by step.
     pub(super) fn counter(&self, address: usize, steps: usize) -> Rc<RequestCounter> {
         Rc::clone(self.counter.borrow_mut().entry(address).or_insert_with(|| Rc::new(RequestCounter::new(steps))))
     }
@@ -56,9 +56,9 @@ impl Group {
 #[derive(Default)]
 pub(super) struct Shared {
     sender: RefCell<Option<SendRequest<Outgoing>>>,
-    /// Who has it connects; the others wait.
+    /// Its holder connects; the others wait.
     turn: Mutex<()>,
-    /// Attempts that failed so far, and how the last one did.
+    /// The number of failed attempts so far, and how the last one failed.
     failures: Cell<u64>,
     failure: RefCell<Option<Failure>>,
 }
@@ -88,7 +88,7 @@ impl Shared {
         if let Some(sender) = self.open() {
             return Ok(sender);
         }
-        // What another one has just tried in vain is not tried again; but its time-out may have been a shorter one.
+        // An attempt that just failed is not repeated; but its time-out may have been shorter.
         if self.failures.get() > before
             && let Some(failure) = self.failure.borrow().as_ref().filter(|f| f.outcome != Outcome::Timeout)
         {
@@ -116,7 +116,7 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for ThisThread {
     }
 }
 
-/// Begins to speak HTTP/2 on a stream; a task of its own drives the connection until nobody can send on it any more.
+/// Starts to speak HTTP/2 on a stream; a separate task drives the connection until nobody can send on it any more.
 ///
 /// # Errors
 /// The failure as it is recorded.
@@ -132,9 +132,9 @@ pub(super) async fn begin(stream: Stream, streams: u32, deadline: Instant) -> Re
     let beginning = builder.handshake(TokioIo::new(stream));
     let (sender, connection) = match tokio::time::timeout_at(deadline, beginning).await {
         Ok(begun) => begun.map_err(|e| of_hyper(&e, "connecting", Stage::Head { heard: false }))?,
-        Err(_) => return Err(Failure::new(Outcome::Timeout, "beginning HTTP/2 took longer than the time-out")),
+        Err(_) => return Err(Failure::new(Outcome::Timeout, "starting HTTP/2 took longer than the time-out")),
     };
-    // How it ends is told to the requests on it.
+    // Its end is reported to the requests on it.
     tokio::task::spawn_local(async move { drop(connection.await) });
     Ok(sender)
 }

@@ -1,4 +1,4 @@
-//! Redis' protocol (RESP) over TCP: one command at a time on each connection, every reply checked.
+//! The Redis protocol (RESP) over TCP: one command at a time on each connection, every reply checked.
 
 pub mod resp;
 
@@ -19,13 +19,13 @@ use plan::Body;
 use resp::{First, Reply};
 use vocabulary::Outcome;
 
-/// What is read at a time.
+/// How much is read at a time.
 const PIECE: usize = 16 << 10;
 
-/// A workload's commands, made ready once.
+/// A workload's commands, prepared once.
 pub struct Redis {
     addresses: Addresses,
-    /// What each connection says first, and how many replies that has.
+    /// What each connection sends first, and how many replies that has.
     greeting: (Vec<u8>, usize),
     keep_alive: bool,
     names: ValueNames,
@@ -48,7 +48,7 @@ enum Word {
 }
 
 impl Redis {
-    /// Makes the commands of a workload ready.
+    /// Prepares the commands of a workload.
     ///
     /// # Errors
     /// When the host has no address, a file cannot be read, or a command cannot be made.
@@ -84,7 +84,7 @@ impl Redis {
     }
 }
 
-/// `AUTH` and `SELECT`, as far as they are asked for.
+/// `AUTH` and `SELECT`, if requested.
 fn greeting(redis: &plan::drivers::redis::Redis) -> (Vec<u8>, usize) {
     let mut commands: Vec<Vec<String>> = Vec::new();
     if let Some(login) = &redis.login {
@@ -115,16 +115,16 @@ impl Driver for Redis {
     }
 }
 
-/// A connection; after a failure nothing more can be said on it.
+/// A connection; after a failure it cannot be used any more.
 struct Connection {
     tcp: TcpStream,
-    /// What was read and not yet taken.
+    /// Bytes read and not yet consumed.
     buffer: Vec<u8>,
 }
 
 impl Connection {
     async fn send(&mut self, bytes: &[u8], deadline: TokioInstant, doing: &str) -> Result<(), Failure> {
-        // Most often all of it is taken at once, and no timer is needed.
+        // Usually everything is accepted at once, and no timer is needed.
         let written = match self.tcp.try_write(bytes) {
             Ok(written) => written,
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => 0,
@@ -135,11 +135,11 @@ impl Connection {
         }
         match tokio::time::timeout_at(deadline, self.tcp.write_all(&bytes[written..])).await {
             Ok(written) => written.map_err(|e| of_io(&e, doing)),
-            Err(_) => Err(Failure::new(Outcome::Timeout, format!("{doing}: it was not taken within the time-out"))),
+            Err(_) => Err(Failure::new(Outcome::Timeout, format!("{doing}: it could not be sent within the time-out"))),
         }
     }
 
-    /// Waits for a reply, and gives it to `take`.
+    /// Waits for a reply, and passes it to `take`.
     async fn receive<T>(
         &mut self,
         deadline: TokioInstant,
@@ -175,7 +175,7 @@ impl Connection {
         }
     }
 
-    /// What has come while nothing was asked.
+    /// What has arrived without a command.
     fn between(&mut self) -> Between {
         if self.buffer.is_empty() {
             match self.tcp.try_read_buf(&mut self.buffer) {
@@ -187,23 +187,23 @@ impl Connection {
         Between::Reply
     }
 
-    /// A reply that nobody asked for: whose the next one would be, nobody knows.
+    /// An unexpected reply: it would be unknown which command the next one belongs to.
     fn unasked(&self, doing: &str) -> Failure {
         let start = &self.buffer[..self.buffer.len().min(PIECE)];
-        Failure::new(Outcome::Garbage, format!("{doing}: a reply that nobody asked for: {}", excerpt(start)))
+        Failure::new(Outcome::Garbage, format!("{doing}: an unexpected reply: {}", excerpt(start)))
     }
 }
 
-/// What comes on a connection between two commands.
+/// What arrives on a connection between two commands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Between {
     Nothing,
-    /// It was closed or broke.
+    /// It was closed or failed.
     End,
     Reply,
 }
 
-/// A connection with one command at a time on it; made anew when it is lost.
+/// A connection with one command at a time on it; made again when it is lost.
 pub struct RedisClient {
     redis: Arc<Redis>,
     values: Values,
@@ -273,7 +273,7 @@ impl RedisClient {
         let deadline = TokioInstant::from_std(exchange.sent) + step.timeout;
         match self.connection.as_mut().map(Connection::between) {
             Some(Between::Reply) => return Err(self.drop_unasked(&step.name)),
-            // Between two passes a server may close what is idle.
+            // Between two passes a server may close an idle connection.
             Some(Between::End) if number == 0 => self.connection = None,
             Some(Between::End | Between::Nothing) | None => {}
         }
@@ -303,7 +303,7 @@ impl RedisClient {
     }
 }
 
-/// How long a reply is, and whether it is what the step expects.
+/// The length of a reply, and whether it is what the step expects.
 fn judge(step: &Step, reply: &Reply<'_>, values: &mut Values) -> (u64, Result<(), Failure>) {
     let bytes: &[u8] = match reply {
         Reply::Error(words) => {
@@ -334,7 +334,7 @@ impl Client for RedisClient {
     type Group = ();
 
     async fn ready(&mut self) -> Result<(), Failure> {
-        // A reply that waits is told by the next command.
+        // A reply that is already there is reported by the next command.
         let between = self.connection.as_mut().map(Connection::between);
         if !self.redis.keep_alive || matches!(between, Some(Between::Nothing | Between::Reply)) {
             return Ok(());
@@ -353,7 +353,7 @@ impl Client for RedisClient {
         exchange.result = self.carry(step, &mut exchange).await;
         if exchange.first_byte.is_none() {
             exchange.completed = Instant::now();
-            // A reply that came only in part, or not at all: what comes next on the connection would answer nobody.
+            // After a partial or missing reply, the next bytes on the connection would not match their command.
             self.connection = None;
         }
         if !self.redis.keep_alive && (step + 1 == self.redis.steps.len() || exchange.result.is_err()) {

@@ -1,41 +1,41 @@
-//! Redis' serialization protocol, version 2: commands are written, replies are read. Pure.
+//! The Redis serialization protocol, version 2: commands are written, replies are read. Pure.
 //!
-//! A reply is read when all of it is there: of the common ones, which are one line or one bulk, that is known from the
-//! first line; a list is looked through again when more of it has come.
+//! A reply is read when it is complete: for the common ones, which are one line or one bulk, the first line tells when
+//! that is; a list is scanned again when more of it has arrived.
 
 use plan::drivers::redis::LONGEST;
 
-/// Lists within lists deeper than this are no reply.
+/// Lists nested deeper than this are not accepted.
 const DEEPEST: usize = 32;
 
-/// A whole reply.
+/// A complete reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply<'a> {
     /// A text, a number in digits, or bytes.
     Value(&'a [u8]),
-    /// The items of a list, each on a line; nil is empty.
+    /// The items of a list, each on its own line; nil is empty.
     List {
-        /// All of them, those of inner lists included.
+        /// The number of items, including those of inner lists.
         items: Vec<u8>,
         /// The first item that is an error, as `EXEC` returns them.
         error: Option<&'a [u8]>,
     },
     /// An error, in the server's words.
     Error(&'a [u8]),
-    /// There is nothing.
+    /// There is no value.
     Nil,
 }
 
-/// What stands at the start of some bytes.
+/// What is at the start of some bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum First<'a> {
     /// A reply, and where it ends.
     Whole(Reply<'a>, usize),
-    /// The start of one. At least so many bytes are needed in all, as far as that is known.
+    /// The start of one. At least this many bytes are needed in all, as far as that is known.
     More(usize),
 }
 
-/// Appends a command: how many words there are, then each.
+/// Appends a command: the number of words, then each.
 pub fn start(out: &mut Vec<u8>, words: usize) {
     out.push(b'*');
     number(out, words);
@@ -48,7 +48,7 @@ pub fn word(out: &mut Vec<u8>, bytes: &[u8]) {
     word_end(out);
 }
 
-/// Appends what precedes a word of a length.
+/// Appends what precedes a word of this length.
 pub fn word_start(out: &mut Vec<u8>, length: usize) {
     out.push(b'$');
     number(out, length);
@@ -96,19 +96,19 @@ pub fn first(bytes: &[u8]) -> Result<First<'_>, String> {
                 Err(needed) => First::More(needed),
             }
         }
-        other => return Err(format!("a reply begins with `{}`", (other as char).escape_default())),
+        other => return Err(format!("a reply starts with `{}`", (other as char).escape_default())),
     })
 }
 
-/// The line with which every reply begins.
+/// The line that starts every reply.
 struct Line<'a> {
     kind: u8,
     text: &'a [u8],
-    /// Where it ends, behind CR LF.
+    /// Where it ends, after CR LF.
     after: usize,
 }
 
-/// The first line; nothing when it is not whole.
+/// The first line; `None` if it is incomplete.
 fn line(bytes: &[u8]) -> Result<Option<Line<'_>>, String> {
     let Some(end) = bytes.iter().position(|b| *b == b'\n') else {
         return if bytes.len() > 64 << 10 { Err("a line has no end".to_owned()) } else { Ok(None) };
@@ -119,7 +119,7 @@ fn line(bytes: &[u8]) -> Result<Option<Line<'_>>, String> {
     }
 }
 
-/// A length; -1 is none.
+/// A length; -1 means none.
 fn length(line: &[u8]) -> Result<Option<usize>, String> {
     let text = std::str::from_utf8(line).unwrap_or_default();
     match text.parse::<i64>() {
@@ -145,8 +145,8 @@ fn bulk<'a>(bytes: &'a [u8], line: &[u8], after: usize) -> Result<Bulk<'a>, Stri
     }
 }
 
-/// Reads the list that begins at `at`, appends its items, and keeps the first that is an error. Where it ends, or how many bytes
-/// are needed.
+/// Reads the list that starts at `at`, appends its items, and keeps the first that is an error. Returns where it ends,
+/// or how many bytes are needed.
 fn list<'a>(
     bytes: &'a [u8],
     at: usize,
@@ -188,7 +188,7 @@ fn list<'a>(
                 Ok(end) => at = end,
                 Err(needed) => return Ok(Err(needed)),
             },
-            other => return Err(format!("an item of a list begins with `{}`", (other as char).escape_default())),
+            other => return Err(format!("an item of a list starts with `{}`", (other as char).escape_default())),
         }
     }
     Ok(Ok(at))

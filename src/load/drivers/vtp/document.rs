@@ -1,7 +1,7 @@
-//! The documents of the VOEvent Transport Protocol: made, and looked into as far as a client must. Pure.
+//! The documents of the VOEvent Transport Protocol: made, and examined as far as a client must. Pure.
 //!
-//! A document is looked into by scanning, not by parsing: what is asked of it are one attribute and one element, and a
-//! broker's answer that is no such document is told by its lack of them.
+//! A document is scanned, not parsed: only one attribute and one element are needed, and an answer that is not such a
+//! document is recognized by their absence.
 
 /// Frames of the protocol: a length of four bytes, the most significant first.
 pub fn framing() -> plan::drivers::framed::Framing {
@@ -12,24 +12,24 @@ pub fn framing() -> plan::drivers::framed::Framing {
 /// No document of the protocol is longer.
 const MAX_ANSWER: u64 = 1 << 20;
 
-/// What a document is.
+/// The kind of a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind<'a> {
-    /// An event was taken.
+    /// An event was accepted.
     Ack,
     /// An event was refused, for this reason.
     Nak(&'a str),
-    /// The broker asks who is there.
+    /// The broker asks who is connected.
     Authenticate,
-    /// The broker asks whether anybody is there.
+    /// The broker asks whether anybody is connected.
     IAmAlive,
     /// Something else that is XML: an event.
     Other,
-    /// No XML at all.
+    /// Not XML at all.
     Garbage,
 }
 
-/// What a document is.
+/// The kind of a document.
 pub fn kind(document: &[u8]) -> Kind<'_> {
     let Ok(text) = std::str::from_utf8(document) else { return Kind::Garbage };
     let Some(root) = root(text) else { return Kind::Garbage };
@@ -48,7 +48,7 @@ pub fn kind(document: &[u8]) -> Kind<'_> {
     }
 }
 
-/// The identifier of an event, as its attribute `ivorn` says.
+/// The identifier of an event, from its attribute `ivorn`.
 pub fn ivorn(document: &[u8]) -> Option<&str> {
     attribute(root(std::str::from_utf8(document).ok()?)?, "ivorn")
 }
@@ -77,7 +77,7 @@ fn root(text: &str) -> Option<&str> {
     let inner = rest.strip_prefix('<')?;
     let first = inner.chars().next()?;
     (first.is_alphabetic() || first == '_').then_some(())?;
-    // A `>` may stand in the value of an attribute.
+    // A `>` may be part of the value of an attribute.
     let mut quote = None;
     for (at, c) in inner.char_indices() {
         match quote {
@@ -157,7 +157,7 @@ pub fn transport(out: &mut Vec<u8>, role: &str, origin: &str, response: &str, ti
     }
 }
 
-/// The time as the transport wants it, made anew once a second.
+/// The time in the format of the transport, made again once a second.
 #[derive(Default)]
 pub struct Clock {
     second: i64,
@@ -176,14 +176,14 @@ impl Clock {
     }
 }
 
-/// How events of one load are called: `<ivo>#<load>-<pass>`.
+/// The names of the events of one load: `<ivo>#<load>-<pass>`.
 #[derive(Clone, Debug)]
 pub struct Identity {
     prefix: String,
 }
 
 impl Identity {
-    /// Of the load with this seed.
+    /// For the load with this seed.
     pub fn new(ivo: &str, seed: u64) -> Self {
         Self { prefix: format!("{ivo}#{seed:016x}-") }
     }
@@ -193,7 +193,7 @@ impl Identity {
         format!("{}{pass}", self.prefix)
     }
 
-    /// The pass whose event this is; none when it is another's.
+    /// The pass whose event this is; `None` if it belongs to another load.
     pub fn pass(&self, ivorn: &str) -> Option<u64> {
         ivorn.strip_prefix(self.prefix.as_str())?.parse().ok()
     }

@@ -1,7 +1,7 @@
-//! What an author has sent and a subscriber waits for: how the one observes the other.
+//! What an author has sent and a subscriber waits for: how one observes the other.
 //!
-//! Each subscriber has a ledger of its own. The author's threads write into it when a pass begins and when it has failed;
-//! the subscriber takes out what has arrived. A lock is taken for each event, for the time of one look into a table.
+//! Each subscriber has its own ledger. The author's threads write into it when a pass starts and when it has failed;
+//! the subscriber removes what has arrived. A lock is taken for each event, for the time of one table lookup.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,33 +16,33 @@ use vocabulary::Phase;
 pub struct Sent {
     /// When it was meant to be sent.
     pub intended_ns: u64,
-    /// When its sending began.
+    /// When sending it started.
     pub sent_ns: u64,
     /// The phase of its pass.
     pub phase: Phase,
-    /// Whether the broker did not take it, as far as the author knows.
+    /// Whether the broker did not accept it, as far as the author knows.
     pub failed: bool,
 }
 
-/// What became of an arrival.
+/// The result of an arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// It was waited for.
     First(Sent),
     /// It had arrived before.
     Again,
-    /// Nobody has sent it; or it was sent by a pass that failed before the last 65 536 that did.
+    /// Nobody has sent it; or it was sent by a pass that failed earlier than the last 65 536 failures.
     Unknown,
 }
 
-/// So many passes that failed are remembered, in case that their events arrive all the same; a broker that takes nothing
-/// must not fill the memory. At a thousand failures per second this is more than a minute.
+/// How many failed passes are remembered, in case their events arrive anyway; a broker that accepts nothing must not
+/// fill the memory. At a thousand failures per second this is more than a minute.
 const FAILED: usize = 1 << 16;
 
 /// Events on their way from one author to one subscriber.
 #[derive(Debug)]
 pub struct Ledger {
-    /// How the author's events are called.
+    /// The names of the author's events.
     pub identity: Identity,
     events: Mutex<Events>,
     /// Threads of the author that may still send.
@@ -52,14 +52,14 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Events {
     on_their_way: HashMap<u64, Sent>,
-    /// Passes that failed, in this order. Some of them may have arrived since.
+    /// Passes that failed, in this order. Some of their events may have arrived since.
     failed: VecDeque<u64>,
     /// One bit for each pass whose event has arrived.
     arrived: Vec<u64>,
 }
 
 impl Ledger {
-    /// An empty one, for an author with so many threads.
+    /// An empty one, for an author with this many threads.
     pub fn new(identity: Identity, threads: usize) -> Self {
         Self { identity, events: Mutex::default(), authors: AtomicUsize::new(threads) }
     }
@@ -85,17 +85,17 @@ impl Ledger {
         }
     }
 
-    /// Whether nothing is sent any more and all that the broker took has arrived.
+    /// Whether nothing more is sent and everything that the broker accepted has arrived.
     pub fn is_complete(&self) -> bool {
         self.has_ended() && self.events().on_their_way.values().all(|sent| sent.failed)
     }
 
-    /// Whether nothing is sent any more.
+    /// Whether nothing more is sent.
     pub fn has_ended(&self) -> bool {
         self.authors.load(Ordering::Acquire) == 0
     }
 
-    /// What the broker took and has not arrived, in the order of passes.
+    /// Events that the broker accepted and that have not arrived, in the order of passes.
     pub fn missing(&self) -> Vec<(u64, Sent)> {
         let events = self.events();
         let mut missing: Vec<_> = events.on_their_way.iter().filter(|(_, s)| !s.failed).map(|(p, s)| (*p, *s)).collect();
@@ -111,7 +111,7 @@ impl Observer for Ledger {
         self.events().on_their_way.insert(pass, Sent { intended_ns, sent_ns, phase, failed: false });
     }
 
-    /// The broker did not take its event, as far as the author knows; it is not missed when it does not arrive.
+    /// The broker did not accept its event, as far as the author knows; it is not missed if it does not arrive.
     fn fails(&self, pass: u64) {
         let mut events = self.events();
         let Some(sent) = events.on_their_way.get_mut(&pass) else { return };
@@ -177,7 +177,7 @@ mod tests {
         ledger.arrives(0);
         ledger.arrives(1000);
         assert!(ledger.is_complete());
-        // The author was not told that the broker took it, but it did.
+        // The author was not told that the broker accepted it, but it did.
         assert_eq!(ledger.arrives(3), Arrival::First(Sent { failed: true, ..SENT }));
     }
 }

@@ -1,5 +1,5 @@
-//! The VOEvent Transport Protocol: an author sends each event over a connection of its own, and is told that the broker
-//! has it (ack) or will not have it (nak). A pass has three steps, which are its stages: connect, send, answer.
+//! The VOEvent Transport Protocol: an author sends each event over its own connection, and is told whether the broker
+//! accepts it (ack) or refuses it (nak). A pass has three steps, which are its stages: connect, send, answer.
 //!
 //! The other end, the `subscriber`, follows no schedule but its author, whose passes it observes in a `ledger`.
 
@@ -44,14 +44,14 @@ enum Piece {
 }
 
 impl Author {
-    /// Makes the events of a workload ready.
+    /// Prepares the events of a workload.
     ///
     /// # Errors
-    /// When the host has no address, or an event inserts what has no value.
+    /// When the host has no address, or an event inserts a name without a value.
     pub fn new(author: &plan::drivers::vtp::Author) -> Result<Self, Error> {
         let piece = |part: &Part| match part {
             Part::Text(text) => Ok(Piece::Text(text.clone())),
-            // None of the three needs to be encoded in an event, which is no URL.
+            // None of the three needs encoding in an event, which is not a URL.
             Part::Name(name) | Part::Encoded(name) => match name.as_str() {
                 "ivorn" => Ok(Piece::Ivorn),
                 "pass" => Ok(Piece::Pass),
@@ -98,7 +98,7 @@ pub struct AuthorClient {
     identity: Identity,
     pass: u64,
     stream: Option<Stream>,
-    /// The connection of the event before.
+    /// The connection of the previous event.
     leaving: Option<Stream>,
     connects: u64,
     out: Vec<u8>,
@@ -132,7 +132,7 @@ impl AuthorClient {
     async fn carry(&mut self, step: usize, exchange: &mut Exchange) -> Result<(), Failure> {
         let deadline = TokioInstant::from_std(exchange.sent) + self.author.timeout;
         if step == 0 {
-            // What is left of an event that failed.
+            // The rest of an event that failed.
             self.stream = None;
             let tcp = self.author.addresses.connect(deadline).await?;
             self.connects += 1;
@@ -156,7 +156,7 @@ impl AuthorClient {
         exchange.completed = Instant::now();
         exchange.first_byte = Some(exchange.completed);
         exchange.received_bytes = length as u64;
-        // When the next event was answered, the broker has most likely closed the connection of this one.
+        // When the next event is answered, the broker has most likely closed the connection of this one.
         if let Some(before) = std::mem::replace(&mut self.leaving, self.stream.take()) {
             before.leave();
         }
@@ -188,7 +188,7 @@ impl Client for AuthorClient {
         let mut exchange = Exchange::begun(Instant::now());
         exchange.result = self.carry(step, &mut exchange).await;
         if exchange.result.is_err() {
-            // What the broker has answered is already stamped.
+            // The broker's answer already has its time stamp.
             if exchange.first_byte.is_none() {
                 exchange.completed = Instant::now();
             }
@@ -207,7 +207,7 @@ impl Carrier for plan::drivers::vtp::Author {
         start_with(&Arc::new(Author::new(self)?), job)
     }
 
-    /// Only whether the broker takes connections: an event would be counted by it.
+    /// Checks only whether the broker accepts connections: it would count an event.
     fn verify(&self, _seed: u64) -> Checked<'_> {
         Box::pin(async {
             let author = Author::new(self)?;
@@ -219,7 +219,7 @@ impl Carrier for plan::drivers::vtp::Author {
 
 impl Carrier for plan::drivers::vtp::Subscriber {
     fn start(&self, job: &Job) -> Result<Running, Error> {
-        let nobody = || Error::Thread("it follows nobody".to_owned());
+        let nobody = || Error::Thread("it follows no workload".to_owned());
         let observer: Arc<dyn std::any::Any + Send + Sync> = job.observes.clone().ok_or_else(nobody)?;
         let ledger = observer.downcast::<Ledger>().map_err(|_| nobody())?;
         let (job, subscriber) = (job.clone(), self.clone());
@@ -227,7 +227,7 @@ impl Carrier for plan::drivers::vtp::Subscriber {
         Ok(Running { threads: vec![spawn("subscriber".to_owned(), life)?] })
     }
 
-    /// It subscribes before the load begins; that is its check.
+    /// It subscribes before the load starts; that is its check.
     fn verify(&self, _seed: u64) -> Checked<'_> {
         Box::pin(std::future::ready(Ok(())))
     }

@@ -1,9 +1,10 @@
-//! The other end of an author's events: a subscriber of our own, which stamps each arrival.
+//! The other end of an author's events: our own subscriber, which records when each arrives.
 //!
-//! It follows no schedule. It is there before the load begins (the gate waits for it), answers what the broker asks, and
-//! ends when all that the author's broker took has arrived, or nothing has come for a while after the author's end. From
-//! `ledger` it knows when each event was meant to be sent and when it was: arrivals are recorded like requests, so that
-//! the time from author to subscriber is the response time (from the intended instant) and the service time.
+//! It follows no schedule. It is connected before the load starts (the gate waits for it), answers the broker's
+//! questions, and ends when everything that the author's broker accepted has arrived, or nothing has arrived for a
+//! while after the author's end. From `ledger` it knows when each event was meant to be sent and when it was: arrivals
+//! are recorded like requests, so that the time from author to subscriber is the response time (from the intended
+//! instant) and the service time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,13 +25,13 @@ use vocabulary::rows::MetricRow;
 use vocabulary::rows::RequestRow;
 use vocabulary::{Outcome, Phase};
 
-/// How often it looks whether the author has ended.
+/// How often it checks whether the author has ended.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// The whole life of a subscriber's thread. `ledger`: what its author tells it.
+/// The whole life of a subscriber's thread. `ledger`: what its author reports.
 ///
 /// # Errors
-/// When it cannot subscribe. That the broker goes away later is a result: what is missing is lost.
+/// When it cannot subscribe. A broker that goes away later is a result: missing events are lost.
 pub fn run(job: &Job, subscriber: &Subscriber, ledger: Arc<Ledger>) -> Result<Report, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Error::Thread(e.to_string())).inspect_err(|_| job.setting.gate.arrive())?;
@@ -71,7 +72,7 @@ pub fn run(job: &Job, subscriber: &Subscriber, ledger: Arc<Ledger>) -> Result<Re
     })
 }
 
-/// Connects, and says who is there. Returns the name of the broker too.
+/// Connects, and identifies itself. Returns the name of the broker, too.
 async fn subscribe(subscriber: &Subscriber) -> Result<(Stream, String), Failure> {
     let from = &subscriber.from;
     let addresses =
@@ -88,7 +89,7 @@ async fn subscribe(subscriber: &Subscriber) -> Result<(Stream, String), Failure>
     });
     let broker = asked
         .await?
-        .ok_or_else(|| Failure::new(Outcome::Garbage, format!("{doing}: the broker did not begin with `authenticate`")))?;
+        .ok_or_else(|| Failure::new(Outcome::Garbage, format!("{doing}: the broker did not start with `authenticate`")))?;
     let mut out = Vec::new();
     say(&mut out, "authenticate", &broker, &subscriber.ivo, Clock::default().now());
     stream.send(&out, deadline, &doing).await?;
@@ -121,7 +122,7 @@ struct Listener<'a> {
     examples: Vec<String>,
 }
 
-/// What a message was.
+/// The kind of a message.
 enum Message {
     Event(Option<String>),
     Asks(&'static str),
@@ -129,11 +130,11 @@ enum Message {
 }
 
 impl Listener<'_> {
-    /// Takes what comes until all of it is there, or the rest is lost.
+    /// Receives events until all have arrived, or the rest is lost.
     async fn listen(&mut self, mut stream: Stream) {
         let framing = document::framing();
         let ended = loop {
-            // While nothing comes, it looks whether the author has ended; a message that is not yet whole stays where it is.
+            // While nothing arrives, it checks whether the author has ended; an incomplete message is kept.
             let mut receiving =
                 Box::pin(stream.receive(&framing, None, "waiting for events", |message| match document::kind(message) {
                     Kind::Other => Message::Event(document::ivorn(message).map(str::to_owned)),
@@ -172,7 +173,7 @@ impl Listener<'_> {
         };
         if let Some(failure) = ended {
             self.examples.push(format!("{}: {}", failure.outcome.name(&[]), failure.words));
-            // Whatever else is sent is lost; how much that is, is known when the author has ended.
+            // Events sent from now on are lost; how many is known when the author has ended.
             while !self.ledger.has_ended() {
                 tokio::time::sleep(LOOK).await;
             }
@@ -180,7 +181,7 @@ impl Listener<'_> {
         self.count_lost();
     }
 
-    /// Whether nothing is to be waited for any more.
+    /// Whether nothing more has to be waited for.
     fn is_over(&mut self) -> bool {
         if !self.ledger.has_ended() {
             return false;
@@ -201,7 +202,7 @@ impl Listener<'_> {
         };
         match self.ledger.arrives(pass) {
             Arrival::First(sent) => {
-                // As RFC 4737 has it: one is reordered when a later one is there already.
+                // As RFC 4737 defines it: an event is reordered if a later one has already arrived.
                 self.reordered += u64::from(self.highest.is_some_and(|highest| pass < highest));
                 self.highest = self.highest.max(Some(pass));
                 self.record(sent, self.ns(at), Outcome::Ok);
@@ -215,7 +216,7 @@ impl Listener<'_> {
         let ended = RequestRow {
             step: Some(0),
             phase: sent.phase,
-            // It has no end of its own: what its author sent in a phase belongs to that.
+            // It has no phases of its own: what its author sent in a phase belongs to that phase.
             completed_in: sent.phase,
             outcome,
             intended_ns: sent.intended_ns,
@@ -229,7 +230,7 @@ impl Listener<'_> {
         };
         let phase = self.phases[sent.phase as usize].get_or_insert(PhaseReport::empty(sent.phase));
         phase.start_ns = phase.start_ns.min(sent.sent_ns);
-        // Nothing was offered: it has no schedule.
+        // Nothing was requested: it has no schedule.
         phase.passes += 1;
         match outcome {
             Outcome::Ok => {
@@ -253,7 +254,7 @@ impl Listener<'_> {
         }
         if let Some((pass, _)) = missing.first() {
             let first = self.ledger.identity.of(*pass);
-            let words = format!("{} events that the broker took did not arrive, `{first}` was the first", missing.len());
+            let words = format!("{} events that the broker accepted did not arrive, `{first}` was the first", missing.len());
             self.examples.push(format!("{}: {words}", Outcome::Lost.name(&[])));
         }
         let counts = [missing.len() as u64, self.duplicates, self.reordered, self.unexpected];

@@ -1,6 +1,7 @@
-//! A connection over which messages go: its handshake, and what is sent and received on it, with every fault in words.
+//! A connection for messages: its handshake, and what is sent and received on it, with every fault in words.
 //!
-//! Frames are the library's. What it leaves to its user is here: time-outs, what the server chose, and what its errors mean.
+//! The library handles frames. What it leaves to its user is here: time-outs, the server's choices, and the meaning of
+//! its errors.
 
 use std::future::poll_fn;
 use std::io;
@@ -27,7 +28,7 @@ use plan::drivers::websocket::Websocket;
 use tls::Tls;
 use vocabulary::Outcome;
 
-/// Whom to connect to, and what is asked for.
+/// The server to connect to, and the request.
 pub(super) struct Connector {
     server: Server,
     tls: Result<Tls, String>,
@@ -35,28 +36,28 @@ pub(super) struct Connector {
     subprotocols: Vec<String>,
 }
 
-/// A connection; after a failure nothing more can be said on it. However it is dropped, the other side is told, as far as that
-/// can be done at once.
+/// A connection; after a failure it cannot be used any more. However it is dropped, the other side is told, if that can
+/// be done at once.
 pub(super) struct Socket {
     frames: WebSocketStream<Stream>,
-    /// How messages call the other side.
+    /// The name of the other side in messages.
     label: std::sync::Arc<str>,
-    /// Whether the system has not yet taken all of a message.
+    /// Whether the system has not yet accepted all of a message.
     writing: bool,
     /// Whether the other side closed it, or broke the rules.
     ended: bool,
 }
 
-/// What came.
+/// What arrived.
 pub(super) enum Received {
     /// A text or binary message.
     Message(Message),
-    /// A ping or pong; it was answered as far as it has to be.
+    /// A ping or pong; it was answered if necessary.
     Control,
 }
 
 impl Connector {
-    /// Resolves the host and makes the handshake ready.
+    /// Resolves the host and prepares the handshake.
     ///
     /// # Errors
     /// When the host has no address, certificates cannot be read, or the handshake cannot be written.
@@ -83,8 +84,8 @@ impl Connector {
         Ok(Self { server, tls, handshake, subprotocols: websocket.subprotocols.clone() })
     }
 
-    /// Connects and shakes hands; adds to `opened` as soon as there is a connection. Returns how long the handshake of the
-    /// websocket took, too: from its request to its answer, without what was before, such as TLS.
+    /// Connects and performs the handshake; adds to `opened` as soon as there is a connection. Also returns how long
+    /// the handshake of the websocket took: from its request to its answer, without earlier stages such as TLS.
     ///
     /// # Errors
     /// What kept it from becoming a websocket.
@@ -104,8 +105,8 @@ impl Connector {
         Ok((Socket { frames, label: label.into(), writing: false, ended: false }, took))
     }
 
-    /// The answer must be one to a request for a websocket, and what the server chose must have been offered (RFC 6455, 4.1).
-    /// The library looks at status and key only.
+    /// The answer must fit a request for a websocket, and the server's choices must have been offered (RFC 6455, 4.1).
+    /// The library checks only status and key.
     fn check(&self, response: &upgrade::Response, label: &str) -> Result<(), Failure> {
         let chosen = |name| response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         let wrong = |words: String| Err(Failure::new(Outcome::Garbage, words));
@@ -118,11 +119,11 @@ impl Connector {
             }
         }
         if let Some(extensions) = chosen(header::SEC_WEBSOCKET_EXTENSIONS) {
-            return wrong(format!("{label} chose the extension `{extensions}`, and none was offered"));
+            return wrong(format!("{label} chose the extension `{extensions}`, but none was offered"));
         }
         match chosen(header::SEC_WEBSOCKET_PROTOCOL) {
             None if self.subprotocols.is_empty() => Ok(()),
-            None => wrong(format!("{label} chose no subprotocol, and {} was asked for", self.subprotocols.join(" or "))),
+            None => wrong(format!("{label} chose no subprotocol, but {} was requested", self.subprotocols.join(" or "))),
             Some(one) if self.subprotocols.contains(&one) => Ok(()),
             Some(other) => wrong(format!("{label} chose the subprotocol `{other}`, which was not offered")),
         }
@@ -138,9 +139,10 @@ fn of_handshake(error: &WsError, label: &str) -> Failure {
         WsError::Upgrade(upgrade::Error::WrongWebSocketAccept) => {
             Failure::new(Outcome::Garbage, format!("{label} answered the handshake with a wrong `Sec-WebSocket-Accept`"))
         }
-        WsError::Upgrade(other) => {
-            Failure::new(Outcome::Garbage, format!("{label} answered the handshake, and it is not one of a websocket: {other}"))
-        }
+        WsError::Upgrade(other) => Failure::new(
+            Outcome::Garbage,
+            format!("{label} answered the handshake with something that is not a websocket handshake: {other}"),
+        ),
         WsError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
             Failure::new(Outcome::Closed, format!("{label} closed the connection instead of answering the handshake"))
         }
@@ -153,7 +155,7 @@ fn of_handshake(error: &WsError, label: &str) -> Failure {
     }
 }
 
-/// Whether the end came while something was not yet whole: so the codec says it, which has no kind of its own for that.
+/// Whether the end came in the middle of something: the codec reports that without a kind of its own.
 fn is_cut(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Other && error.to_string().contains("bytes remaining")
 }
@@ -167,7 +169,7 @@ impl Socket {
             }
             WsError::PayloadTooLong { len, max_len } => Failure::new(
                 Outcome::Garbage,
-                format!("{label} sends a message of {len} bytes, and no more than {max_len} are taken"),
+                format!("{label} sends a message of {len} bytes, but at most {max_len} are accepted"),
             ),
             WsError::AlreadyClosed => Failure::new(Outcome::Closed, format!("{label} has closed the connection")),
             WsError::Io(error) if is_cut(error) => {
@@ -178,7 +180,7 @@ impl Socket {
         }
     }
 
-    /// Puts a message at the end of what is to be sent; [`Self::poll_sent`] sends it.
+    /// Appends a message to what is to be sent; [`Self::poll_sent`] sends it.
     ///
     /// # Errors
     /// When the connection is closed.
@@ -188,7 +190,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Whether all that was put in was taken by the system.
+    /// Whether the system has accepted everything.
     pub fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let sent = Pin::new(&mut self.frames).poll_flush(cx).map_err(|error| self.failure(&error));
         self.writing &= sent.is_pending();
@@ -204,17 +206,17 @@ impl Socket {
         match tokio::time::timeout_at(deadline, poll_fn(|cx| self.poll_sent(cx))).await {
             Ok(sent) => sent,
             Err(_) => {
-                let words = format!("{} does not read: a message was not taken within the time-out", self.label);
+                let words = format!("{} does not read: a message could not be sent within the time-out", self.label);
                 Err(Failure::new(Outcome::Timeout, words))
             }
         }
     }
 
-    /// What comes next. Nothing is lost when it is given up.
+    /// What arrives next. Nothing is lost if this is dropped.
     pub fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, Failure>> {
         let polled = Pin::new(&mut self.frames).poll_next(cx);
         let received = polled.map(|next| match next {
-            // The library does not look whether a character is cut off where the last fragment is empty.
+            // The library does not check for an incomplete character if the last fragment is empty.
             Some(Ok(message)) if message.is_text() && std::str::from_utf8(message.as_payload()).is_err() => {
                 let code = Some(tokio_websockets::CloseCode::INVALID_FRAME_PAYLOAD_DATA);
                 let _ = Pin::new(&mut self.frames).start_send(Message::close(code, ""));
@@ -256,12 +258,12 @@ impl Socket {
 }
 
 impl Drop for Socket {
-    /// Says goodbye, or answers that of the other side (RFC 6455, 5.5.1), which the library has only made ready. What the other
-    /// side does not take at once is not said: nobody waits for it.
+    /// Says goodbye, or answers that of the other side (RFC 6455, 5.5.1), which the library has only prepared. What the
+    /// other side does not accept at once is dropped: nobody waits for it.
     fn drop(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());
         if !self.ended {
-            // The rest of a message that counts as not sent must not follow, and nothing can be said before it.
+            // The rest of a message that counts as unsent must not follow, and nothing can be sent before it.
             if self.writing {
                 return;
             }

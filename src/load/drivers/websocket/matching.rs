@@ -18,7 +18,7 @@ pub(super) enum Matcher {
 }
 
 impl Matcher {
-    /// Makes it ready; there is none where answers come in order.
+    /// Prepares it; `None` if answers come in order.
     ///
     /// # Errors
     /// When a pattern is not a regular expression.
@@ -36,7 +36,7 @@ impl Matcher {
         }))
     }
 
-    /// The key of a message; none where it has none.
+    /// The key of a message; `None` if it has none.
     pub fn key(&self, message: &[u8]) -> Option<u64> {
         match self {
             Self::Json(path) => at(message, path).map(|text| key_number(&text)),
@@ -52,8 +52,8 @@ impl Matcher {
 /// A message without the key that it should have.
 pub(super) struct NoKey;
 
-/// The text or number at a path in JSON; none where there is nothing, or the whole is not JSON. What is not wanted is read and
-/// not kept.
+/// The text or number at a path in JSON; `None` if there is nothing, or the whole is not JSON. Unwanted parts are
+/// skipped without keeping them.
 fn at(json: &[u8], path: &[String]) -> Option<String> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let found = Walk(path).deserialize(&mut deserializer).ok()?;
@@ -71,7 +71,7 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     }
 }
 
-/// A value that is no container ends the path, or is not on it.
+/// A value that is not a container ends the path, or is not on it.
 macro_rules! scalars {
     ($($name:ident: $type:ty,)*) => {
         $(fn $name<E>(self, value: $type) -> Result<Self::Value, E> {
@@ -139,7 +139,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 pub(super) struct Sent {
     /// Number of its pass.
     pub pass: u64,
-    /// Which message of its connection it is.
+    /// Its position among the messages of its connection.
     pub number: u64,
     /// The phase in which it was meant to be sent.
     pub phase: Phase,
@@ -147,34 +147,34 @@ pub(super) struct Sent {
     pub intended_ns: u64,
     /// When it was sent.
     pub sent_ns: u64,
-    /// How long connecting took, where it had to.
+    /// How long connecting took, if it was necessary.
     pub connect_ns: Option<u64>,
     /// Its length in bytes.
     pub bytes: u64,
 }
 
-/// What an answer is.
+/// What an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// That to this message; `out_of_order`: a later message was answered before.
+    /// To this message; `out_of_order`: a later message was answered before.
     To { sent: Sent, out_of_order: bool },
-    /// That to a message that was answered already.
+    /// To a message that was answered already.
     Again,
-    /// None to any message that is known.
+    /// To no known message.
     Unasked,
 }
 
-/// So many answers of a connection are remembered, to know those that come again.
+/// How many answers of a connection are remembered, to recognize duplicates.
 const REMEMBERED: usize = 1024;
 
 /// The messages of a connection that are not answered yet.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    /// By key, with the place in the order of sending.
+    /// By key, with the position in the order of sending.
     first: HashMap<u64, (u64, Sent)>,
-    /// Further messages with a key that one before has: they are answered in their order.
+    /// Further messages with the same key as an earlier one: they are answered in their order.
     further: HashMap<u64, VecDeque<(u64, Sent)>>,
-    /// Where answers have no keys.
+    /// If answers have no keys.
     in_order: VecDeque<Sent>,
     next: u64,
     /// The latest message that was answered.
@@ -184,7 +184,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// A message is on its way; `key` is none where answers come in order.
+    /// A message is on its way; `key` is `None` if answers come in order.
     pub fn sent(&mut self, key: Option<u64>, sent: Sent) {
         let place = self.next;
         self.next += 1;
@@ -195,7 +195,7 @@ impl Waiting {
         }
     }
 
-    /// An answer came; `key` is none where answers come in order.
+    /// An answer arrived; `key` is `None` if answers come in order.
     pub fn answered(&mut self, key: Option<u64>) -> Answer {
         let Some(key) = key else {
             return match self.in_order.pop_front() {
@@ -228,7 +228,7 @@ impl Waiting {
         self.first.is_empty() && self.in_order.is_empty()
     }
 
-    /// Takes out all that is not answered, in the order of sending, with the key of each.
+    /// Removes all unanswered messages, in the order of sending, each with its key.
     pub fn take(&mut self) -> Vec<(Option<u64>, Sent)> {
         let mut all: Vec<(u64, Option<u64>, Sent)> =
             self.first.drain().map(|(key, (place, sent))| (place, Some(key), sent)).collect();
@@ -312,8 +312,8 @@ mod tests {
     }
 
     proptest! {
-        /// In whatever order answers come, and however often: each message is answered at most once, and what is left is what
-        /// was not. The number of those out of order is that of the definition.
+        /// In whatever order answers come, and however often: each message is answered at most once, and what is left
+        /// is what was not. The number of those out of order follows the definition.
         #[test]
         fn nothing_is_answered_twice_or_lost(messages in 1_u64..60, answers in proptest::collection::vec(0_u64..70, 0..120)) {
             let mut waiting = Waiting::default();
@@ -336,7 +336,7 @@ mod tests {
             prop_assert_eq!(left, expected);
         }
 
-        /// What is read without keeping anything is what the whole tree says.
+        /// Reading without keeping anything gives the same result as the whole tree.
         #[test]
         fn a_pointer_means_what_it_means_elsewhere(bytes in r#"[{}\[\]",:0-9ab ]{0,40}"#) {
             for pointer in ["", "/a", "/0", "/a/b", "/1/a"] {

@@ -1,5 +1,5 @@
-//! Messages over a websocket: one at a time on each connection, with the client that is here, or many under way, as
-//! `pipelined` has it.
+//! Messages over a websocket: one at a time on each connection, with the client in this file, or many under way, in
+//! `pipelined`.
 
 mod connection;
 mod matching;
@@ -30,16 +30,16 @@ use told::{Messages, Together, Told};
 use vocabulary::Outcome;
 use vocabulary::units::nanos;
 
-/// A workload's messages, made ready once.
+/// A workload's messages, prepared once.
 pub struct Websocket {
     connector: Connector,
     opening: Vec<Step>,
     steps: Vec<Step>,
     keep_alive: bool,
     names: ValueNames,
-    /// The characters that are typed, and the place of the next one among the values.
+    /// The characters that are typed, and the slot of the next one among the values.
     keys: Option<(Vec<String>, usize)>,
-    /// How answers are known; none where they come in order, or are waited for.
+    /// How answers are matched; `None` if they come in order, or are waited for.
     matcher: Option<Matcher>,
     pushes: Option<regex::bytes::Regex>,
     timeout: Duration,
@@ -58,7 +58,7 @@ struct Step {
 }
 
 impl Websocket {
-    /// Makes the messages of a workload ready.
+    /// Prepares the messages of a workload.
     ///
     /// # Errors
     /// When the host has no address, a file or certificate cannot be read, or a message cannot be made.
@@ -84,8 +84,8 @@ impl Websocket {
         })
     }
 
-    /// A connection of which the first messages are exchanged; adds to `opened` as soon as there is one. What its handshake took
-    /// goes to `told`.
+    /// A connection whose first messages have been exchanged; adds to `opened` as soon as there is one. The duration of
+    /// its handshake goes to `told`.
     async fn open(
         &self,
         values: &mut Values,
@@ -101,7 +101,7 @@ impl Websocket {
             }
             if step.answer {
                 let mut message = socket.receive(deadline).await?;
-                // What is pushed before the load belongs to no phase.
+                // Messages pushed before the load belong to no phase.
                 while self.is_push(message.as_payload()) {
                     message = socket.receive(deadline).await?;
                 }
@@ -111,7 +111,7 @@ impl Websocket {
         Ok(socket)
     }
 
-    /// The key of a message; none where answers are not known by theirs.
+    /// The key of a message; `None` if answers are not matched by key.
     ///
     /// # Errors
     /// When it should have one.
@@ -119,7 +119,7 @@ impl Websocket {
         self.matcher.as_ref().map(|matcher| matcher.key(message).ok_or(NoKey)).transpose()
     }
 
-    /// Whether it is a message that may come without being asked for.
+    /// Whether it is a message that may arrive unasked.
     fn is_push(&self, message: &[u8]) -> bool {
         self.pushes.as_ref().is_some_and(|pattern| pattern.is_match(message))
     }
@@ -148,14 +148,15 @@ impl Step {
         })
     }
 
-    /// The message, if there is one to be sent.
+    /// The message, if there is one to send.
     fn compose(&self, values: &mut Values) -> Option<Message> {
         let mut content = Vec::with_capacity(64);
         self.send.as_ref()?.write(values, &mut content);
         if self.binary {
             return Some(Message::binary(content));
         }
-        // Only files and random bytes are anything but text, and where those are to be text they are sent as far as they are.
+        // Only files and random bytes can be anything but text; if they are to be sent as text, they are sent as far as
+        // they are text.
         Some(Message::text(String::from_utf8(content).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())))
     }
 
@@ -189,7 +190,7 @@ impl Driver for Websocket {
 
     fn over(&self, group: &Group, job: &Job, report: &Report) {
         let mut told = group.told.borrow_mut();
-        // Also where nothing came unasked, that is told.
+        // Reported even if nothing arrived unasked.
         for phase in &report.phases {
             told.of(phase.phase);
         }
@@ -206,7 +207,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// Counts what came unasked. What comes before the load belongs to no phase.
+    /// Counts what arrived unasked. What arrives before the load belongs to no phase.
     fn tell(&self, count: impl FnOnce(&mut Messages)) {
         if let Some(aside) = self.aside.get() {
             count(self.told.borrow_mut().of((aside.phase)()));
@@ -220,13 +221,13 @@ impl Group {
     }
 }
 
-/// A connection with one message at a time on it; made anew when it is lost.
+/// A connection with one message at a time on it; made again when it is lost.
 pub struct WebsocketClient {
     websocket: Arc<Websocket>,
     group: Rc<Group>,
     values: Values,
     socket: Option<Socket>,
-    /// A message that came while no pass was under way, and may be what the next one waits for.
+    /// A message that arrived while no pass was under way, and may be what the next one waits for.
     early: Option<Message>,
     connects: u64,
     /// Passes so far.
@@ -234,9 +235,9 @@ pub struct WebsocketClient {
 }
 
 impl WebsocketClient {
-    /// Takes what comes while no pass is under way: pings are answered, pushes are counted, and the end is noticed. Anything else
-    /// was not asked for, and the connection is given up, as what comes next on it may be as old; where pushes may come, or a pass
-    /// begins with waiting, it is kept for the next pass.
+    /// Handles what arrives while no pass is under way: pings are answered, pushes are counted, and the end is noticed.
+    /// Any other message was not expected, and the connection is abandoned, because the next messages on it may be as
+    /// late; if pushes may arrive, or a pass starts by waiting, the message is kept for the next pass.
     fn take_what_comes(&mut self, cx: &mut Context<'_>) {
         let may_be_early =
             self.websocket.pushes.is_some() || self.websocket.steps.first().is_some_and(|step| step.send.is_none());
@@ -277,7 +278,7 @@ impl WebsocketClient {
         let websocket = Arc::clone(&self.websocket);
         let step = &websocket.steps[number];
         let deadline = TokioInstant::from_std(exchange.sent) + step.timeout;
-        // What has come between two passes was not asked for.
+        // What has arrived between two passes was not expected.
         if number == 0 {
             self.take_what_came();
         }
@@ -302,8 +303,8 @@ impl WebsocketClient {
         Ok(())
     }
 
-    /// Waits for an answer, and judges it; its length. `key`: by what it must be known, which the checked pass of messages that
-    /// are matched asks for.
+    /// Waits for an answer, and judges it; returns its length. `key`: what it must match, used in the checked pass of
+    /// matched messages.
     async fn answer(&mut self, step: &Step, key: Option<u64>, deadline: TokioInstant) -> Result<u64, Failure> {
         let websocket = Arc::clone(&self.websocket);
         loop {
@@ -318,7 +319,7 @@ impl WebsocketClient {
                 continue;
             }
             if key.is_some() && websocket.key(content).ok().flatten() != key {
-                let words = format!("`{}`: the answer has not the key of the message: {}", step.name, excerpt(content));
+                let words = format!("`{}`: the answer does not have the key of the message: {}", step.name, excerpt(content));
                 return Err(Failure::new(Outcome::Garbage, words));
             }
             step.judge(content, &mut self.values)?;
@@ -363,7 +364,7 @@ impl Client for WebsocketClient {
         exchange.result = self.carry(step, &mut exchange).await;
         exchange.completed = exchange.first_byte.unwrap_or_else(Instant::now);
         let last = step + 1 == self.websocket.steps.len();
-        // After a failure it is not known what the next message on the connection would answer.
+        // After a failure it is not known which message the next answer on the connection would belong to.
         if exchange.result.is_err() || !self.websocket.keep_alive && last {
             self.socket = None;
         }

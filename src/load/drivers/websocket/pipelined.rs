@@ -1,8 +1,9 @@
-//! Many messages of a connection under way at a time: each is sent when it is due, whatever became of those before it, and
-//! answers are known by their keys.
+//! Many messages of a connection under way at a time: each is sent when it is due, whatever happened to the earlier
+//! ones, and answers are matched by their keys.
 //!
-//! A connection is one task. It waits for what is due and for what comes, and while the other side does not read (back
-//! pressure) it goes on reading; what is due then waits in the schedule, not in memory, and its wait is lag.
+//! A connection is one task. It waits for due messages and for incoming ones, and while the other side does not read
+//! (back pressure) it continues to read; messages that become due then wait in the schedule, not in memory, and their
+//! wait is lag.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -71,12 +72,12 @@ fn run(websocket: &Arc<Websocket>, job: &Job, thread: (u64, u64)) -> Result<Repo
 struct Shared {
     websocket: Arc<Websocket>,
     account: Rc<Account>,
-    /// Of each connection what is under way.
+    /// What is under way on each connection.
     slots: RefCell<Vec<Slot>>,
     told: Rc<RefCell<Told>>,
     /// Connections of all threads.
     connections: u64,
-    /// Where each connection has a schedule of its own: within which time they begin.
+    /// If each connection has its own schedule: the time within which they start.
     per_connection: Option<Duration>,
 }
 
@@ -88,7 +89,8 @@ struct Slot {
     writing: Option<(Option<u64>, Sent)>,
 }
 
-/// Connects, waits for the others, and lets every connection follow its schedule to the end, or to that of the drain.
+/// Connects, waits for the other threads, and lets every connection follow its schedule to the end, or to the end of
+/// the drain.
 async fn follow(
     shared: &Rc<Shared>,
     job: &Job,
@@ -108,7 +110,7 @@ async fn follow(
     };
     let begun = TokioInstant::now();
     let connections = thread::make_ready(numbers.iter().enumerate().map(connection).collect(), async |one: &mut Connection| {
-        // What kept it from being connected is told when a message is due.
+        // What kept it from being connected is reported when a message is due.
         drop(one.connect().await);
     })
     .await;
@@ -141,7 +143,7 @@ impl Shared {
         count(self.told.borrow_mut().of(phase));
     }
 
-    /// Records what became of a message.
+    /// Records the result of a message.
     fn record(&self, key: Option<u64>, sent: &Sent, outcome: Outcome, at_ns: u64, received_bytes: u64) {
         let completed_in = if outcome == Outcome::Lost { Phase::Drain } else { self.account.completed_in(sent.phase, at_ns) };
         let row = RequestRow {
@@ -158,7 +160,7 @@ impl Shared {
         self.account.ends(&row);
     }
 
-    /// The drain is over: what is not answered is lost, and what was not written has not been sent.
+    /// The drain is over: an unanswered message is lost, and an unwritten one was not sent.
     fn count_lost(&self, at_ns: u64) {
         let mut words = None;
         for slot in self.slots.borrow_mut().iter_mut() {
@@ -202,13 +204,13 @@ impl Drop for Connection {
     }
 }
 
-/// What a connection was woken by.
+/// What woke a connection.
 enum Woken {
     Due(Option<Arrival>),
     Received(Result<Received, Failure>),
 }
 
-/// What came of writing.
+/// The result of writing.
 enum Wrote {
     All(Result<(), Failure>),
     Received(Result<Received, Failure>),
@@ -237,7 +239,7 @@ impl Connection {
             let Some(arrival) = arrival else { break };
             self.send(&arrival).await;
         }
-        // Nothing is due any more. What is not answered yet may still be, and what comes again is counted.
+        // Nothing more is due. Outstanding answers may still arrive, and duplicates are counted.
         let mut end = pin!(async {
             if let Some(end_ns) = shared.account.planned_end_ns() {
                 shared.account.until(end_ns).await;
@@ -256,7 +258,7 @@ impl Connection {
         drop(self.socket.take());
     }
 
-    /// Waits for what is due and for what comes, whichever is first.
+    /// Waits for due messages and for incoming ones, whichever is first.
     async fn wait(&mut self, mut due: Pin<&mut impl Future<Output = Option<Arrival>>>) -> Woken {
         poll_fn(|cx| {
             if let Some(socket) = &mut self.socket
@@ -269,7 +271,7 @@ impl Connection {
         .await
     }
 
-    /// Sends the message that is due, and takes what comes meanwhile.
+    /// Sends the message that is due, and handles what arrives meanwhile.
     async fn send(&mut self, arrival: &Arrival) {
         let shared = Rc::clone(&self.shared);
         let (websocket, account) = (&shared.websocket, &shared.account);
@@ -289,7 +291,7 @@ impl Connection {
             bytes: 0,
         };
         if self.socket.is_none() {
-            // Until it is connected the message is not sent, whatever ends that.
+            // Until the connection exists the message is not sent, whatever ends that.
             shared.slots.borrow_mut()[self.slot].writing = Some((None, sent));
             let connected = self.connect().await;
             shared.slots.borrow_mut()[self.slot].writing = None;
@@ -310,7 +312,7 @@ impl Connection {
         let message = step.compose(&mut self.values).unwrap_or_else(|| Message::text(String::new()));
         sent.bytes = message.as_payload().len() as u64;
         let Ok(key) = websocket.key(message.as_payload()) else {
-            let words = format!("`{}`: the message has no key to know its answer by", step.name);
+            let words = format!("`{}`: the message has no key to match its answer by", step.name);
             let failure = Failure::new(Outcome::Carry, words);
             account.note(Some(0), &failure);
             shared.record(None, &sent, failure.outcome, account.pacer.now_ns(), 0);
@@ -345,7 +347,7 @@ impl Connection {
         }
     }
 
-    /// The connection is gone: what it has not answered failed as it did.
+    /// The connection is gone: its unanswered messages failed with it.
     fn lose(&mut self, failure: &Failure) {
         self.socket = None;
         let shared = &self.shared;
@@ -356,14 +358,14 @@ impl Connection {
             gone.extend(slot.writing.take());
             gone
         };
-        // Also where nothing was under way it is told: it was not asked for.
+        // Reported even if nothing was under way: it was not expected.
         shared.account.note(Some(0), failure);
         for (key, sent) in gone {
             shared.record(key, &sent, failure.outcome, at_ns, 0);
         }
     }
 
-    /// Takes what came.
+    /// Handles what arrives.
     fn take(&mut self, received: Result<Received, Failure>) {
         match received {
             Ok(Received::Message(message)) => self.answer(&message),
@@ -407,18 +409,18 @@ impl Connection {
                 shared.record(key, &sent, outcome, at_ns, content.len() as u64);
             }
             Answer::Again => shared.tell(shared.account.phase_at(at_ns), |messages| messages.duplicates += 1),
-            Answer::Unasked => unexpected("whose key no message that waits has"),
+            Answer::Unasked => unexpected("whose key belongs to no waiting message"),
         }
     }
 }
 
-/// The next message of a connection, when it is due; none when nothing is due any more.
+/// The next message of a connection, when it is due; `None` when nothing more is due.
 async fn due(shared: &Shared, slot: usize, number: u64) -> Option<Arrival> {
     let account = &shared.account;
     let is_own = shared.per_connection.is_some();
     loop {
         match account.next_of(if is_own { slot } else { 0 }, account.pacer.now_ns()) {
-            // Its own schedule numbers its own messages; all connections take turns in the numbers of passes.
+            // Each schedule numbers its own messages; the pass numbers go to the connections in turn.
             Next::Begin(arrival) if is_own => {
                 return Some(Arrival { pass: arrival.pass.saturating_mul(shared.connections).saturating_add(number), ..arrival });
             }

@@ -1,4 +1,4 @@
-//! What is told of messages beside their times: shares, counts and handshakes, of all threads of a workload together.
+//! Metrics of messages besides their times: shares, counts and handshakes, of all threads of a workload together.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -14,19 +14,19 @@ use vocabulary::units::nanos;
 /// Messages of one phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Messages {
-    /// Those that were sent.
+    /// Messages that were sent.
     pub sent: u64,
-    /// Those that were not answered by the end of the drain.
+    /// Messages that were not answered by the end of the drain.
     pub lost: u64,
-    /// Answers that came, the first to each message.
+    /// First answers to each message.
     pub answered: u64,
-    /// Those of them before which a later message was answered.
+    /// Answers among them that arrived after the answer to a later message.
     pub out_of_order: u64,
-    /// Answers to what was answered already.
+    /// Answers to messages that were answered already.
     pub duplicates: u64,
-    /// Messages that nobody asked for.
+    /// Messages that were not expected.
     pub unexpected: u64,
-    /// Messages that may come without being asked for.
+    /// Messages that may arrive unasked.
     pub pushes: u64,
 }
 
@@ -85,7 +85,7 @@ impl Told {
                 "duplicates" => Some(one.duplicates as f64),
                 "unexpected" => Some(one.unexpected as f64),
                 "pushes" => Some(one.pushes as f64),
-                // Handshakes belong to no phase; they are told in that of the measurement.
+                // Handshakes belong to no phase; they are reported in the measurement.
                 _ if *phase != Phase::During || self.handshakes.is_empty() => None,
                 _ => {
                     let (_, share) = HANDSHAKES.iter().find(|(handshake, _)| *handshake == name)?;
@@ -99,7 +99,7 @@ impl Told {
     }
 }
 
-/// Where the threads of a workload put together what they have seen.
+/// Where the threads of a workload combine what they have seen.
 #[derive(Debug, Default)]
 pub(super) struct Together(Mutex<(Told, u32)>);
 
@@ -112,7 +112,7 @@ impl Together {
         if all.1 == job.workload.threads {
             let matched = job.workload.protocol().has_many_under_way();
             for row in all.0.rows(matched, job.index, nanos(job.setting.epoch.elapsed())) {
-                // There is room for a handful of rows, or nobody listens any more.
+                // There is room for a handful of rows, or the receiver is gone.
                 let _ = job.setting.rows.send(Rows::Metric(row));
             }
         }

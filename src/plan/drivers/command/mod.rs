@@ -1,4 +1,4 @@
-//! A program that makes the load by itself.
+//! A program that makes the load itself.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::text::as_text;
 use crate::{ExtractedMetric, Late, Template};
 use vocabulary::{Interest, NamedMetric};
 
-/// What is known of every command without being looked for, in seconds.
+/// The metrics that every command has without extracting them, in seconds.
 pub const METRICS: [&str; 2] = ["cpu_s", "wall_s"];
 
-/// A program that makes the load by itself; each pass is one execution.
+/// A program that makes the load itself; each pass is one execution.
 #[derive(Clone, Debug, Serialize)]
 pub struct Command {
     /// Program and arguments.
@@ -21,12 +21,12 @@ pub struct Command {
     pub env: Vec<(String, Template)>,
     /// Working directory, if not the runner's.
     pub dir: Option<Template>,
-    /// Exit codes that are right.
+    /// Exit codes that mean success.
     pub exit: Vec<u8>,
     /// How long it may take.
     #[serde(serialize_with = "as_text")]
     pub timeout: Duration,
-    /// What is taken from its output, in this order.
+    /// What is extracted from its output, in this order.
     pub metrics: Vec<ExtractedMetric>,
 }
 
@@ -62,7 +62,7 @@ impl Protocol for Command {
     }
 
     fn drain(&self) -> Option<Duration> {
-        // A program is not ended because the load is over.
+        // A program is not stopped because the load is over.
         Some(self.timeout)
     }
 

@@ -1,4 +1,4 @@
-//! A program that makes the load by itself: how it is read.
+//! How a workload with a program that makes the load itself is read.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use schema::{Node, types};
 
 /// Keys that belong to a program.
 const KEYS: [&str; 5] = ["env", "dir", "metrics", "decimal", "exit"];
-/// How long it may take where nothing is said.
+/// How long it may take by default.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// `command:`.
 pub const READER: Reader = Reader {
     own: &KEYS,
     read: |notes, typed| {
-        refuse(notes, typed.node, &http::KEYS, "it belongs to requests, and this is a command");
-        refuse(notes, typed.node, &["steps"], "it belongs to requests, and this is a command");
+        refuse(notes, typed.node, &http::KEYS, "it belongs to requests, but this is a command");
+        refuse(notes, typed.node, &["steps"], "it belongs to requests, but this is a command");
         refuse(notes, typed.node, &["draw"], "it belongs to requests and messages");
         command(notes, typed.node, typed.typed).map(Into::into)
     },
@@ -27,7 +27,7 @@ pub const READER: Reader = Reader {
         let metrics = workload.get("metrics").map(Node::entries).unwrap_or_default();
         metrics.iter().map(|entry| entry.key.as_str()).collect()
     },
-    // They are known before it is known whether there is a program.
+    // The names are known before it is known whether the program exists.
     brings: |_| METRICS.to_vec(),
     ..Reader::of("command")
 };

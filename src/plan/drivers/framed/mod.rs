@@ -1,4 +1,4 @@
-//! Messages over TCP: any protocol whose messages are frames, by what the scenario says of them.
+//! Messages over TCP: any protocol whose messages are frames that the scenario describes.
 
 use serde::Serialize;
 
@@ -12,12 +12,12 @@ pub use vocabulary::choices::ByteOrder;
 /// A workload of messages over TCP.
 #[derive(Clone, Debug, Serialize)]
 pub struct Framed {
-    /// Whom to connect to.
+    /// The server to connect to.
     pub to: Address,
     /// The proxy through which connections go.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub socks: Option<Socks>,
-    /// How messages are told apart.
+    /// How messages are separated.
     pub framing: Framing,
     /// Whether a connection is used for more than one pass.
     pub keep_alive: bool,
@@ -31,12 +31,12 @@ pub struct Framed {
     pub steps: Vec<Message>,
 }
 
-/// How messages are told apart.
+/// How messages are separated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Framing {
     /// How the end of a frame is known.
     pub bounds: Bounds,
-    /// The longest answer that is taken, in bytes.
+    /// The longest answer that is accepted, in bytes.
     pub max: u64,
 }
 
@@ -44,19 +44,19 @@ pub struct Framing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bounds {
-    /// Its length stands before it.
+    /// Its length comes before it.
     Length {
-        /// In so many bytes, 1 to 8.
+        /// A number of this many bytes, 1 to 8.
         bytes: u8,
         /// Which of these bytes comes first.
         order: ByteOrder,
     },
-    /// This stands behind it.
+    /// This follows it.
     Delimiter(String),
 }
 
 impl Framing {
-    /// The most bytes that a message may have to be sent.
+    /// The most bytes that a message to be sent may have.
     pub fn longest(&self) -> u64 {
         match self.bounds {
             Bounds::Length { bytes, .. } if bytes < 8 => (1 << (8 * u32::from(bytes))) - 1,
@@ -106,10 +106,10 @@ impl Protocol for Framed {
     fn description(&self) -> Description {
         let once = if self.keep_alive { "" } else { ", one pass per connection" };
         let bounds = match &self.framing.bounds {
-            Bounds::Length { bytes: 1, .. } => "frames begin with a byte of length".to_owned(),
-            Bounds::Length { bytes, order: ByteOrder::Big } => format!("frames begin with {bytes} bytes of length"),
+            Bounds::Length { bytes: 1, .. } => "frames start with a byte of length".to_owned(),
+            Bounds::Length { bytes, order: ByteOrder::Big } => format!("frames start with {bytes} bytes of length"),
             Bounds::Length { bytes, order: ByteOrder::Little } => {
-                format!("frames begin with {bytes} bytes of length, the least significant first")
+                format!("frames start with {bytes} bytes of length, the least significant first")
             }
             Bounds::Delimiter(delimiter) => format!("frames end with {delimiter:?}"),
         };

@@ -1,4 +1,4 @@
-//! Messages over TCP: how they are read.
+//! How messages over TCP are read from a scenario.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use plan::drivers::framed::{Bounds, Framed, Framing};
 use plan::step::REQUEST_TIMEOUT;
 use schema::{Node, types};
 
-/// The longest answer that is taken, where nothing else is said.
+/// The longest answer that is accepted by default.
 const MAX_FRAME: u64 = 16 << 20;
 
 /// `framed:`.
@@ -67,7 +67,7 @@ fn framed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_
     if socks.as_ref().is_some_and(|s| s.control.is_some())
         && let Some(part) = node.get("socks")
     {
-        notes.say(part, "control", "frames are not steered by a control port", "expected it with `url`");
+        notes.say(part, "control", "a workload with `framed` cannot use a control port", "expected it with `url`");
     }
     if socks.as_ref().is_some_and(|s| s.optimistic)
         && let Some(part) = node.get("socks")
@@ -77,8 +77,8 @@ fn framed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_
     let stages = typed.stages.unwrap_or_default();
     let keep_alive = said.keep_alive.unwrap_or(!stages);
     if stages && keep_alive {
-        let expected = "expected `keep-alive: false`, or no such key: a transfer has a connection of its own";
-        notes.say(part, "keep-alive", "`stages` on a connection that is kept", expected);
+        let expected = "expected `keep-alive: false`, or no such key: each transfer has its own connection";
+        notes.say(part, "keep-alive", "`stages` with a connection that is kept", expected);
     }
     Some(Framed { to: to?, socks, framing: framing?, keep_alive, stages, draws, steps })
 }

@@ -8,13 +8,13 @@ use crate::{Auth, Draw, Driver, Late, Length, Load, Segment, Socks, Step, Templa
 use vocabulary::rows::{PERCENTS, Stage};
 use vocabulary::{Better, Interest, NamedMetric, Phase};
 
-/// More requests at a time on one connection than any server takes.
+/// More requests at a time on one connection than any server accepts.
 pub const MAX_STREAMS: u32 = 1000;
 
 /// A workload over HTTP.
 #[derive(Clone, Debug, Serialize)]
 pub struct Http {
-    /// Where; connections are dealt out in turn.
+    /// The servers; connections are dealt out to them in turn.
     pub urls: Vec<Url>,
     /// A Unix socket to connect to instead.
     pub socket: Option<Template>,
@@ -26,7 +26,7 @@ pub struct Http {
     pub keep_alive: bool,
     /// How many redirects are followed.
     pub redirects: u32,
-    /// Other origins to which a redirect may take what is secret.
+    /// Other origins that may receive secrets through a redirect.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trusted: Vec<Url>,
     /// How TLS is spoken, with `https://`.
@@ -35,7 +35,7 @@ pub struct Http {
     /// The proxy through which connections go.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub socks: Option<Socks>,
-    /// Whether each request is recorded stage by stage; each has a connection of its own then.
+    /// Whether each request is recorded stage by stage; then each has its own connection.
     #[serde(skip_serializing_if = "is_false")]
     pub stages: bool,
     /// Values that are drawn for each pass.
@@ -64,7 +64,7 @@ impl Http {
         }
     }
 
-    /// A workload of one pass on one connection: what set-up and clean-up requests are.
+    /// A workload of one pass on one connection, used for set-up and clean-up requests.
     pub fn once(self, name: &str) -> Workload {
         let during = Segment { phase: Phase::During, length: Length::Amount(1), active: true };
         let load = Load { segments: vec![during], ..Load::unset() };
@@ -73,7 +73,7 @@ impl Http {
     }
 }
 
-/// The outcomes to which steps give names, each once.
+/// The outcomes named by steps, each once.
 pub fn named_outcomes(steps: &[Step]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for outcome in steps.iter().flat_map(|s| &s.outcomes) {
@@ -84,10 +84,11 @@ pub fn named_outcomes(steps: &[Step]) -> Vec<String> {
     names
 }
 
-/// What is told of requests that are recorded stage by stage, in this order: how long each of [`Stage::ALL`] took (`stage_connect` is
-/// from the socket to the connection), and from the start until each of [`PERCENTS`] of the body was there, and how long the last fifth
-/// of it took, when the connection is up to speed, all in milliseconds; that fifth in MB/s; and the shares of transfers that were given
-/// up as too slow, and that failed in another way, in percent.
+/// Metrics of requests that are recorded stage by stage, in this order: how long each of [`Stage::ALL`] took
+/// (`stage_connect` is from the socket to the connection), the time from the start until each of [`PERCENTS`] of the
+/// body had arrived, and how long the last fifth took, when the connection is up to speed, all in milliseconds; the
+/// speed of that fifth in MB/s; and the shares of transfers that were given up as too slow, and that failed in another
+/// way, in percent.
 pub const TRANSFER_METRICS: [&str; Stage::ALL.len() + PERCENTS.len() + 4] = [
     "stage_socket",
     "stage_connect",
@@ -183,7 +184,7 @@ impl Protocol for Http {
     fn asks(&self) -> Asks {
         match (&self.socket, &self.socks) {
             (Some(_), _) => Asks::Socket,
-            // The proxy knows to whom.
+            // The proxy knows the server's address.
             (None, Some(_)) => Asks::Anybody,
             (None, None) => Asks::Addresses,
         }

@@ -1,4 +1,4 @@
-//! Requests over HTTP: how they are read.
+//! How requests over HTTP are read from a scenario.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use vocabulary::Outcome;
 
 /// Keys that belong to requests over HTTP.
 pub const KEYS: [&str; 7] = ["socket", "http", "tls", "auth", "headers", "socks", "stages"];
-/// Those of them that other protocols over TCP have, too.
+/// Those that other protocols over TCP have, too.
 pub const SHARED: [&str; 2] = ["socks", "stages"];
-/// So many redirects are followed where only `trust` is said.
+/// How many redirects are followed if only `trust` is given.
 const REDIRECTS: u32 = 10;
 
 /// `url:`.
@@ -104,7 +104,8 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
     })
 }
 
-/// Notes what does not go with a proxy, or with requests that are recorded stage by stage; `secret`: whether a URL uses TLS.
+/// Notes what cannot be combined with a proxy, or with requests that are recorded stage by stage; `secret`: whether a
+/// URL uses TLS.
 fn check_way(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, socks: Option<&Socks>, secret: bool) {
     let two = typed.http.version.is_some_and(|v| v.0 == 2);
     let redirects = typed.http.redirects.as_ref().is_some_and(|r| r.most != Some(0));
@@ -119,20 +120,20 @@ fn check_way(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
     }
     if typed.stages == Some(true) {
         if two || secret || redirects || typed.socket.is_some() {
-            notes.say(node, "stages", "stages of something else than plain HTTP over TCP", plain);
+            notes.say(node, "stages", "`stages` needs plain HTTP over TCP", plain);
         }
         if let Some(part) = node.get("http").filter(|_| typed.http.keep_alive == Some(true)) {
             notes.say(
                 part,
                 "keep-alive",
-                "requests whose stages are recorded share no connection",
+                "requests whose stages are recorded cannot share a connection",
                 "expected no `keep-alive: true`",
             );
         }
     }
 }
 
-/// The origins to which a redirect may take what is secret.
+/// The origins that may receive secrets through a redirect.
 fn trusted(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&types::Redirects>) -> Vec<Url> {
     let part = node.get("http").and_then(|http| http.get("redirects")).unwrap_or(node);
     let mut trusted = Vec::new();
@@ -143,7 +144,7 @@ fn trusted(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&types::Redir
             Err(expected) => {
                 let span = part.get("trust").map_or(part.head, |n| n.items().get(i).unwrap_or(n).span);
                 let found = if Url::parse(&origin).is_ok() { "has a path" } else { "is not one" };
-                let mistake = Mistake::new(notes.file, span, format!("an origin is asked for, and `{origin}` {found}"));
+                let mistake = Mistake::new(notes.file, span, format!("expected an origin, but `{origin}` {found}"));
                 notes.mistakes.push(mistake.expected(expected));
             }
         }
@@ -195,7 +196,7 @@ fn step(
             node,
             method,
             format!("the path `{}` does not start with `/`", path.0),
-            "expected a path, such as `/blobs/${id}`; the host stands in `url`",
+            "expected a path, such as `/blobs/${id}`; the host belongs in `url`",
         );
     } else {
         requests::check_path(notes, node, method, &path.0);

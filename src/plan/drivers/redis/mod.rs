@@ -1,4 +1,4 @@
-//! Commands to a server that speaks Redis' protocol (RESP): Redis, Valkey, KeyDB and others.
+//! Commands to a server that speaks the Redis protocol (RESP): Redis, Valkey, KeyDB and others.
 
 use std::time::Duration;
 
@@ -10,17 +10,18 @@ use crate::text::as_text;
 use crate::url::Address;
 use crate::{Body, Carry, Draw, Expect, Late, Template};
 
-/// The longest word of a command, and the longest reply, in bytes: what a server takes by default (`proto-max-bulk-len`).
+/// The longest word of a command, and the longest reply, in bytes: what a server accepts by default
+/// (`proto-max-bulk-len`).
 pub const LONGEST: u64 = 512 << 20;
 
 /// A workload of commands.
 #[derive(Clone, Debug, Serialize)]
 pub struct Redis {
-    /// Whom to connect to.
+    /// The server to connect to.
     pub to: Address,
-    /// The data base that each connection selects; 0 is there from the start.
+    /// The database that each connection selects; 0 is the initial one.
     pub database: u32,
-    /// Who each connection says it is.
+    /// The user that each connection logs in as.
     pub login: Option<Login>,
     /// Whether a connection is used for more than one pass.
     pub keep_alive: bool,
@@ -31,12 +32,12 @@ pub struct Redis {
     pub steps: Vec<Command>,
 }
 
-/// Who a connection says it is.
+/// The user that a connection logs in as.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Login {
-    /// The user; the server's default one where there is none.
+    /// The user; `None` for the server's default user.
     pub user: Option<Template>,
-    /// What only they know.
+    /// The user's password.
     pub password: Template,
 }
 
@@ -47,12 +48,12 @@ pub struct Command {
     pub name: String,
     /// Its words, the first one being the command's own.
     pub words: Vec<Body>,
-    /// What must come back. A reply that is an error never does.
+    /// What the reply must be. A reply that is an error is never accepted.
     pub expect: Expect,
-    /// Whether nil is what must come back, or must not; either is right when it is not said.
+    /// Whether the reply must be nil, or must not be; `None`: both are accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nil: Option<bool>,
-    /// What is kept for the steps behind.
+    /// Values kept for later steps.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub carry: Vec<Carry>,
     /// How long it may take.
@@ -122,7 +123,7 @@ impl Protocol for Redis {
     }
 
     fn description(&self) -> Description {
-        let database = if self.database == 0 { String::new() } else { format!(", data base {}", self.database) };
+        let database = if self.database == 0 { String::new() } else { format!(", database {}", self.database) };
         let once = if self.keep_alive { "" } else { ", one pass per connection" };
         let mut lines: Vec<String> = self.draws.iter().map(Draw::words).collect();
         if let Some(login) = &self.login {
@@ -132,6 +133,6 @@ impl Protocol for Redis {
             });
         }
         lines.extend(self.steps.iter().map(Command::words));
-        Description { to: format!(" to {} over Redis' protocol{database}{once}", self.to), lines }
+        Description { to: format!(" to {} over the Redis protocol{database}{once}", self.to), lines }
     }
 }

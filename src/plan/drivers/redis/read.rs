@@ -1,4 +1,4 @@
-//! Commands to a Redis server: how they are read.
+//! How commands to a Redis server are read from a scenario.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use plan::{Body, Expect, Selector, Template};
 use schema::types::workload::redis as typed;
 use schema::{Node, types};
 
-/// Commands that are answered by as many replies as they have words, or by replies without an end.
+/// Commands that are answered by as many replies as they have words, or by replies without end.
 const SEVERAL_REPLIES: [&str; 9] =
     ["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE", "MONITOR", "SYNC", "PSYNC"];
 
@@ -38,7 +38,7 @@ fn redis(notes: &mut Diagnostics<'_>, node: &Node, workload: &types::Workload, i
     for (key, template) in [("user", &user), ("password", &password)] {
         let late = template.iter().flat_map(Template::names).find(|name| !name.starts_with("env."));
         if let Some(name) = late {
-            let expected = "expected only what is known beforehand, and secrets of `env`";
+            let expected = "expected only values known in advance, and secrets of `env`";
             notes.say(part, key, format!("`{name}` is not known yet when a connection is made"), expected);
         }
     }
@@ -86,7 +86,7 @@ fn command_of(
         _ => {
             let node = node.get("command")?;
             let typed = &step.command.as_ref()?.0;
-            // Fewer are left where one could not be read, which was said.
+            // Fewer are left if one could not be read, which was reported.
             if typed.len() != node.items().len() {
                 return None;
             }
@@ -131,16 +131,16 @@ fn command_of(
     Some(Command { name, words, expect, nil, carry, timeout: step.timeout.map_or(timeout, |d| d.0) })
 }
 
-/// What a word holds, which must not be longer than a server takes.
+/// The content of a word, which must not be longer than a server accepts.
 fn content(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Body) -> Option<Body> {
     let body = requests::body(notes, node, typed)?;
     if matches!(body, Body::Random(length) if length > LONGEST) {
-        notes.say(node, "random", "a word of more than 512 MiB", "expected at most `512MiB`, which is what servers take");
+        notes.say(node, "random", "a word of more than 512 MiB", "expected at most `512MiB`, which is what servers accept");
     }
     Some(body)
 }
 
-/// Notes a command that is not answered by one reply: what comes after it would answer nobody.
+/// Notes a command that is not answered by one reply: later replies would be matched to the wrong commands.
 fn refuse_without_reply(notes: &mut Diagnostics<'_>, node: &Node, words: &[Body]) {
     let word = |number: usize| match words.get(number) {
         Some(Body::Text(text)) => text.to_text().to_ascii_uppercase(),
@@ -155,7 +155,7 @@ fn refuse_without_reply(notes: &mut Diagnostics<'_>, node: &Node, words: &[Body]
         },
     };
     let found = format!("`{command}` is not answered by one reply");
-    notes.say(node, "", found, "expected commands that are: each reply is held against its command");
+    notes.say(node, "", found, "expected only commands that are: each reply is matched to its command");
 }
 
 impl steps::Step for Command {

@@ -1,4 +1,4 @@
-//! The VOEvent Transport Protocol: authors that send events to a broker, subscribers that receive them from it.
+//! The VOEvent Transport Protocol: authors send events to a broker, and subscribers receive them from it.
 
 use std::time::Duration;
 
@@ -15,26 +15,26 @@ use vocabulary::{Interest, NamedMetric};
 pub const STAGES: [&str; 3] = ["connect", "send", "answer"];
 /// The only step of a subscriber: an event has arrived.
 pub const ARRIVAL: &str = "event";
-/// What a subscriber counts beside arrivals, in the order in which it is recorded; what is reordered is usual.
+/// What a subscriber counts besides arrivals, in the order in which it is recorded; reordering is normal.
 pub const ARRIVAL_METRICS: [(&str, Interest); 4] = [
     ("lost", Interest::Fault),
     ("duplicates", Interest::Fault),
     ("reordered", Interest::Recorded),
     ("unexpected", Interest::Fault),
 ];
-/// Brokers close the connection without a word when an event is longer.
+/// Brokers close the connection without an answer when an event is longer.
 pub const MAX_EVENT: u64 = 99_999;
 
 /// A workload that sends events.
 #[derive(Clone, Debug, Serialize)]
 pub struct Author {
-    /// Where the broker takes them.
+    /// Where the broker accepts them.
     pub to: Address,
-    /// Whose events they are.
+    /// The author of the events.
     pub ivo: String,
     /// An event; `${ivorn}` is its identifier.
     pub event: Template,
-    /// How long it is made, in bytes.
+    /// The length of an event, in bytes.
     pub size: Option<u64>,
     /// How long each stage may take.
     #[serde(serialize_with = "as_text")]
@@ -48,9 +48,9 @@ pub struct Subscriber {
     pub from: Address,
     /// The workload that sends them.
     pub of: String,
-    /// Who receives them.
+    /// The subscriber.
     pub ivo: String,
-    /// How long after the last arrival what is missing counts as lost.
+    /// How long after the last arrival a missing event counts as lost.
     #[serde(serialize_with = "as_text")]
     pub wait: Duration,
     /// How long connecting and authenticating may take.
@@ -72,7 +72,7 @@ impl Protocol for Author {
     }
 
     fn round_trips(&self) -> u32 {
-        // To connect, and to be answered.
+        // One to connect, and one to be answered.
         2
     }
 

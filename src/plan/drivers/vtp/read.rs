@@ -1,4 +1,4 @@
-//! Events of the VOEvent Transport Protocol: how they are read.
+//! How events of the VOEvent Transport Protocol are read from a scenario.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use plan::{Arrivals, Driver, Load, Template, Workload};
 use schema::source::one_of;
 use schema::{Mistake, Node, types};
 
-/// How long after the last arrival what is missing counts as lost.
+/// How long after the last arrival a missing event counts as lost.
 const WAIT: Duration = Duration::from_secs(5);
 /// The smallest valid event.
 const EVENT: &str = r#"<v:VOEvent xmlns:v="http://www.ivoa.net/xml/VOEvent/v2.0" ivorn="${ivorn}" role="test" version="2.0"/>"#;
@@ -19,8 +19,8 @@ const EVENT: &str = r#"<v:VOEvent xmlns:v="http://www.ivoa.net/xml/VOEvent/v2.0"
 /// `vtp:`.
 pub const READER: Reader = Reader {
     read: |notes, typed| {
-        refuse(notes, typed.node, &http::KEYS, "it belongs to requests, and these are events");
-        refuse(notes, typed.node, &["steps"], "it belongs to requests, and these are events");
+        refuse(notes, typed.node, &http::KEYS, "it belongs to requests, but these are events");
+        refuse(notes, typed.node, &["steps"], "it belongs to requests, but these are events");
         refuse(notes, typed.node, &["draw"], "it belongs to requests and messages");
         vtp(notes, typed.node, typed.typed)
     },
@@ -38,14 +38,14 @@ pub const READER: Reader = Reader {
 fn vtp(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload) -> Option<Driver> {
     let (part, said) = (node.get("vtp")?, typed.vtp.as_ref()?);
     let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
-    match notes.exactly_one(part, "what becomes of the events", &["to", "from"])? {
+    match notes.exactly_one(part, "whether events are sent or received", &["to", "from"])? {
         "to" => {
             refuse(notes, part, &["of", "wait"], "it belongs to a subscriber, which has `from`");
             let to = requests::address(notes, part, "to", said.to.as_deref()?);
             let ivo = ivo(notes, part, said.ivo.as_deref(), "ivo://runner.test/author");
             let event = Template::parse(said.event.as_ref().map_or(EVENT, |e| &e.0));
             if !event.names().any(|n| n == "ivorn") {
-                let expected = "expected `${ivorn}` in it, so that events can be told apart";
+                let expected = "expected `${ivorn}` in it, so that events can be distinguished";
                 notes.say(part, "event", "an event without its identifier", expected);
             }
             if let Some(name) = event.names().find(|n| !["ivorn", "pass", "connection", "scratch", "repetition"].contains(n)) {
@@ -54,7 +54,7 @@ fn vtp(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload) -> Opt
             }
             let size = said.size.map(|s| s.0.0);
             if size.is_some_and(|size| size > MAX_EVENT) {
-                let expected = format!("expected at most {MAX_EVENT} bytes: brokers take no more");
+                let expected = format!("expected at most {MAX_EVENT} bytes, the most that brokers accept");
                 notes.say(part, "size", format!("an event of {} bytes", size.unwrap_or_default()), expected);
             }
             Some(Driver::Author(Author { to: to?, ivo: ivo?, event, size, timeout }))
@@ -86,13 +86,13 @@ fn ivo(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&str>, default: &
     let valid = |c: char| c.is_alphanumeric() || "_-.~*'()+/".contains(c);
     let starts = authority.starts_with(|c: char| c.is_ascii_alphanumeric());
     if authority.len() < 3 || !starts || !rest.chars().all(valid) {
-        notes.say(node, "ivo", format!("`{text}` is no IVOA identifier"), "expected `ivo://authority/name`, without `#`");
+        notes.say(node, "ivo", format!("`{text}` is not an IVOA identifier"), "expected `ivo://authority/name`, without `#`");
         return None;
     }
     Some(text)
 }
 
-/// Subscribers have the phases of those whose events they wait for. `nodes`: each workload's part of the file.
+/// Subscribers have the phases of the workload whose events they wait for. `nodes`: each workload's part of the file.
 fn join(notes: &mut Diagnostics<'_>, workloads: &mut [Workload], nodes: &[&Node]) {
     let authors: Vec<(String, Load)> =
         workloads.iter().filter(|w| matches!(w.driver, Driver::Author(_))).map(|w| (w.name.clone(), w.load.clone())).collect();
@@ -111,7 +111,7 @@ fn join(notes: &mut Diagnostics<'_>, workloads: &mut [Workload], nodes: &[&Node]
                 workload.load = Load { arrivals, find: None, auto_warm_up: false, ..load.clone() };
             }
             None if authors.is_empty() => {
-                notes.say(part, "from", "nobody sends events", "expected a workload with `vtp: {to: …}` beside this one");
+                notes.say(part, "from", "no workload sends events", "expected a workload with `vtp: {to: …}` beside this one");
             }
             None if subscriber.of.is_empty() => {
                 let expected = format!("expected `of: …`, one of {}", one_of(known()));

@@ -12,14 +12,15 @@ use vocabulary::{Interest, NamedMetric};
 pub const KEY: &str = "key";
 /// Shares of the messages of a phase, in percent, in the order in which they are recorded.
 pub const SHARES: [(&str, Interest); 2] = [("lost", Interest::Fault), ("out_of_order", Interest::Recorded)];
-/// What is counted in each phase. Pushes are usual where the scenario says what they look like.
+/// Counts for each phase. Pushes are expected if the scenario describes them.
 pub const COUNTS: [(&str, Interest); 3] =
     [("duplicates", Interest::Fault), ("unexpected", Interest::Fault), ("pushes", Interest::Recorded)];
 /// How long handshakes took: percentiles over all connections.
 pub const HANDSHAKES: [(&str, f64); 3] = [("handshake_p50", 0.5), ("handshake_p99", 0.99), ("handshake_max", 1.0)];
 
-/// Name, unit and interest of what is told of messages beside their times, in the order in which it is recorded: shares, counts
-/// and handshakes. `matched`: whether answers are matched; without that none can be lost, out of order or twice.
+/// Name, unit and interest of the metrics of messages besides times, in the order in which they are recorded: shares,
+/// counts and handshakes. `matched`: whether answers are matched; otherwise no answer can be lost, out of order or
+/// duplicated.
 pub fn told(matched: bool) -> impl Iterator<Item = (&'static str, &'static str, Interest)> {
     let shares = SHARES.into_iter().filter(move |_| matched).map(|(name, interest)| (name, "%", interest));
     let counts = COUNTS.into_iter().filter(move |(name, _)| matched || *name != "duplicates");
@@ -30,7 +31,7 @@ pub fn told(matched: bool) -> impl Iterator<Item = (&'static str, &'static str, 
 /// A workload of messages over a websocket.
 #[derive(Clone, Debug, Serialize)]
 pub struct Websocket {
-    /// Whom to connect to; `tls` where it is `wss://`. Without a path.
+    /// The server to connect to; with `tls` for `wss://`. Without a path.
     pub url: Url,
     /// Path and query of the handshake.
     pub path: String,
@@ -49,19 +50,19 @@ pub struct Websocket {
     /// User and password of the handshake.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
-    /// With what each connection begins.
+    /// The messages with which each connection starts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub open: Vec<Message>,
-    /// How answers are known; without it, a connection waits for each of them.
+    /// How answers are matched; without it, a connection waits for each answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub matching: Option<Matching>,
-    /// In what may come unasked, a match of this regular expression.
+    /// Unasked messages contain a match of this regular expression.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pushes: Option<String>,
     /// The text that is typed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// Whether all messages are binary, or none; where it is not said, those whose content need not be text.
+    /// Whether all messages are binary, or none; by default, those whose content need not be text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub binary: Option<bool>,
     /// Whether a connection is used for more than one pass.
@@ -79,7 +80,7 @@ pub struct Websocket {
 pub enum Matching {
     /// Answers come in the order of the messages.
     Order,
-    /// What stands at this JSON pointer in both.
+    /// The value at this JSON pointer in both.
     Json(String),
     /// What this regular expression finds in both: its first group, or the whole match.
     Regex(String),
@@ -110,7 +111,7 @@ impl Protocol for Websocket {
     }
 
     fn round_trips(&self) -> u32 {
-        // A handshake is one more behind connecting.
+        // A handshake is one more after connecting.
         self.steps.len() as u32 + 2 * super::connecting(self.keep_alive)
     }
 

@@ -1,4 +1,4 @@
-//! Messages over a websocket: how they are read.
+//! How messages over a websocket are read from a scenario.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use plan::template::Part;
 use plan::{Body, Message, Url};
 use schema::{Node, types};
 
-/// Headers that the handshake has by itself.
+/// Headers that the handshake sets itself.
 const OWN_HEADERS: [&str; 7] = [
     "host",
     "upgrade",
@@ -26,7 +26,7 @@ const OWN_HEADERS: [&str; 7] = [
 /// `websocket:`.
 pub const READER: Reader = Reader {
     read: |notes, typed| {
-        refuse(notes, typed.node, &["socket", "http"], "it belongs to requests over HTTP; `websocket` has a `socket` of its own");
+        refuse(notes, typed.node, &["socket", "http"], "it belongs to requests over HTTP; `websocket` has its own `socket`");
         refuse(notes, typed.node, &["socks", "stages"], "it belongs to requests over HTTP, which have `url`");
         websocket(notes, typed.node, typed.typed, typed.in_use).map(Into::into)
     },
@@ -121,7 +121,7 @@ fn websocket(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
 /// Server, and path with query.
 fn address(notes: &mut Diagnostics<'_>, node: &Node, text: &str) -> Option<(Url, String)> {
     let text = notes.fixed(node, "url", text)?;
-    // Both schemes mean what those of HTTP mean (RFC 6455, 3).
+    // Both schemes correspond to those of HTTP (RFC 6455, 3).
     let scheme = plan::url::split(&text).map(|(scheme, ..)| scheme.to_ascii_lowercase());
     let parsed = match scheme.as_deref() {
         Some("ws" | "wss") => Url::parse(&format!("http{}", &text["ws".len()..])),
@@ -136,7 +136,7 @@ fn address(notes: &mut Diagnostics<'_>, node: &Node, text: &str) -> Option<(Url,
     Some((url.origin(), path))
 }
 
-/// With what each connection begins.
+/// The messages with which each connection starts.
 fn opening(notes: &mut Diagnostics<'_>, part: &Node, typed: &[types::Opening], timeout: Duration) -> Vec<Message> {
     let mut messages = Vec::new();
     let nodes = part.get("open").map(Node::items).unwrap_or_default();
@@ -155,7 +155,7 @@ fn opening(notes: &mut Diagnostics<'_>, part: &Node, typed: &[types::Opening], t
         let answer = typed.expect.is_some() || typed.send.is_none();
         let message = Message { name: format!("open-{}", number + 1), send, answer, expect, carry: Vec::new(), timeout };
         for name in message.names().into_iter().filter(|name| !name.starts_with("env.") && *name != "connection") {
-            let expected = "expected only what is known beforehand, `connection`, and secrets of `env`";
+            let expected = "expected only values known in advance, `connection`, and secrets of `env`";
             notes.say(node, "", format!("`{name}` is not known yet when a connection is made"), expected);
         }
         messages.push(message);
@@ -166,7 +166,7 @@ fn opening(notes: &mut Diagnostics<'_>, part: &Node, typed: &[types::Opening], t
 fn matching(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Match) -> Option<Matching> {
     let types::Match::Key(typed) = typed else { return Some(Matching::Order) };
     let node = part.get("match")?;
-    match notes.exactly_one(node, "where the key of a message stands", &["json", "regex"])? {
+    match notes.exactly_one(node, "the place of the key", &["json", "regex"])? {
         "json" => {
             let pointer = typed.json.clone()?;
             if !pointer.is_empty() && !pointer.starts_with('/') {
@@ -191,25 +191,25 @@ fn not_as_text(notes: &mut Diagnostics<'_>, node: &Node, said: &types::Websocket
     }
 }
 
-/// What must be so where messages do not wait for their answers.
+/// What must hold where messages do not wait for their answers.
 fn matched(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, matching: &Matching, steps: &[Message]) {
     let part = node.get("websocket").unwrap_or(node);
     let load = typed.load.as_ref();
     if load.is_some_and(|load| load.closed.is_some()) {
         let expected = "expected `open` or `find` in `load`; without `match` a connection waits for each answer";
-        notes.say(part, "match", "`match` cannot stand with a closed loop, in which each answer is waited for", expected);
+        notes.say(part, "match", "`match` cannot be used with a closed loop, which waits for each answer", expected);
     }
     if typed.steps.len() > 1 {
         let expected = "expected one message: a pass is that and its answer";
-        notes.say(node, "steps", format!("`match` takes one step, and there are {}", typed.steps.len()), expected);
+        notes.say(node, "steps", format!("`match` takes one step, but there are {}", typed.steps.len()), expected);
     }
     if typed.websocket.as_ref().and_then(|w| w.keep_alive) == Some(false) {
         let expected = "expected connections that are kept: many messages are under way on each";
-        notes.say(part, "keep-alive", "`keep-alive: false` cannot stand with `match`", expected);
+        notes.say(part, "keep-alive", "`keep-alive: false` cannot be used with `match`", expected);
     }
     if let Some(warm_up) = node.get("load").and_then(|load| load.get("warm-up")).filter(|w| w.get("amount").is_some()) {
-        let expected = "expected `duration`: of several connections each would end its warm-up by itself";
-        notes.say(warm_up, "amount", "a warm-up of an amount cannot stand with `match`", expected);
+        let expected = "expected `duration`: with an amount, each connection would end its warm-up at a different time";
+        notes.say(warm_up, "amount", "a warm-up with an amount cannot be used with `match`", expected);
     }
     let [step] = steps else { return };
     let item = node.get("steps").and_then(|n| n.items().first()).unwrap_or(node);
@@ -217,24 +217,29 @@ fn matched(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, ma
         notes.say(
             item,
             "receive",
-            "`receive` cannot stand with `match`",
+            "`receive` cannot be used with `match`",
             "expected `send`: with `match`, a pass is one message and its answer",
         );
         return;
     };
     if !step.answer {
-        notes.say(item, "answer", "`answer: false` cannot stand with `match`", "expected an answer: it is what is matched");
+        notes.say(item, "answer", "`answer: false` cannot be used with `match`", "expected an answer: it is what is matched");
     }
     if !step.carry.is_empty() {
-        notes.say(item, "carry", "`carry` cannot stand with `match`", "expected nothing to carry: no step waits for the answer");
+        notes.say(
+            item,
+            "carry",
+            "`carry` cannot be used with `match`",
+            "expected nothing to carry: no step waits for the answer",
+        );
     }
     key_is_there(notes, part, matching, body);
 }
 
-/// The key by which answers are known must stand in each message, and differ from message to message.
+/// The key by which answers are matched must be in each message, and differ from message to message.
 fn key_is_there(notes: &mut Diagnostics<'_>, part: &Node, matching: &Matching, body: &Body) {
     let (Body::Text(template) | Body::Json(template)) = body else {
-        // What is in files and random bytes is not known here.
+        // The content of files and random bytes is not known here.
         if *matching != Matching::Order {
             let expected = "expected `text` or `json` in `send`, or `match: order`";
             notes.say(part, "match", "random bytes and files have no key to match by", expected);
@@ -242,7 +247,7 @@ fn key_is_there(notes: &mut Diagnostics<'_>, part: &Node, matching: &Matching, b
         return;
     };
     let node = part.get("match").unwrap_or(part);
-    // Two messages as they may be, in which nothing that is inserted is the same.
+    // Two possible messages, in which every inserted value differs.
     let sample = |number: u32| {
         let text = |part: &Part| match part {
             Part::Text(text) => text.clone(),

@@ -1,6 +1,6 @@
-//! The commonest expression.
+//! The most common kind of expression.
 
-/// `name.key[expression]`, the commonest expression.
+/// `name.key[expression]`, the most common kind of expression.
 pub(super) struct Path {
     pub root: String,
     pub steps: Vec<PathStep>,
@@ -13,7 +13,7 @@ pub(super) enum PathStep {
 }
 
 impl Path {
-    /// Reads one; none when the expression is more than that.
+    /// Reads one; `None` if the expression is more than a path.
     pub fn parse(source: &str) -> Option<Self> {
         let word = |s: &str| {
             let end = s.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(s.len());

@@ -1,15 +1,15 @@
-//! What haproxy's configuration says of its count: pure, and no more than is needed.
+//! What haproxy's configuration says about its counts: pure, and no more than is needed.
 
-/// What a configuration of haproxy says of counting and of where requests go.
+/// What a configuration of haproxy says about counting and about where requests go.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Config {
     /// The stats socket: a path, or `host:port`.
     pub socket: Option<String>,
-    /// Where it is asked.
+    /// Where it is read.
     pub frontends: Vec<Frontend>,
-    /// Addresses of the servers to which it passes requests on; none where it may answer some by itself.
+    /// Addresses of the servers to which it forwards requests; `None` if it may answer some itself.
     pub servers: Vec<String>,
-    /// Whether it sends requests of its own, to see whether a server is well.
+    /// Whether it sends requests of its own, as health checks.
     pub checks: bool,
 }
 
@@ -22,7 +22,7 @@ pub(super) struct Frontend {
     pub http: bool,
 }
 
-/// What lets it answer a request by itself.
+/// What lets it answer a request itself.
 const ANSWERS: [&str; 8] = ["return", "deny", "tarpit", "redirect", "silent-drop", "use-service", "auth", "cache-use"];
 
 /// Reads a configuration.

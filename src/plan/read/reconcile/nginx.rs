@@ -1,4 +1,4 @@
-//! What nginx' configuration says of its count, and to whom it passes requests on: pure, and no more than is needed.
+//! What nginx's configuration says about its count, and to whom it forwards requests: pure, and no more than is needed.
 
 /// The page `stub_status`.
 #[derive(Debug, PartialEq, Eq)]
@@ -10,13 +10,13 @@ pub(super) struct Page {
     pub path: String,
 }
 
-/// A directive, and what stands in its braces.
+/// A directive, and the content of its braces.
 struct Directive {
     words: Vec<String>,
     block: Vec<Directive>,
 }
 
-/// What lets a `server` answer a request otherwise than by passing it on once.
+/// What lets a `server` answer a request in any way other than forwarding it once.
 const ANSWERS: [&str; 18] = [
     "return",
     "root",
@@ -38,12 +38,12 @@ const ANSWERS: [&str; 18] = [
     "grpc_pass",
 ];
 
-/// What a configuration of nginx says of counting and of where requests go.
+/// What a configuration of nginx says about counting and about where requests go.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Config {
     /// The first page, if there is one.
     pub page: Option<Page>,
-    /// Addresses of the servers to which it passes requests on; none where it may answer some by itself.
+    /// Addresses of the servers to which it forwards requests; `None` if it may answer some itself.
     pub servers: Vec<String>,
 }
 
@@ -57,7 +57,7 @@ pub(super) fn read(text: &str) -> Config {
     Config { page: servers.into_iter().find_map(page), servers: passes_on(&tree, &measured).unwrap_or_default() }
 }
 
-/// To whom these `server`s pass every request on.
+/// The servers to which these `server`s forward every request.
 fn passes_on(tree: &[Directive], servers: &[&Directive]) -> Option<Vec<String>> {
     let mut found = Vec::new();
     for server in servers {
@@ -95,7 +95,7 @@ fn find_all<'t>(tree: &'t [Directive], name: &str, found: &mut Vec<&'t Directive
     }
 }
 
-/// The page of a `server`, and where that listens.
+/// The page of a `server`, and where it listens.
 fn page(server: &Directive) -> Option<Page> {
     let says = |d: &Directive| d.block.iter().any(|d| d.words[0] == "stub_status" && d.words.last().is_none_or(|w| w != "off"));
     let location = server.block.iter().find(|d| d.words[0] == "location" && says(d));
@@ -144,7 +144,8 @@ fn block<'w>(words: &mut impl Iterator<Item = &'w str>) -> Vec<Directive> {
     found
 }
 
-/// Words, and `;`, `{`, `}` by themselves; comments are gone, and quotes around words. A `${name}` is a part of a word.
+/// Words, and `;`, `{`, `}` as separate items, without comments and the quotes around words. A `${name}` is a part of a
+/// word.
 fn words(text: &str) -> Vec<String> {
     let (mut found, mut word) = (Vec::new(), String::new());
     let mut characters = text.chars().peekable();

@@ -1,4 +1,4 @@
-//! `reconcile` as it was typed: for targets that do not count by themselves in a way that is known.
+//! `reconcile` as it was typed: for targets that do not count in a way that is recognized automatically.
 
 use super::{RequestPaths, owner};
 use crate::collect;
@@ -9,12 +9,12 @@ use plan::{Collect, CollectSource, MetricSource, Template};
 use schema::source::one_of;
 use schema::{Data, Entry, Mistake, Node, Span, decode, types};
 
-/// Where a metric can stand that a source of `reconcile`'s own has without `metrics`.
+/// Where the one metric of a source in `reconcile` can be; such a source has no `metrics`.
 const PLACES: [&str; 7] = ["regex", "json", "csv", "sql", "lines", "times", "unit"];
-/// What else such a source may have, as an entry of `collect` has it.
+/// The other keys of such a source, as in an entry of `collect`.
 const SOURCES: [&str; 13] =
     ["command", "shell", "fixture", "file", "sqlite", "get", "auth", "headers", "args", "env", "dir", "timeout", "needs"];
-/// What is known only when the load is over.
+/// What is known only after the load.
 const TOO_LATE: [&str; 2] = ["load_begin", "load_end"];
 
 /// An entry of `reconcile`, evaluated.
@@ -23,9 +23,9 @@ pub(crate) struct TypedEntry<'n> {
     pub typed: types::Reconcile,
 }
 
-/// What is around an entry in its cell: everything that names in it may mean.
+/// The surroundings of an entry in its cell: everything that names in it may refer to.
 pub(crate) struct CellContext<'a> {
-    /// All targets of the scenario by name, also those that are not in the cell.
+    /// All targets of the scenario by name, including those that are not in the cell.
     pub targets: &'a [&'a str],
     /// All workloads of the scenario.
     pub workloads: &'a [&'a str],
@@ -37,7 +37,7 @@ pub(crate) struct CellContext<'a> {
     pub scenario: &'a std::path::Path,
 }
 
-/// Makes an entry; nothing where its target, or all of its workloads, are not in the cell.
+/// Makes an entry; `None` if its target, or all of its workloads, are not in the cell.
 pub(crate) fn read(
     notes: &mut Diagnostics<'_>,
     typed: &TypedEntry<'_>,
@@ -64,7 +64,7 @@ pub(crate) fn read(
         }
     };
     if from.is_empty() {
-        // Its workloads may be in other cells only.
+        // Its workloads may exist in other cells only.
         if named.is_none_or(|names| paths.workloads.iter().any(|w| names.contains(&w.name))) {
             let found = format!("no requests over HTTP are known to reach `{}`", typed.target);
             let key = if named.is_some() { "workload" } else { "target" };
@@ -87,7 +87,7 @@ pub(crate) fn read(
         through: reached.through,
         counters,
         tolerance: typed.tolerance.map(|t| t.0),
-        // Whoever says whose requests are counted knows it.
+        // A scenario that names the workloads knows that their requests arrive.
         others: reached.others.filter(|_| named.is_none()),
         asked: true,
     })
@@ -107,7 +107,7 @@ fn known(notes: &mut Diagnostics<'_>, node: &Node, key: &str, what: &str, names:
     }
 }
 
-/// The requests of a workload that is named: those to the target, or all of them where none is known to go there.
+/// The requests of a named workload: those to the target, or all of them if none is known to go there.
 fn source(paths: &RequestPaths<'_>, reached: &[Source], target: usize, workload: usize) -> Option<Source> {
     let protocol = paths.workloads[workload].protocol();
     if !matches!(protocol.asks(), Asks::Addresses | Asks::Socket) {
@@ -126,7 +126,7 @@ fn source(paths: &RequestPaths<'_>, reached: &[Source], target: usize, workload:
     Some(Source { workload, addresses, steps: Vec::new() })
 }
 
-/// Leaves only requests of the steps that are named.
+/// Keeps only the requests of the named steps.
 fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Reconcile, paths: &RequestPaths<'_>, from: &mut Vec<Source>) {
     if typed.steps.0.is_empty() {
         return;
@@ -152,7 +152,7 @@ fn counter(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Reconcile, c
         let mistake = Mistake::new(
             notes.file,
             part.span,
-            format!("`{}` needs `{late}`, and is read before the load, too", collect.name.trim_start_matches("reconcile-")),
+            format!("`{}` needs `{late}`, but is also read before the load", collect.name.trim_start_matches("reconcile-")),
         );
         notes.mistakes.push(mistake.expected("expected a count that can be read at any time"));
         return None;
@@ -171,12 +171,12 @@ fn referred(notes: &mut Diagnostics<'_>, part: &Node, text: &str, context: &Cell
     let mut say = |found: String, wrong: &str, all: Vec<&str>| {
         let mistake = Mistake::new(notes.file, part.span, found);
         notes.mistakes.push(match all.is_empty() {
-            true => mistake.expected("expected a source of its own, such as `{get: http://…, json: /requests}`"),
+            true => mistake.expected("expected its own source, such as `{get: http://…, json: /requests}`"),
             false => mistake.expected(format!("expected {}", one_of(all.iter().copied()))).did_you_mean(wrong, all),
         });
     };
     if !context.collects.contains(&name) {
-        say(format!("nothing called `{name}` is collected"), name, context.collects.to_vec());
+        say(format!("`collect` has no entry `{name}`"), name, context.collects.to_vec());
         return None;
     }
     let collect = context.collected.iter().find(|c| c.name == name)?;
@@ -197,7 +197,7 @@ fn referred(notes: &mut Diagnostics<'_>, part: &Node, text: &str, context: &Cell
     Some((Collect { name: format!("reconcile-{}", collect.name), ..collect.clone() }, place?))
 }
 
-/// A source of its own: what an entry of `collect` has, with the place of the one metric beside it.
+/// A source of its own: like an entry of `collect`, with the place of the one metric beside it.
 fn own(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Reconcile, context: &CellContext<'_>) -> Option<Collect> {
     if !matches!(part.data, Data::Map(_)) {
         let found = format!("{} does not fit here", part.describe());

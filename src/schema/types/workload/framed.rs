@@ -1,4 +1,4 @@
-//! Messages over TCP, and how they are told apart.
+//! Messages over TCP, and how they are separated.
 
 use schemars::JsonSchema;
 
@@ -12,7 +12,7 @@ pub struct Framed {
     /// The server, as `host:port`.
     #[schemars(extend("examples" = ["127.0.0.1:7000"]))]
     pub to: String,
-    /// Where a frame ends: after the length that stands before it, or at a delimiter.
+    /// Where a frame ends: after the length that comes before it, or at a delimiter.
     #[schemars(extend("examples" = [{"length": 4, "order": "big"}]))]
     pub frame: Framing,
     /// Whether a connection is used for more than one pass.
@@ -26,7 +26,7 @@ pub struct Framed {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "framed"))]
 pub struct Framing {
-    /// Each message starts with its length, a number of so many bytes: 1 to 8.
+    /// Each message starts with its length, a number of 1 to 8 bytes.
     #[serde(default)]
     #[schemars(extend("examples" = [4]))]
     pub length: Option<u8>,

@@ -99,7 +99,7 @@ pub struct Open {
     #[serde(default)]
     #[schemars(extend("examples" = [{"rates": [100, 200, 400], "each": "10s"}]))]
     pub steps: Option<RateSteps>,
-    /// One pass in each stretch of this length. `arrivals` cannot stand beside it.
+    /// One pass in each stretch of this length. `arrivals` cannot be used with it.
     #[serde(default)]
     #[schemars(extend("examples" = ["100ms"]))]
     pub every: Option<Duration>,
@@ -152,8 +152,8 @@ pub struct RateSteps {
     /// How long each rate is held.
     #[schemars(extend("examples" = ["10s"]))]
     pub each: Duration,
-    /// Whether the rates come in an order that is drawn from the seed, so that an effect of time is not taken for one of the
-    /// rate.
+    /// Whether the rates come in an order that is drawn from the seed, so that an effect of time is not mistaken for
+    /// one of the rate.
     #[serde(default)]
     #[schemars(extend("examples" = [true]))]
     pub shuffled: bool,
@@ -266,8 +266,8 @@ pub struct WarmUpEnd {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "phases"))]
 pub struct Phases {
-    /// The phase that is recorded, marked, and left out of the statistics. `auto` takes the windows of `during` before the
-    /// load became steady as the warm-up; a phase `before` cannot stand beside it.
+    /// The phase that is recorded, marked, and left out of the statistics. `auto` takes the windows of `during` before
+    /// the load became steady as the warm-up; a phase `before` cannot be used with it.
     #[serde(default)]
     #[schemars(extend("x-default" = "no such phase", "examples" = ["2s"]))]
     pub warm_up: Option<WarmUpLength>,

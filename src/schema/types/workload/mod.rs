@@ -1,6 +1,6 @@
 //! What a workload may say: what carries it, how requests arrive, and its steps.
 //!
-//! What belongs to one protocol has a file of its own beside this one; here stands what steps of all of them share.
+//! Each protocol has its own file beside this one; this file has what the steps of all of them share.
 
 mod framed;
 mod http;
@@ -65,13 +65,13 @@ pub struct Workload {
     #[serde(default)]
     #[schemars(extend("x-default" = "false", "examples" = [true]))]
     pub stages: Option<bool>,
-    /// Messages over a websocket: where the server is, and how answers are matched. The messages themselves stand in `steps`,
-    /// such as `{send: {text: hello}}`. See [websocket](websocket.md).
+    /// Messages over a websocket: where the server is, and how answers are matched. The messages themselves are in
+    /// `steps`, such as `{send: {text: hello}}`. See [websocket](websocket.md).
     #[serde(default)]
     #[schemars(extend("examples" = [{"url": "ws://127.0.0.1:8000/chat", "match": {"json": "/id"}}]))]
     pub websocket: Option<Websocket>,
-    /// Messages over TCP: where the server is, and where a message ends. The messages themselves stand in `steps`, such as
-    /// `{send: {text: hello}}`. See [framed](framed.md).
+    /// Messages over TCP: where the server is, and where a message ends. The messages themselves are in `steps`, such
+    /// as `{send: {text: hello}}`. See [framed](framed.md).
     #[serde(default)]
     #[schemars(extend("examples" = [{"to": "127.0.0.1:7000", "frame": {"delimiter": "\r\n"}}]))]
     pub framed: Option<Framed>,
@@ -80,12 +80,12 @@ pub struct Workload {
     #[serde(default)]
     #[schemars(extend("examples" = [{"to": "127.0.0.1:8098"}]))]
     pub vtp: Option<Vtp>,
-    /// Commands to a server that speaks the protocol of Redis. The commands themselves stand in `steps`, such as
+    /// Commands to a server that speaks the protocol of Redis. The commands themselves are in `steps`, such as
     /// `{get: key}`. See [Redis](redis.md).
     #[serde(default)]
     #[schemars(extend("examples" = [{"to": "127.0.0.1:6379"}]))]
     pub redis: Option<redis::Redis>,
-    /// A program that makes the load by itself, and its arguments, without a shell. Each pass is one execution of it. The
+    /// A program that makes the load itself, and its arguments, without a shell. Each pass is one execution of it. The
     /// word `runner` in place of a program means this program itself. See [Commands](command.md).
     #[serde(default)]
     #[schemars(extend("examples" = [["wrk", "-t1", "-c64", "-d5s", "http://127.0.0.1:8000/"]]))]
@@ -103,8 +103,8 @@ pub struct Workload {
     #[serde(default)]
     #[schemars(extend("examples" = ["wrk"]))]
     pub needs: Names,
-    /// Figures that are taken from the output of `command`: the name of each, and where it stands. A name starts with a
-    /// lower-case letter and consists of lower-case letters, digits and `_`.
+    /// Figures that are taken from the output of `command`: the name of each, and where it is found. A name starts with
+    /// a lower-case letter and consists of lower-case letters, digits and `_`.
     #[serde(default)]
     #[schemars(extend("examples" = [{"requests": {"regex": "([0-9]+) requests in"}}]))]
     pub metrics: BTreeMap<String, MetricSource>,
@@ -126,14 +126,14 @@ pub struct Workload {
     #[serde(default)]
     #[schemars(extend("x-default" = "all", "examples" = [["during"]]))]
     pub phases: Option<Names>,
-    /// Values that are drawn anew for each pass, evenly and from the seed: the name of each, and what it is drawn from.
-    /// `{to: 99}` draws a number and `{of: [a, b]}` an item; a step inserts it as `${name}`. A `vtp` or `command` workload
-    /// has none.
+    /// Values that are drawn for each pass, uniformly and from the seed: the name of each, and what it is drawn from.
+    /// `{to: 99}` draws a number and `{of: [a, b]}` an item; a step inserts it as `${name}`. A `vtp` or `command`
+    /// workload has none.
     #[serde(default)]
     #[schemars(extend("examples" = [{"doc": {"from": 0, "to": 99}}]))]
     pub draw: BTreeMap<String, Draw>,
-    /// The requests, messages or commands of one pass, in order, on one connection. Each step is measured by itself, and so
-    /// is the pass as a whole. A `vtp` or `command` workload has no steps; every other one needs at least one.
+    /// The requests, messages or commands of one pass, in order, on one connection. Each step is measured on its own,
+    /// and so is the pass as a whole. A `vtp` or `command` workload has no steps; every other one needs at least one.
     #[serde(default)]
     #[schemars(with = "Vec<AnyStep>", extend("examples" = [[{"get": "/"}]]))]
     pub steps: Vec<Json>,
@@ -166,7 +166,7 @@ pub struct Workload {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "workloads"))]
 pub struct Draw {
-    /// The smallest number that can be drawn, beside `to`.
+    /// The smallest number that can be drawn, with `to`.
     #[serde(default)]
     #[schemars(extend("x-default" = "0", "examples" = [1]))]
     pub from: Option<u64>,
@@ -258,8 +258,8 @@ pub struct Step {
     #[serde(default)]
     #[schemars(extend("examples" = [{"conflict": 409}]))]
     pub outcomes: BTreeMap<String, Statuses>,
-    /// Values taken from the answer for later steps of the same pass: the name of each, and where it stands in the answer. A
-    /// later step inserts it as `${name}`: see [Carried values](steps.md#carried-values).
+    /// Values taken from the answer for later steps of the same pass: the name of each, and where it is found in the
+    /// answer. A later step inserts it as `${name}`: see [Carried values](steps.md#carried-values).
     #[serde(default)]
     #[schemars(extend("examples" = [{"rev": {"json": "/rev"}}]))]
     pub carry: BTreeMap<String, Carry>,
@@ -283,7 +283,7 @@ pub struct Body {
     #[serde(default)]
     #[schemars(extend("examples" = ["data/order.json"]))]
     pub file: Option<String>,
-    /// So many random bytes, different ones in each request.
+    /// This many random bytes, different ones in each request.
     #[serde(default)]
     #[schemars(extend("examples" = ["10KiB"]))]
     pub random: Option<Size>,
@@ -315,13 +315,13 @@ pub struct Expect {
     #[serde(default)]
     #[schemars(extend("examples" = ["ok"]))]
     pub text: Option<Text>,
-    /// The body contains this text. Only its first 16 MiB are looked at.
+    /// The body contains this text. Only its first 16 MiB are searched.
     #[serde(default)]
     #[schemars(extend("examples" = ["\"done\":true"]))]
     pub contains: Option<Text>,
 }
 
-/// Where a carried value stands in an answer: exactly one of `json`, `header` and `regex`.
+/// Where a carried value is found in an answer: exactly one of `json`, `header` and `regex`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "steps"))]

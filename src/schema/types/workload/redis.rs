@@ -1,4 +1,4 @@
-//! Commands to a server that speaks Redis' protocol.
+//! Commands to a server that speaks the Redis protocol.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub struct Redis {
     #[serde(default)]
     #[schemars(extend("x-default" = "0", "examples" = [1]))]
     pub database: Option<u32>,
-    /// The user as which each connection logs in, beside `password`.
+    /// The user that each connection logs in as; needs `password`.
     #[serde(default)]
     #[schemars(extend("x-default" = "the default user of the server", "examples" = ["load"]))]
     pub user: Option<Text>,
@@ -60,8 +60,9 @@ pub struct RedisStep {
     #[serde(default)]
     #[schemars(extend("examples" = [{"random": "1KiB"}]))]
     pub value: Option<Body>,
-    /// Any command that is answered by one reply, word by word. A word is a text, a number, or content of the kinds that a
-    /// body has, such as `{random: 2KiB}`. `SUBSCRIBE` and its like, `MONITOR`, `SYNC` and `CLIENT REPLY` are refused.
+    /// Any command that is answered by one reply, word by word. A word is a text, a number, or content of the kinds
+    /// that a body has, such as `{random: 2KiB}`. `SUBSCRIBE` and the like, `MONITOR`, `SYNC` and `CLIENT REPLY` are
+    /// refused.
     #[serde(default)]
     #[schemars(extend("examples" = [["EXPIRE", "session:${id}", 60]]))]
     pub command: Option<Words>,
@@ -69,7 +70,7 @@ pub struct RedisStep {
     #[serde(default)]
     #[schemars(extend("x-default" = "anything but an error; of `get` not nil", "examples" = [{"length": "1KiB"}]))]
     pub expect: Option<RedisExpect>,
-    /// Values taken from the reply for later steps of the same pass: the name of each, and where it stands (`json` or
+    /// Values taken from the reply for later steps of the same pass: the name of each, and where it is found (`json` or
     /// `regex`). A later step inserts it as `${name}`.
     #[serde(default)]
     #[schemars(extend("examples" = [{"rev": {"json": "/rev"}}]))]

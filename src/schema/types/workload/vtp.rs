@@ -45,7 +45,8 @@ pub struct Vtp {
         ]
     ))]
     pub event: Option<Text>,
-    /// With `to`: how long each event is made, by a comment at its end. At most 99999 bytes: brokers take no more.
+    /// With `to`: the length of each event, reached by a comment at its end. At most 99999 bytes, the most that brokers
+    /// accept.
     #[serde(default)]
     #[schemars(extend("examples" = ["10kB"]))]
     pub size: Option<Size>,

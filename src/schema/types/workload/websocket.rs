@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer};
 use super::{Body, Expect};
 use crate::types::Text;
 
-/// Messages over a websocket (RFC 6455): where the server is, how each connection begins, and how answers are matched.
+/// Messages over a websocket (RFC 6455): where the server is, how each connection starts, and how answers are matched.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "websocket"))]
@@ -26,14 +26,14 @@ pub struct Websocket {
     #[serde(default)]
     #[schemars(extend("examples" = [[{"send": {"text": "hello"}, "expect": {"contains": "welcome"}}]]))]
     pub open: Vec<Opening>,
-    /// How an answer is known to belong to a message: `order`, `{json: …}` or `{regex: …}`. With `match` many messages of a
-    /// connection are under way at a time, as the schedule of an open loop has them. See
-    /// [With match](websocket.md#with-match).
+    /// How an answer is known to belong to a message: `order`, `{json: …}` or `{regex: …}`. With `match` many messages
+    /// of a connection are under way at a time, as an open loop schedules them. See [With
+    /// match](websocket.md#with-match).
     #[serde(default, rename = "match")]
     #[schemars(extend("x-default" = "a connection waits for each answer", "examples" = [{"json": "/id"}]))]
     pub matching: Option<Match>,
-    /// Messages that the server may send unasked: those in which this regular expression matches. They are counted in the metric
-    /// `pushes`, and are no answer to any message.
+    /// Messages that the server may send unasked: those in which this regular expression matches. They are counted in
+    /// the metric `pushes`, and do not answer any message.
     #[serde(default)]
     #[schemars(extend("examples" = ["^\\{\"push\""]))]
     pub pushes: Option<String>,
@@ -72,11 +72,12 @@ pub struct Opening {
 pub enum Match {
     /// The first answer belongs to the first message, and so on.
     Order,
-    /// By a key that stands in both.
+    /// By a key that is in both.
     Key(MatchKey),
 }
 
-/// Where the key stands by which an answer is matched to its message: exactly one of `json` and `regex`, for both of them.
+/// Where the key is found by which an answer is matched to its message: exactly one of `json` and `regex`, for both of
+/// them.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "websocket"))]
@@ -98,13 +99,13 @@ impl<'de> Deserialize<'de> for Match {
         impl<'de> Visitor<'de> for V {
             type Value = Match;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("`order`, or where a key stands, such as `{json: /id}`")
+                f.write_str("`order`, or the place of a key, such as `{json: /id}`")
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Match, E> {
                 if text == "order" {
                     return Ok(Match::Order);
                 }
-                let expected = "expected `order`, or where a key stands, such as `{json: /id}`";
+                let expected = "expected `order`, or the place of a key, such as `{json: /id}`";
                 Err(E::custom(format!("the text \"{text}\" does not fit here||{expected}")))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Match, A::Error> {

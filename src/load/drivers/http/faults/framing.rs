@@ -1,8 +1,8 @@
-//! Heads that say in an odd way how long the answer is: both paths understand the same.
+//! Heads that state the length of the answer in an odd way: both paths understand them alike.
 
 use super::*;
 
-/// An answer, and what it is to a client that asked for it with this method: the length of its body, or what is wrong.
+/// An answer, and its meaning to a client that requested it with this method: the length of its body, or what is wrong.
 const CASES: [(&str, &str, Result<u64, Outcome>); 24] = [
     ("GET", "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 5\r\n\r\nhello", Ok(5)),
     ("GET", "HTTP/1.1 200 OK\r\ncontent-length: 5, 5\r\n\r\nhello", Ok(5)),
@@ -46,7 +46,7 @@ fn both_paths_frame_answers_alike() {
     }
 }
 
-/// A header that goes on in the next line is one with a blank (RFC 9112, 5.2), and what is carried from it is the same.
+/// A header that continues on the next line is one with a space (RFC 9112, 5.2), and the carried value is the same.
 #[test]
 fn a_header_of_several_lines_is_one_on_both_paths() {
     let answer = "HTTP/1.1 200 OK\r\nx-long: one\r\n two\r\n\tthree\r\ncontent-length: 5\r\n\r\nhello";
@@ -71,7 +71,7 @@ fn limits_of_chunks_and_trailers_are_named_on_both_paths() {
     let line: &str = format!("{head}5;x={}\r\nhello\r\n0\r\n\r\n", "y".repeat(20 << 10)).leak();
     let trailers: &str = format!("{head}5\r\nhello\r\n0\r\nx-long: {}\r\n\r\n", "y".repeat(30 << 10)).leak();
     for (answer, redirects, words) in [
-        (line, 0, "a line that begins a chunk of the answer is longer than 1024 bytes"),
+        (line, 0, "a line that starts a chunk of the answer is longer than 1024 bytes"),
         (line, 3, "over limit of 16384 bytes"),
         (trailers, 0, "the trailers of the answer are longer than 16384 bytes"),
         (trailers, 3, "over limit of 16384 bytes"),
@@ -100,7 +100,7 @@ fn what_was_carried_is_not_told_where_a_request_fails() {
     }
 }
 
-/// A body that is longer than what is kept of one.
+/// A body longer than what is kept.
 async fn long_body(behind: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -132,18 +132,18 @@ fn a_body_that_is_too_long_to_be_kept_has_no_hole() {
     let carries = |selector| vec![plan::Carry { name: "it".to_owned(), selector }];
     let regex = |pattern: &str| carries(plan::Selector::Regex(pattern.to_owned()));
     let none = || plan::Expect::default();
-    let kept = "of which no more than 16777216 are kept: ";
+    let kept = "of which at most 16777216 are kept: ";
     let json = carries(plan::Selector::Json("/a".to_owned()));
     for (expect, carry, words) in [
-        // Found in what is there.
+        // Found in the kept part.
         (expects(None, Some("{xx")), Vec::new(), None),
         (none(), regex("^.x"), None),
-        // Behind a hole these would be found.
+        // These would be found if there were a gap.
         (expects(None, Some("xend}")), Vec::new(), Some("`xend}` is not in these")),
         (expects(Some("{}"), None), Vec::new(), Some("it cannot be compared with what was expected")),
         (none(), json, Some("JSON that is cut cannot be read")),
-        (none(), regex("x+"), Some("what is to be carried is not whole in these")),
-        (none(), regex("end"), Some("what is to be carried is not whole in these")),
+        (none(), regex("x+"), Some("the value to carry is not complete in these")),
+        (none(), regex("end"), Some("the value to carry is not complete in these")),
     ] {
         for redirects in [0, 3] {
             let step = plan::Step { expect: expect.clone(), carry: carry.clone(), ..step("GET", "/") };

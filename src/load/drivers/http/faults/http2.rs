@@ -15,13 +15,13 @@ enum Deed {
     GoAway,
     Drop,
     DropInBody,
-    /// Refuses the stream, as one that it has no room for.
+    /// Refuses the stream, for lack of room.
     Refuse,
     /// Answers with headers of 27 KB.
     LongHead,
 }
 
-/// Does these deeds, one per stream, in this order; then the next connection begins with the rest of them.
+/// Does these things, one per stream, in this order; then the next connection starts with the rest of them.
 async fn script2(deeds: Vec<Deed>) -> (String, Rc<Cell<usize>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -156,7 +156,7 @@ fn a_request_that_the_server_did_not_take_is_sent_again_unless_something_is_wron
             let url = format!("http://{}", listener.local_addr().unwrap());
             spawn_local(async move {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                // Whoever comes again is refused.
+                // Reconnecting is refused.
                 drop(listener);
                 let mut buffer = [0; 4096];
                 // SETTINGS; then, to the request, GOAWAY: no stream was processed.
@@ -203,7 +203,7 @@ fn a_server_that_refuses_every_stream_is_asked_until_the_time_out() {
         let (url, _) = script2(vec![Deed::Refuse; 100_000]).await;
         let mut client = client(brief(http2_workload(&url, vec![step("GET", "/")])));
         let exchange = client.exchange(0).await;
-        // It depends on the moment what the last time comes to.
+        // The result of the last request depends on timing.
         let (outcome, words) = told(&exchange).unwrap_err();
         assert!(matches!(outcome, Outcome::Reset | Outcome::Timeout), "{outcome:?}: {words}");
         let took = exchange.completed - exchange.sent;
@@ -224,7 +224,7 @@ fn headers_that_are_too_long_are_told_with_their_limit() {
 #[test]
 fn a_server_without_http2_is_garbage() {
     run(async {
-        // It reads on: else the end of the connection may overtake its answer.
+        // It continues to read: otherwise the end of the connection may overtake its answer.
         let (url, _) = script(vec![vec!["HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", ""]]).await;
         expect(
             &client(http2_workload(&url, vec![step("GET", "/")])).exchange(0).await,

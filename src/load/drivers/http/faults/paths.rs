@@ -1,4 +1,4 @@
-//! What of a path goes over the wire: the same bytes on each way, or none.
+//! Which bytes of a path go over the wire: the same ones on each path through the client, or none.
 
 use std::cell::RefCell;
 
@@ -8,13 +8,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Of these odd paths are made.
+/// Odd paths are made from these.
 const PIECES: [&str; 38] = [
     "a", "/", "//", ".", "/./", "/../", "%2F", "%2e", "%", "%4", "%zz", "%%41", "?", "#", "&x=", ";", "+", "~", "'", "$", ":",
     "@", "ü", "日", " ", "\t", "\u{a0}", "\u{7f}", "|", "\\", "^", "`", "\"", "<>", "{", "}", "[", "]",
 ];
 
-/// What servers were asked for, in this order.
+/// What was requested from servers, in this order.
 type Seen = Rc<RefCell<Vec<String>>>;
 
 /// Two servers that answer everything, over HTTP/1.1 and HTTP/2, and note the target of each request.
@@ -90,9 +90,9 @@ proptest! {
                     }
                     Err(unsendable) => {
                         assert!(Http::new(&fixed).err().unwrap().to_string().contains(unsendable.found()), "{path:?}");
-                        // What was inserted may be secret: mostly only what is wrong with it is told.
+                        // An inserted value may be secret: usually only what is wrong with it is reported.
                         let failure = late.exchange(0).await.result.unwrap_err();
-                        let is_told = ["what is inserted holds", unsendable.found()].iter().any(|words| failure.words.contains(words));
+                        let is_told = ["the inserted value contains", unsendable.found()].iter().any(|words| failure.words.contains(words));
                         assert!(failure.outcome == Outcome::Carry && is_told, "{path:?}: {}", failure.words);
                     }
                 }

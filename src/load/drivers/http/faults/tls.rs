@@ -1,4 +1,4 @@
-//! TLS: whom to trust, and what to speak.
+//! TLS: which server to trust, and which protocol to speak.
 
 use super::super::send_requests;
 use tokio_rustls::TlsAcceptor;
@@ -9,7 +9,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
 
-/// A CA, and a certificate of its for `localhost` and 127.0.0.1; both until 2126.
+/// A CA, and one of its certificates, for `localhost` and 127.0.0.1; both valid until 2126.
 const CA: &str = "
 -----BEGIN CERTIFICATE-----
 MIIBlTCCATugAwIBAgIUHwTKD1/T+/8k9zYXrp0wtDXhgwcwCgYIKoZIzj0EAwIw

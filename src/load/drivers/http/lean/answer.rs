@@ -1,13 +1,13 @@
-//! Answers of HTTP/1, read as they come: pure, no socket and no clock.
+//! Answers of HTTP/1, parsed as they arrive: pure, no socket and no clock.
 //!
-//! An [`Answer`] is fed with pieces of any size and says when it is whole; how it was cut into pieces makes no
-//! difference. It takes bodies by length, in chunks and until the end of the connection, skips 1xx answers and knows that
-//! HEAD, 204 and 304 have no body. Where an answer could be understood in two ways it is [`Garbage`]: one that is counted
-//! must not have been guessed. Nothing is copied but a head that comes in several pieces.
+//! An [`Answer`] is fed with pieces of any size and says when it is complete; how it was cut into pieces makes no
+//! difference. It accepts bodies by length, in chunks and until the end of the connection, skips 1xx answers and knows
+//! that HEAD, 204 and 304 have no body. An answer that could be understood in two ways is [`Garbage`]: no counted
+//! answer must be a guess. Nothing is copied except a head that arrives in several pieces.
 //!
-//! It uses nothing of this crate, so that `fuzz` can take it as it is.
+//! It uses nothing of this crate, so that `fuzz` can include it as it is.
 
-// Beside this file whatever takes it in, be it this crate or `fuzz`.
+// Included beside this file by whatever uses it, be it this crate or `fuzz`.
 #[path = "framing.rs"]
 pub mod framing;
 
@@ -19,16 +19,16 @@ use framing::{Framing, framing, tokens};
 
 /// The longest head of an answer; also the longest sum of its trailers.
 pub const MAX_HEAD: usize = 16 << 10;
-/// The most headers of an answer; as many as hyper takes.
+/// The most headers of an answer; as many as hyper accepts.
 pub const MAX_HEADERS: usize = 100;
-/// The longest line that begins a chunk, extensions included.
+/// The longest line that starts a chunk, extensions included.
 pub const MAX_CHUNK_LINE: u16 = 1024;
 
-/// Takes what is to be kept of an answer.
+/// Receives the parts of an answer that are kept.
 pub trait AnswerSink {
-    /// Whether it takes headers; `coded`: whether one of them says that the body has a content coding.
+    /// Whether it wants headers; `coded`: whether one of them says that the body has a content coding.
     fn wants_headers(&self, coded: bool) -> bool;
-    /// A header of the answer itself, not of a 1xx answer before it. Trailers are not told.
+    /// A header of the answer itself, not of a 1xx answer before it. Trailers are not passed on.
     fn header(&mut self, name: &str, value: &[u8]);
     /// Bytes of the body, in order.
     fn body(&mut self, bytes: &[u8]);
@@ -37,19 +37,19 @@ pub trait AnswerSink {
 /// Why something is not an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Garbage {
-    /// The head is not HTTP, or says two different things.
+    /// The head is not HTTP, or contradicts itself.
     Head(String),
     /// The head is longer than [`MAX_HEAD`].
     LongHead,
     /// The head has more than [`MAX_HEADERS`].
     ManyHeaders,
-    /// The chunks of the body, or the trailers behind them, are damaged.
+    /// The chunks of the body, or the trailers after them, are damaged.
     Chunks,
-    /// The line that begins a chunk is longer than [`MAX_CHUNK_LINE`].
+    /// The line that starts a chunk is longer than [`MAX_CHUNK_LINE`].
     LongChunkLine,
-    /// The trailers behind the body are longer than [`MAX_HEAD`].
+    /// The trailers after the body are longer than [`MAX_HEAD`].
     LongTrailers,
-    /// So many bytes stand behind the end of the answer.
+    /// This many bytes follow the end of the answer.
     Behind(usize),
 }
 
@@ -61,24 +61,24 @@ impl fmt::Display for Garbage {
             Self::ManyHeaders => write!(out, "the head of the answer has more than {MAX_HEADERS} headers"),
             Self::Chunks => write!(out, "the chunks of the answer are damaged"),
             Self::LongChunkLine => {
-                write!(out, "a line that begins a chunk of the answer is longer than {MAX_CHUNK_LINE} bytes")
+                write!(out, "a line that starts a chunk of the answer is longer than {MAX_CHUNK_LINE} bytes")
             }
             Self::LongTrailers => write!(out, "the trailers of the answer are longer than {MAX_HEAD} bytes"),
-            Self::Behind(n) => write!(out, "{n} bytes that nobody asked for stand behind the answer"),
+            Self::Behind(n) => write!(out, "{n} unexpected bytes after the answer"),
         }
     }
 }
 
-/// Where the stream ended instead of bringing the whole answer.
+/// Where the stream ended instead of delivering the whole answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EarlyEnd {
     /// Before the first byte of the answer.
     Before,
-    /// After the answer had begun.
+    /// After the start of the answer.
     Within,
 }
 
-/// One answer, as far as it has come.
+/// One answer, as far as it has arrived.
 #[derive(Debug)]
 pub struct Answer {
     state: State,
@@ -87,31 +87,31 @@ pub struct Answer {
     keep_alive: bool,
     status: u16,
     received: u64,
-    /// The length of the body, where the head says it.
+    /// The length of the body, if the head states it.
     length: Option<u64>,
-    /// The part of a head that has come; empty otherwise.
+    /// The part of a head that has arrived; empty otherwise.
     head: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Head,
-    /// So many bytes of the body are missing.
+    /// This many bytes of the body are missing.
     Length(u64),
     UntilClosed,
-    /// In the line that begins a chunk.
+    /// In the line that starts a chunk.
     Size {
         size: u64,
         at: SizeAt,
         line: u16,
     },
-    /// So many bytes of a chunk are missing.
+    /// This many bytes of a chunk are missing.
     Chunk(u64),
-    /// Behind a chunk.
+    /// After a chunk.
     ChunkEnd {
         cr: bool,
     },
-    /// Behind the last chunk.
+    /// After the last chunk.
     Trailers {
         at: TrailerAt,
         length: u16,
@@ -137,17 +137,17 @@ enum TrailerAt {
     LastLineFeed,
 }
 
-/// The head that was read last. A server says mostly the same as before, and the same bytes mean the same: a head that
-/// begins with all of them ends with them, and need not be read again.
+/// The head that was read last. A server usually sends the same head again, and the same bytes mean the same: input
+/// that starts with all of its bytes need not be parsed again.
 #[derive(Debug)]
 pub struct LastHead {
     text: Vec<u8>,
     bodiless: bool,
-    /// None as long as there is no `text`.
+    /// `None` as long as there is no `text`.
     head: Option<Head>,
 }
 
-/// What a head says of its answer.
+/// What a head says about its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Head {
     status: u16,
@@ -171,37 +171,37 @@ impl Answer {
         }
     }
 
-    /// Its status; 0 until the head is there.
+    /// Its status; 0 until the head is complete.
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// How many bytes of the body have come.
+    /// How many bytes of the body have arrived.
     pub fn received(&self) -> u64 {
         self.received
     }
 
-    /// The length of the body, where that is known.
+    /// The length of the body, if it is known.
     pub fn length(&self) -> Option<u64> {
         self.length
     }
 
-    /// Whether the connection can carry another request once this is whole.
+    /// Whether the connection can carry another request after this answer.
     pub fn keeps_alive(&self) -> bool {
         self.keep_alive
     }
 
-    /// Whether all of it is there.
+    /// Whether it is complete.
     pub fn is_whole(&self) -> bool {
         self.state == State::Whole
     }
 
-    /// Whether a part of it is there; 1xx answers before it do not count.
+    /// Whether a part of it has arrived; 1xx answers before it do not count.
     pub fn has_begun(&self) -> bool {
         self.state != State::Head || !self.head.is_empty()
     }
 
-    /// How many bytes are missing at least, where that is known.
+    /// The least number of missing bytes, if it is known.
     pub fn missing(&self) -> u64 {
         match self.state {
             State::Length(n) | State::Chunk(n) => n,
@@ -212,7 +212,7 @@ impl Answer {
     /// Takes the next bytes.
     ///
     /// # Errors
-    /// When they make no answer, or more than one. Nothing can be fed after that.
+    /// When they do not form an answer, or form more than one. Nothing can be fed after that.
     pub fn feed(&mut self, input: &[u8], seen: &mut LastHead, keep: &mut impl AnswerSink) -> Result<(), Garbage> {
         let mut at = 0;
         if self.state == State::Head {
@@ -250,7 +250,7 @@ impl Answer {
         Ok(())
     }
 
-    /// The stream has ended. That is well where the body ends with it.
+    /// The stream has ended. This is correct if it ends the body.
     ///
     /// # Errors
     /// Where it ended otherwise.
@@ -281,7 +281,7 @@ impl Answer {
             self.head.extend_from_slice(&input[..input.len().min(MAX_HEAD - held)]);
             let head = std::mem::take(&mut self.head);
             match parse_head(&head, self.bodiless, keep)? {
-                // It was not whole without the bytes of `input`, so it ends within them.
+                // It was incomplete without the bytes of `input`, so it ends within them.
                 Some((used, head)) => at = self.begin(&head, used.saturating_sub(held)),
                 None => {
                     self.head = head;
@@ -302,7 +302,7 @@ impl Answer {
         Ok(Some(at))
     }
 
-    /// Goes by what a head says, unless it is only an interim one. Returns `used`.
+    /// Applies what a head says, unless it is only an interim one. Returns `used`.
     fn begin(&mut self, head: &Head, used: usize) -> usize {
         if !head.is_interim() {
             (self.status, self.keep_alive, self.state) = (head.status, head.keep_alive, head.body);
@@ -317,7 +317,7 @@ impl Answer {
 }
 
 impl Head {
-    /// 101 is none: nothing follows that would be HTTP.
+    /// 101 is not one: nothing that follows would be HTTP.
     fn is_interim(&self) -> bool {
         (100..200).contains(&self.status) && self.status != 101
     }
@@ -329,7 +329,7 @@ impl LastHead {
         Self { text: Vec::new(), bodiless: false, head: None }
     }
 
-    /// [`parse_head`], or what it said of the same bytes before.
+    /// [`parse_head`], or its earlier result for the same bytes.
     fn read_head(&mut self, input: &[u8], bodiless: bool, keep: &mut impl AnswerSink) -> Result<Option<(usize, Head)>, Garbage> {
         if let Some(head) = self.head
             && self.bodiless == bodiless
@@ -350,16 +350,16 @@ impl LastHead {
     }
 }
 
-/// Reads a head: none while it is incomplete. `input` has at most [`MAX_HEAD`] bytes.
+/// Reads a head: `None` while it is incomplete. `input` has at most [`MAX_HEAD`] bytes.
 fn parse_head(input: &[u8], bodiless: bool, keep: &mut impl AnswerSink) -> Result<Option<(usize, Head)>, Garbage> {
     let wrong = |reason: &str| Err(Garbage::Head(reason.to_owned()));
-    // httparse would skip it; but an answer that follows another one has none before it.
+    // httparse would skip it; but there is no empty line before an answer that follows another one.
     if matches!(input.first(), Some(b'\r' | b'\n')) {
         return wrong("an empty line instead of a status");
     }
     let mut space = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut []);
-    // A user agent has to take them (RFC 9112, 5.2), and `unfolded` does.
+    // A user agent has to accept them (RFC 9112, 5.2), and `unfolded` does.
     let mut config = httparse::ParserConfig::default();
     config.allow_obsolete_multiline_headers_in_responses(true);
     let used = match config.parse_response_with_uninit_headers(&mut response, input, &mut space) {
@@ -388,7 +388,7 @@ fn parse_head(input: &[u8], bodiless: bool, keep: &mut impl AnswerSink) -> Resul
             State::UntilClosed
         }
     };
-    // The lengths of names tell most headers apart.
+    // The lengths of names distinguish most headers.
     let coded = headers().any(|(name, _)| name.len() == 16 && name.eq_ignore_ascii_case("content-encoding"));
     let head = Head { status, body, keep_alive: keep_alive && !close && status != 101, coded };
     if !head.is_interim() {
@@ -399,7 +399,8 @@ fn parse_head(input: &[u8], bodiless: bool, keep: &mut impl AnswerSink) -> Resul
     Ok(Some((used, head)))
 }
 
-/// A value in which each line break, with the white space around it, is one blank (RFC 9112, 5.2), as on the general path.
+/// A value in which each line break, with the white space around it, is one space (RFC 9112, 5.2), as on the general
+/// path.
 fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
     match value.contains(&b'\n') {
         false => Cow::Borrowed(value),
@@ -407,9 +408,10 @@ fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// What one byte makes of a state that is neither in the head nor in the body: sizes of chunks, line ends and trailers.
+/// The effect of one byte on a state that is neither in the head nor in the body: sizes of chunks, line ends and
+/// trailers.
 ///
-/// Lines end with CR LF and nothing less, and no other control character is in them.
+/// Lines end with CR LF and nothing less, and contain no other control character.
 ///
 /// # Errors
 /// Why no such byte can follow.
@@ -507,7 +509,7 @@ mod tests {
         (Ok(()), answer, kept)
     }
 
-    /// What came of a text, however it was cut.
+    /// The result for a text, however it was cut.
     #[derive(Debug, PartialEq)]
     struct Outcome {
         fed: Result<(), Garbage>,
@@ -521,7 +523,7 @@ mod tests {
 
     fn outcome(head_only: bool, text: &[u8], cuts: &[usize]) -> Outcome {
         let (fed, mut answer, kept) = feed(head_only, text, cuts);
-        // How many bytes are seen behind an answer depends on the cuts.
+        // How many bytes are seen after an answer depends on the cuts.
         let fed = fed.map_err(|g| if matches!(g, Garbage::Behind(_)) { Garbage::Behind(1) } else { g });
         let ended = if fed.is_ok() { answer.end() } else { Ok(()) };
         Outcome {
@@ -696,7 +698,7 @@ mod tests {
         assert_eq!(feed(false, many.as_bytes(), &[]).0, Err(Garbage::ManyHeaders));
         let most = format!("HTTP/1.1 204 No\r\n{}\r\n", "a: b\r\n".repeat(MAX_HEADERS));
         assert_eq!(feed(false, most.as_bytes(), &[]).0, Ok(()));
-        // What is held of a head is let go with its end.
+        // Memory held for a head is released with its end.
         assert_eq!(feed(false, b"HTTP/1.1 200 OK\r\n\r\n", &[7]).1.head.capacity(), 0);
     }
 
@@ -795,7 +797,7 @@ mod tests {
             prop_assert_eq!(read(heads.0, &first, &mut seen), read(heads.0, &first, &mut LastHead::new()));
         }
 
-        /// Also where it is damaged.
+        /// Also if it is damaged.
         #[test]
         fn a_damaged_answer_is_the_same_however_it_is_cut(
             (mut text, _) in valid(),

@@ -1,15 +1,15 @@
-//! How long the body of an answer is, by what its head says (RFC 9112, 6.3): pure, and the same for both HTTP paths.
+//! How long the body of an answer is, according to its head (RFC 9112, 6.3): pure, and the same for both HTTP paths.
 //!
-//! It uses nothing of this crate, as `answer` does not.
+//! It uses nothing of this crate, like `answer`.
 
 /// Where the body of an answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// There is none.
+    /// There is no body.
     Nothing,
     /// With the last chunk.
     Chunked,
-    /// After so many bytes.
+    /// After this many bytes.
     Length(u64),
     /// With the connection.
     UntilClosed,
@@ -17,12 +17,12 @@ pub enum Framing {
 
 /// The framing of an answer.
 ///
-/// `http_1_1`: whether it is in that version and not in an earlier one; `bodiless`: whether HEAD was asked for; `headers`:
+/// `http_1_1`: whether it has that version and not an earlier one; `bodiless`: whether HEAD was requested; `headers`:
 /// all of them, in order.
 ///
-/// What can be understood in two ways is an error, although HTTP lets a client guess at some of it: a `content-length`
-/// beside a `transfer-encoding` above all, of which another reader on the way may believe the other one (9112, 11.2). Where
-/// no body follows whatever the head says (6.3, rule 1) nothing can be misunderstood.
+/// Anything ambiguous is an error, although HTTP allows a client to guess in some cases: above all a `content-length`
+/// beside a `transfer-encoding`, where another reader on the way may believe the other one (9112, 11.2). Where no body
+/// follows whatever the head says (6.3, rule 1) nothing can be misunderstood.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -38,10 +38,10 @@ pub fn framing<'h>(
     let mut length = None;
     let mut coding = None;
     for (name, value) in headers {
-        // The lengths of names that matter; most headers are told apart by that.
+        // The lengths of the names that matter; most headers are ruled out by them.
         match name.len() {
             14 if name.eq_ignore_ascii_case("content-length") => {
-                // Several are as good as one where all are the same (6.3, rule 5), be it in one line or in several.
+                // Several equal values count as one (6.3, rule 5), whether on one line or on several.
                 for part in value.split(|b| *b == b',') {
                     let number = decimal(part.trim_ascii());
                     if number.is_none() || length.is_some() && length != number {
@@ -53,9 +53,9 @@ pub fn framing<'h>(
             }
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
                 for token in tokens(value) {
-                    // Nothing can be applied to what is in chunks already, chunks least of all.
+                    // Nothing can be applied to chunks, least of all chunks.
                     if coding == Some(true) {
-                        return Err("a transfer-encoding behind `chunked`".to_owned());
+                        return Err("a transfer-encoding after `chunked`".to_owned());
                     }
                     coding = Some(token.eq_ignore_ascii_case(b"chunked"));
                 }
