@@ -536,3 +536,29 @@ thread_local! {
     /// Whether this thread is parsing a table: a panic is then caught and becomes an error of the table; it is not printed.
     static PARSING: Cell<bool> = const { Cell::new(false) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_has_a_line_in_the_docs() {
+        let docs = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/results.md")).unwrap();
+        let now = Instant::now();
+        let frames = [
+            ("windows", window_frame(&[], &[])),
+            ("requests", request_frame(&[], &[])),
+            ("metrics", metric_frame(&[], &[])),
+            ("resources", resource_frame(now, &[])),
+            ("host", host_frame(now, &[])),
+            ("transfers", transfer_frame(&[], &[])),
+        ];
+        for (name, frame) in frames {
+            let start = docs.find(&format!("## {name}.parquet")).unwrap_or_else(|| panic!("no section for {name}.parquet"));
+            let section = docs[start + 3..].split("\n## ").next().unwrap();
+            for column in frame.get_column_names() {
+                assert!(section.contains(&format!("`{column}`")), "docs/results.md says nothing of `{column}` of {name}.parquet");
+            }
+        }
+    }
+}

@@ -484,3 +484,201 @@ fn what_serves_beside_measuring_is_started_again() {
         assert_eq!(place.status("all/run1")["verdict"]["is"], "valid");
     }
 }
+
+/// A scenario whose runs are short, and have figures.
+const FAST: &str = "experiment: fast
+question: How fast is it?
+targets:
+  server: {fixture: null-server, port: PORT1}
+workloads:
+  clients:
+    url: http://127.0.0.1:PORT1
+    load: {closed: {connections: 1}, amount: 50}
+    steps: [{get: /}]
+repetitions: 2
+";
+
+/// Several runs of that, in a directory of results.
+fn measured_often(times: usize) -> Place {
+    let place = Place::with(FAST);
+    for _ in 0..times {
+        place.run_test().expect(0);
+    }
+    place
+}
+
+/// Serves everything in `results`.
+fn serve_all(place: &Place) -> Server {
+    started(place.runner().args(["serve", "--listen", "127.0.0.1:0"]))
+}
+
+fn runs_of(place: &Place, experiment: &str) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(place.path("results").join(experiment))
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_experiment_is_listed_and_two_runs_are_compared() {
+    let place = measured_often(2);
+    let server = serve_all(&place);
+    let at = server.address;
+    let runs = runs_of(&place, "fast");
+    assert!(get(at, "/").text().contains("<a href=\"experiments/fast/\">fast</a>"));
+    let listed = get(at, "/experiments.json").json();
+    assert_eq!((&listed["experiments"][0]["name"], &listed["experiments"][0]["runs"]), (&"fast".into(), &2.into()));
+    assert_eq!(listed["experiments"][0]["newest"], runs[1].as_str());
+    assert_eq!(get(at, "/experiments/fast").header("location"), Some("fast/"));
+    let page = get(at, "/experiments/fast/");
+    assert!(page.text().contains("How fast is it?") && runs.iter().all(|run| page.text().contains(run.as_str())));
+    assert_eq!(get(at, "/experiments/fast/latest/").header("location"), Some(format!("../runs/{}/", runs[1]).as_str()));
+    let latest = get(at, "/experiments/fast/latest/files/plan.json");
+    assert_eq!(latest.header("location"), Some(format!("../../runs/{}/files/plan.json", runs[1]).as_str()));
+
+    let query = format!("run={}&run={}", runs[1], runs[0]);
+    let compared = get(at, &format!("/experiments/fast/compare.json?{query}")).json();
+    assert_eq!((&compared["baseline"], compared["rows"].as_array().unwrap().is_empty()), (&runs[0].as_str().into(), false));
+    let page = get(at, &format!("/experiments/fast/compare?{query}"));
+    assert!(page.status == 200 && page.text().contains("throughput"), "{page:?}");
+    for (query, status) in [("", 400), ("run=a", 400), ("run=a&run=b", 404), (&*format!("{query}&metric=nonsense"), 400)] {
+        assert_eq!(get(at, &format!("/experiments/fast/compare?{query}")).status, status, "{query}");
+    }
+    // A directory of several experiments is not that of one.
+    assert_eq!(get(at, "/runs.json").status, 404);
+    assert_eq!(get(at, "/experiments/slow/").status, 404);
+}
+
+#[test]
+fn files_of_a_run_are_there_as_they_are_and_nothing_else() {
+    let place = measured_often(1);
+    let run = runs_of(&place, "fast").remove(0);
+    let folder = place.path("results/fast").join(&run);
+    symlink("/etc/passwd", folder.join("link")).unwrap();
+    std::fs::write(place.path("results/fast/secret"), "x").unwrap();
+    let server = serve_all(&place);
+    let base = format!("/experiments/fast/runs/{run}");
+    let plan = get(server.address, &format!("{base}/files/plan.json"));
+    assert_eq!(plan.body, std::fs::read(folder.join("plan.json")).unwrap());
+    assert_eq!(plan.header("content-type"), Some("application/json"));
+    let index = get(server.address, &format!("{base}/files/"));
+    assert!(index.text().contains("href=\"cells/all/run1/windows.parquet\"") && !index.text().contains("link"), "{}", index.text());
+    let windows = get(server.address, &format!("{base}/files/cells/all/run1/windows.parquet"));
+    assert_eq!(windows.body, std::fs::read(folder.join("cells/all/run1/windows.parquet")).unwrap());
+    let tag = plan.header("etag").unwrap();
+    assert_eq!(ask(server.address, "GET", &format!("{base}/files/plan.json"), &[("if-none-match", tag)]).status, 304);
+    for odd in ["link", "../secret", "..%2fsecret", "%2e%2e/secret", "cells", "cells/", ".", "%00", "plan.json/", "//plan.json"] {
+        assert_eq!(get(server.address, &format!("{base}/files/{odd}")).status, 404, "{odd}");
+    }
+    let summary = get(server.address, &format!("{base}/summary.json")).json();
+    assert_eq!((&summary["run"], &summary["experiment"]), (&run.as_str().into(), &"fast".into()));
+}
+
+#[test]
+fn a_change_between_runs_is_found_with_what_differs_and_figures_are_offered() {
+    let place = measured_often(1);
+    let first = runs_of(&place, "fast").remove(0);
+    let results = place.path("results/fast");
+    // Twenty runs of the same figures, the last six of them slower by half: throughput is what `figures.parquet` says.
+    let table = results.join(&first).join("figures.parquet");
+    let slower = slowed(&std::fs::read(&table).unwrap());
+    for number in 1..20 {
+        let copied = results.join(format!("21260101T0000{number:02}Z-{number:04}"));
+        copy(&results.join(&first), &copied);
+        if number >= 14 {
+            std::fs::write(copied.join("figures.parquet"), &slower).unwrap();
+            let manifest = std::fs::read_to_string(copied.join("manifest.json")).unwrap();
+            let manifest: Json = serde_json::from_str(&manifest).unwrap();
+            let mut changed = manifest.clone();
+            changed["git"] = serde_json::json!({"commit": "0123456789abcdef", "changed": false, "branch": "main"});
+            std::fs::write(copied.join("manifest.json"), changed.to_string()).unwrap();
+        }
+    }
+    let server = serve_all(&place);
+    let history = get(server.address, "/experiments/fast/history.json").json();
+    assert_eq!((history["metric"].as_str(), history["runs"].as_array().unwrap().len()), (Some("throughput"), 20));
+    let [series] = &history["series"].as_array().unwrap()[..] else { panic!("{history}") };
+    let [change] = &series["changes"].as_array().unwrap()[..] else { panic!("{series}") };
+    assert_eq!((&change["before"], &change["since"], &change["verdict"]), (&13.into(), &14.into(), &"slower".into()));
+    let differences = history["worse"][0]["differences"].to_string();
+    assert!(differences.contains("git commit") && differences.contains("0123456789ab"), "{differences}");
+    let page = get(server.address, "/experiments/fast/history");
+    assert!(page.text().contains("slower since") && page.text().contains("0123456789ab"), "{}", page.text());
+    let of_branch = get(server.address, "/experiments/fast/history.json?branch=main").json();
+    assert_eq!(of_branch["runs"].as_array().unwrap().len(), 6);
+    assert_eq!(get(server.address, "/experiments/fast/history?metric=nonsense").status, 400);
+
+    let metrics = get(server.address, "/metrics");
+    assert!(metrics.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")));
+    let line = metrics.text().lines().find(|line| line.starts_with("runner_median{") && line.contains("metric=\"throughput\""));
+    assert!(line.is_some_and(|line| line.contains("experiment=\"fast\"")) && metrics.text().ends_with("# EOF\n"), "{metrics:?}");
+}
+
+/// A table of figures in which everything that is a rate is half of what it was.
+fn slowed(table: &[u8]) -> Vec<u8> {
+    use polars::prelude::*;
+    let mut frame = ParquetReader::new(std::io::Cursor::new(table)).finish().unwrap();
+    let halved: Column = frame.column("value").unwrap().f64().unwrap().apply_values(|value| value / 2.0).into_column();
+    frame.replace("value", halved).unwrap();
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes).finish(&mut frame).unwrap();
+    bytes
+}
+
+#[test]
+fn who_asks_for_another_host_gets_nothing() {
+    let place = measured_often(1);
+    let server = serve_all(&place);
+    let status = |host: &str| {
+        let request = format!("GET /experiments.json HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        exchange(server.address, request.as_bytes()).unwrap().status
+    };
+    assert_eq!(["localhost", "127.0.0.1:8700", "[::1]:80"].map(status), [200; 3]);
+    assert_eq!(["example.org", "localhost.example.org:80", "192.0.2.1", ""].map(status), [421; 4]);
+}
+
+#[test]
+fn a_socket_can_be_passed_on() {
+    let place = measured_often(1);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let runner = place.runner();
+    let mut command = Command::new("sh");
+    command.args(["-c", "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" serve results 3<&0 </dev/null"]).arg(runner.get_program());
+    command.current_dir(place.path(".")).envs(runner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.stdin(std::os::fd::OwnedFd::from(listener));
+    let server = started(&mut command);
+    assert_eq!(server.address, address);
+    assert_eq!(get(address, "/experiments.json").status, 200);
+}
+
+#[test]
+fn ten_thousand_runs_are_listed_in_a_second_and_a_thousand_need_little_memory() {
+    let place = measured_often(1);
+    let first = runs_of(&place, "fast").remove(0);
+    let results = place.path("results/fast");
+    let files = ["plan.json", "manifest.json", "figures.parquet", "summary.json"];
+    for number in 0..10_000 {
+        let copied = results.join(format!("21260101T{number:06}Z-{number:04x}"));
+        std::fs::create_dir(&copied).unwrap();
+        for name in files {
+            std::fs::hard_link(results.join(&first).join(name), copied.join(name)).unwrap();
+        }
+    }
+    let server = serve_all(&place);
+    let begun = Instant::now();
+    let page = get(server.address, "/experiments/fast/runs");
+    let taken = begun.elapsed();
+    assert!(page.text().contains("10001 runs"), "{}", page.text());
+    assert!(taken < Duration::from_secs(1), "listed after {taken:?}");
+    for path in ["", "runs?page=50", "history", "history?metric=response_p99", "list.json"] {
+        assert_eq!(get(server.address, &format!("/experiments/fast/{path}")).status, 200, "{path}");
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", serving(&place))).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")).unwrap();
+    assert!(peak.parse::<u64>().unwrap() < 64 << 10, "{peak} kB");
+}
