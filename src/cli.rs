@@ -161,6 +161,20 @@ pub struct Output {
     /// One JSON object per event on standard output, for scripts
     #[arg(long)]
     pub json: bool,
+    /// Print a line for every repetition that ends, and how long its parts took
+    #[arg(long, short, conflicts_with_all = ["quiet", "json"])]
+    pub verbose: bool,
+}
+
+/// When a run ends before all of its repetitions.
+#[derive(Debug, Args)]
+pub struct StopEarly {
+    /// Stop at the first repetition that failed or is invalid, with exit code 4
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Continue even when ten repetitions in a row have failed for the same reason
+    #[arg(long, conflicts_with = "fail_fast")]
+    pub keep_going: bool,
 }
 
 /// Reports for continuous integration.
@@ -183,9 +197,9 @@ pub struct Run {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub choice: Choice,
-    /// Stop at the first repetition that failed or is invalid, with exit code 4
-    #[arg(long)]
-    pub fail_fast: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub stop: StopEarly,
     /// Where results go: DIR/EXPERIMENT/TIME-ID
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub out: PathBuf,
@@ -237,9 +251,9 @@ pub struct Repeat {
     /// Seed of order, ids and random bodies; without one each run draws its own and records it
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Stop at the first repetition that failed or is invalid, with exit code 4
-    #[arg(long)]
-    pub fail_fast: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub stop: StopEarly,
     /// Where results go: DIR/EXPERIMENT/TIME-ID
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub out: PathBuf,
@@ -300,9 +314,9 @@ pub struct Resume {
     /// Read the scenario from the run's own experiment.yaml, not from its original place
     #[arg(long)]
     pub as_recorded: bool,
-    /// Stop at the first repetition that failed or is invalid, with exit code 4
-    #[arg(long)]
-    pub fail_fast: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub stop: StopEarly,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: Output,
@@ -311,14 +325,14 @@ pub struct Resume {
 /// `runner compare`
 #[derive(Debug, Args)]
 pub struct Compare {
-    /// Directories of runs, the baseline first; join the sessions of one side with commas. With --by only one
+    /// Directories of runs, the baseline first; join the sessions of one side with commas. Of one alone its levels are compared
     #[arg(required = true, value_name = "DIR")]
     pub paths: Vec<PathBuf>,
-    /// Compare the levels of this factor within one run
+    /// Compare the levels of this factor within one run; by default the only factor with several levels
     #[arg(long, value_name = "FACTOR")]
     pub by: Option<String>,
-    /// With --by: the level that the others are compared with; by default the first
-    #[arg(long, value_name = "LEVEL", requires = "by")]
+    /// Within one run: the level that the others are compared with; by default the first
+    #[arg(long, value_name = "LEVEL")]
     pub baseline: Option<String>,
     /// A difference within ± this share does not matter
     #[arg(long, value_name = "PERCENT", default_value = "5%")]

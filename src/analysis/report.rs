@@ -159,7 +159,7 @@ pub fn markdown(summary: &Summary) -> String {
             text += &format!("| {} |\n", cells.join(" | "));
         }
     }
-    let notes = super::text::notes(summary);
+    let notes = super::notes::notes(summary);
     if !notes.trim().is_empty() {
         let notes = harmless(notes.trim());
         // A fence must be longer than any run of backticks inside.

@@ -12,7 +12,7 @@ use polars::prelude::*;
 
 use super::Error;
 use super::cells::{Figures, Part, value_of};
-use super::counts::{BUCKETS, Counts, bounds, bucket_of};
+use super::counts::Counts;
 use super::detail::Detail;
 use super::figures::REQUESTS;
 use super::measured::Measured;
@@ -22,6 +22,7 @@ use super::windows::{Distributions, StepKey, texts};
 use record::Repetition;
 use record::read::CellRecord;
 use record::tables::read_pieces;
+use vocabulary::rows::histogram::{BUCKETS, bounds, bucket_of};
 use vocabulary::{Metric, Outcome, Quantile, Time};
 
 /// Times that a row contains; no row contains how long connecting took.

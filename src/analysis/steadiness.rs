@@ -95,7 +95,9 @@ impl Steadiness {
         let from = if begins.is_empty() {
             String::new()
         } else {
-            format!(", steady after {}", vocabulary::units::human_duration(stats::median(&begins)))
+            // A warm-up is part of the time that is counted: it should last this long.
+            let from = vocabulary::units::human_duration(stats::median(&begins));
+            format!(", steady from {from} on, counted from the first request, warm-up included")
         };
         let repetitions = if told == 1 { "repetition" } else { "repetitions" };
         Some(format!("{}: {} of {told} {repetitions}{from}", self.workload, words.join(", ")))
@@ -215,5 +217,23 @@ mod tests {
     fn windows_without_a_pass_are_windows() {
         let dead = points((0..30).map(|i| if i < 20 { 1000 + i % 3 } else { 0 }));
         assert_eq!(classify(&dead, 0, 30, 500), (State::SlowingDown, Some(20)));
+    }
+
+    #[test]
+    fn since_when_it_was_steady_counts_from_the_first_request() {
+        let steady = |repetition, seconds: u64| Steady {
+            repetition,
+            state: State::WarmingUp,
+            steady_from_ns: Some(seconds * 1_000_000_000),
+            windows: 20,
+        };
+        let steadiness =
+            Steadiness { workload: "easy".to_owned(), auto_warm_up: false, by_repetition: vec![steady(1, 2), steady(2, 4)] };
+        assert_eq!(
+            steadiness.warning().as_deref(),
+            Some(
+                "easy: warming up in 2 of 2 repetitions, steady from 3.00 s on, counted from the first request, warm-up included"
+            )
+        );
     }
 }

@@ -237,6 +237,7 @@ fn by_verdict<'r>(
             }
             Verdict::Failed { reason } => {
                 repetitions.failed += 1;
+                repetitions.failures.push(status.repetition);
                 repetitions.reasons.push((status.repetition, reason.clone()));
             }
         }

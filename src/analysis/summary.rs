@@ -1,6 +1,6 @@
 //! `summary.json`. Keys carry units; times are nanoseconds, sizes bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -183,8 +183,20 @@ pub struct Repetitions {
     pub compacted: u32,
     /// Why they do not count: number of the repetition and reason.
     pub reasons: Vec<(u32, String)>,
+    /// The numbers of those that were not completed.
+    #[serde(skip)]
+    pub failures: Vec<u32>,
     /// Words for the first failed request of each kind.
     pub errors: Vec<String>,
+}
+
+impl Summary {
+    /// The factors of which several levels were executed, in the order of the file.
+    pub fn varied(&self) -> Vec<&str> {
+        let executed = || self.cells.iter().filter(|cell| cell.skipped.is_none());
+        let levels = |factor: &str| executed().filter_map(|cell| cell.levels.get(factor)).collect::<BTreeSet<_>>().len();
+        self.factors.iter().map(|(name, _)| name.as_str()).filter(|name| levels(name) > 1).collect()
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]

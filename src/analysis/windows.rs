@@ -11,11 +11,12 @@ use std::sync::Arc;
 use polars::prelude::*;
 
 use super::cores::on_all_cores;
-use super::counts::{Counts, Sum, decode_while, longest};
+use super::counts::{Counts, Sum};
 use super::frames::histogram;
 use super::times::Times;
 use record::status::PhaseStatus;
 use record::tables::WHOLE;
+use vocabulary::rows::histogram::{decode_while, longest};
 use vocabulary::{Outcome, Phase, Time};
 
 /// Workload, phase, step.

@@ -12,6 +12,7 @@ use crate::record::files::json_bytes;
 use crate::record::floor;
 use crate::vocabulary::Metric;
 use crate::vocabulary::units;
+use crate::vocabulary::words::one_of;
 
 /// Compares runs with the first of them, or the levels of a factor within one.
 pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
@@ -29,8 +30,18 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
         (Some(_), _) => {
             return Err(wrong(format!("`--by` compares levels within one run, but {} are given", paths.len())));
         }
+        (None, [side]) if side.len() == 1 => {
+            let read = read(&side[0])?;
+            let by = only_factor(&read.1).map_err(wrong)?;
+            compare::levels(&read, by, args.baseline.as_deref(), &options)
+        }
         (None, [_]) => {
-            return Err(wrong("one run alone cannot be compared: name a second one, or a factor with `--by`".to_owned()));
+            return Err(wrong("sessions of one side alone cannot be compared: name a second side".to_owned()));
+        }
+        (None, _) if args.baseline.is_some() => {
+            return Err(wrong(
+                "`--baseline` names a level of a factor within one run; of several runs the first is the baseline".to_owned(),
+            ));
         }
         (None, _) => {
             let all = |paths: &[PathBuf]| paths.iter().map(read).collect::<Result<Vec<_>, Stop>>();
@@ -52,6 +63,18 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
         Format::Json => print_data(&String::from_utf8_lossy(&json_bytes(&comparison))),
     }
     Ok(if args.fail_on_slower { gate(&comparison) } else { Exit::Success })
+}
+
+/// The factor whose levels are compared where none is named: the only one that has several.
+fn only_factor(summary: &Summary) -> Result<&str, String> {
+    match summary.varied().as_slice() {
+        [only] => Ok(only),
+        [] => Err("one run alone cannot be compared, as none of its factors has several levels: name a second run".to_owned()),
+        several => {
+            let names = one_of(several.iter().copied());
+            Err(format!("one run alone cannot be compared: name a second one, or a factor with `--by`: {names}"))
+        }
+    }
 }
 
 /// The runs of each side: paths joined with commas are sessions of one side. If one path means several runs, each run is a side

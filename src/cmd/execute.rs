@@ -3,22 +3,24 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::check::{notes, size, skips};
-use super::live::Live;
+use super::estimate::Estimate;
+use super::known::Known;
 use super::measuring::{self, Measuring};
+use super::progress::failures::{Failures, MOST_IN_A_ROW};
 use super::progress::{Reporter, Style};
-use super::{Stop, graph, open_files, print, reports, summarize};
+use super::{Stop, graph, next, open_files, print, reports, summarize};
 use crate::analysis::{self, Summary};
 use crate::cli;
 use crate::executor::memory::{Memory, make_passable};
 use crate::executor::versions::versions;
 use crate::executor::{Error, Executor, Interrupt, Over, Progress, actions, checkout, hints};
 use crate::exit::Exit;
-use crate::load::passes;
 use crate::plan::order::{Turn, rounds, sequence};
 use crate::plan::{Action, Cache, Checkout, Plan, Scratch, factors};
 use crate::record::RunDirectory;
@@ -28,6 +30,7 @@ use crate::record::status::{NeverReady, Status, Verdict};
 use crate::supervise::{Guard, journal};
 use crate::vocabulary::Task;
 use crate::vocabulary::errors::tell;
+use crate::vocabulary::words::first_line;
 
 /// After this many rounds without a valid repetition of a cell, `--until` no longer waits for that cell.
 const FRUITLESS_ROUNDS: u32 = 5;
@@ -53,6 +56,8 @@ pub(super) struct Invocation<'a> {
     pub(super) measuring: Option<Measuring>,
     /// Whether to stop at the first repetition that does not count.
     pub(super) fail_fast: bool,
+    /// Whether a run continues whatever fails.
+    pub(super) keep_going: bool,
     /// Whether there was such a repetition.
     pub(super) failed_fast: Cell<bool>,
 }
@@ -111,9 +116,22 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
         let all = sequence(plan);
         let repeat = plan.repeat.as_ref();
         let budget = repeat.and_then(|r| r.budget_s).map(Duration::from_secs_f64);
-        let mut reporter =
-            Reporter::new(invocation.style, all.len(), repeat.is_some_and(crate::plan::Repeat::is_open_ended), budget);
-        announce(plan, &reporter);
+        let reporter = Reporter::new(
+            invocation.style,
+            invocation.output.verbose,
+            all.len(),
+            repeat.is_some_and(crate::plan::Repeat::is_open_ended),
+            budget,
+        );
+        let estimate = match &start {
+            // The time of months is whatever somebody gives it.
+            _ if invocation.measuring.is_some() => None,
+            RunStart::New { out, .. } => Some(Estimate::of(plan, out)),
+            RunStart::Resume { directory, .. } => {
+                Some(Estimate::of(plan, directory.path.parent().and_then(Path::parent).unwrap_or(&directory.path)))
+            }
+        };
+        announce(plan, estimate.as_ref(), &reporter);
         if all.is_empty() {
             return Err(Stop::new(Exit::Failure, format!("{}: every cell is skipped, there is nothing to run", plan.experiment)));
         }
@@ -162,13 +180,13 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
             Some(_) => all,
             None => all.into_iter().filter(|turn| !done.contains(turn)).collect(),
         };
-        reporter.resume_from(done.len());
+        reporter.start(plan, estimate.as_ref(), &turns, done.len());
         reporter.event(
             &json!({"event": "run-begins", "experiment": plan.experiment, "directory": directory.path, "repetitions": turns.len(),
         "skipped": plan.cells.iter().filter_map(|c| Some((c.id.0.clone(), c.skipped.clone()?))).collect::<BTreeMap<_, _>>()}),
         );
-        let live = match &plan.repeat {
-            Some(repeat) if !repeat.endless => Some(Live::open(&directory.path, repeat).map_err(|e| failure(&e))?),
+        let known = match &plan.repeat {
+            Some(repeat) if !repeat.endless => Some(Known::open(&directory.path, repeat).map_err(|e| failure(&e))?),
             _ => None,
         };
 
@@ -188,16 +206,22 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
         let kept = executor.kept_directory();
         make_passable(&kept)
             .map_err(|e| Stop::new(Exit::Failure, format!("cannot make the directory {}: {e}", kept.display())))?;
+        let given_up = Cell::new(false);
         let repetitions = Repetitions {
             executor: &executor,
-            live,
+            known,
             used,
             longest,
             ended_by: None,
             measuring: measuring.as_ref(),
             failed_fast: invocation.fail_fast.then_some(&invocation.failed_fast),
+            failures: Failures::default(),
+            given_up: (!invocation.keep_going && measuring.is_none()).then_some(&given_up),
         };
-        let repetitions = repetitions.execute(&turns, &mut reporter);
+        let repetitions = repetitions.execute(&turns, &reporter);
+        let repetitions = async {
+            tokio::select! { biased; ended = repetitions => ended, never = reporter.watch() => match never {} }
+        };
         let ended = match &measuring {
             None => repetitions.await,
             Some(session) => {
@@ -247,16 +271,20 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
         if let Some(reason) = reason {
             reporter.say(&reason);
         }
-        if invocation.failed_fast.get() {
+        let is_stopped = invocation.failed_fast.get() || given_up.get();
+        if is_stopped {
             // Too little was measured to judge the expectations by it.
             exit = Exit::Repetitions;
-            reporter.say(&format!("continue with: runner resume {}", directory.path.display()));
+            reporter.say_whole(&format!("continue with: runner resume {}", directory.path.display()));
         }
-        reporter.say(&format!(
+        reporter.say_whole(&format!(
             "took {}; results in {}",
             crate::vocabulary::units::human_duration(took.as_nanos() as f64),
             directory.path.display()
         ));
+        if let Some(summary) = invocation.summaries.borrow().last().filter(|_| invocation.measuring.is_none() && !is_stopped) {
+            reporter.say_whole(&format!("next: {}", next::step(summary, &directory.path, &plan.source)));
+        }
         Ok(exit)
     })
 }
@@ -268,9 +296,12 @@ fn failure(plan: &Plan, error: &dyn std::error::Error) -> Stop {
 }
 
 /// Reports what is about to be executed.
-fn announce(plan: &Plan, reporter: &Reporter) {
+fn announce(plan: &Plan, estimate: Option<&Estimate>, reporter: &Reporter) {
     reporter.say(&plan.title());
     reporter.say(&size(plan));
+    if let Some(estimate) = estimate.filter(|_| !plan.repeat.as_ref().is_some_and(crate::plan::Repeat::is_open_ended)) {
+        reporter.say(&estimate.words(plan));
+    }
     let skipped = skips(plan);
     if !skipped.is_empty() {
         reporter.say(skipped.trim_end());
@@ -327,7 +358,7 @@ fn conclude_unfinished(
 struct Repetitions<'a> {
     executor: &'a Executor<'a>,
     /// Set when rounds are repeated until something is known.
-    live: Option<Live>,
+    known: Option<Known>,
     /// The time used by an earlier part of the run.
     used: Duration,
     /// The longest round so far.
@@ -337,12 +368,15 @@ struct Repetitions<'a> {
     measuring: Option<&'a measuring::Session<'a>>,
     /// Set by a repetition that does not count and after which nothing else is started; `None` if all are executed.
     failed_fast: Option<&'a Cell<bool>>,
+    failures: Failures,
+    /// Set when too many repetitions in a row have failed for one reason; none where the run keeps going.
+    given_up: Option<&'a Cell<bool>>,
 }
 
 impl Repetitions<'_> {
     /// Executes `turns`, with set-up and clean-up of the run and the cells around them. Returns why it ended early, if
     /// it did.
-    async fn execute(mut self, turns: &[Turn], reporter: &mut Reporter) -> Result<Option<String>, Error> {
+    async fn execute(mut self, turns: &[Turn], reporter: &Reporter) -> Result<Option<String>, Error> {
         let plan = self.executor.plan;
         let logs = self.executor.directory.path.join("logs");
         let has_steps = !plan.set_up.is_empty()
@@ -353,7 +387,7 @@ impl Repetitions<'_> {
         }
         let mut late: BTreeMap<&str, String> = plan.secrets.late().collect();
         late.insert("kept", self.executor.kept_directory().display().to_string());
-        let steps = Steps { executor: self.executor, late, logs };
+        let steps = Steps { executor: self.executor, reporter, late, logs };
         let mut cells = Cells::default();
         for turn in turns {
             let left = cells.turns_left.entry(turn.cell).or_default();
@@ -377,7 +411,7 @@ impl Repetitions<'_> {
         turns: &[Turn],
         steps: &Steps<'_>,
         cells: &mut Cells,
-        reporter: &mut Reporter,
+        reporter: &Reporter,
     ) -> Result<(), Error> {
         let plan = self.executor.plan;
         let started = Instant::now();
@@ -397,19 +431,19 @@ impl Repetitions<'_> {
                     return Err(Error::Interrupted);
                 }
                 self.take_turn(*turn, steps, cells, reporter).await?;
-                if self.failed_fast.is_some_and(Cell::get) {
+                if self.failed_fast.is_some_and(Cell::get) || self.given_up.is_some_and(Cell::get) {
                     break 'rounds;
                 }
             }
-            if let Some(live) = &self.live {
-                reporter.end_round(round[0].repetition, live);
+            if let Some(known) = &self.known {
+                reporter.end_round(round[0].repetition, known);
             }
             self.longest = self.longest.max(round_started.elapsed());
         }
         self.explain_unreached_aim();
-        if let Some(live) = self.live.as_ref().filter(|live| live.count_narrow().is_some()) {
+        if let Some(known) = self.known.as_ref().filter(|known| known.count_narrow().is_some()) {
             // The summary contains medians.
-            live.widest().iter().for_each(|(name, words)| reporter.say(&format!("  {words}  {name}")));
+            known.widest().iter().for_each(|(name, words)| reporter.say(&format!("  {words}  {name}")));
         }
         // The interrupt arrived during the very last stop: the repetition is complete, and the user still gets an
         // answer.
@@ -422,7 +456,7 @@ impl Repetitions<'_> {
         session: &measuring::Session<'_>,
         steps: &Steps<'_>,
         cells: &mut Cells,
-        reporter: &mut Reporter,
+        reporter: &Reporter,
     ) -> Result<(), Error> {
         let interrupt = self.executor.interrupt;
         while let Some(round) = session.next_round() {
@@ -457,7 +491,7 @@ impl Repetitions<'_> {
         session: &measuring::Session<'_>,
         steps: &Steps<'_>,
         cells: &mut Cells,
-        reporter: &mut Reporter,
+        reporter: &Reporter,
     ) -> Result<(), Error> {
         let mut told = false;
         loop {
@@ -511,14 +545,8 @@ impl Repetitions<'_> {
         Ok(())
     }
 
-    /// One repetition; before the first one of a cell the cell's set-up, after the last one its clean-up.
-    async fn take_turn(
-        &mut self,
-        turn: Turn,
-        steps: &Steps<'_>,
-        cells: &mut Cells,
-        reporter: &mut Reporter,
-    ) -> Result<(), Error> {
+    /// One repetition; before the first of its cell the set-up of the cell, behind the last one its clean-up.
+    async fn take_turn(&mut self, turn: Turn, steps: &Steps<'_>, cells: &mut Cells, reporter: &Reporter) -> Result<(), Error> {
         let cell = &self.executor.plan.cells[turn.cell];
         self.executor.end_lifetimes(Over::OtherCells(turn.cell)).await?;
         if cells.begun.insert(turn.cell) && !cells.failed_set_ups.contains_key(&turn.cell) {
@@ -570,18 +598,19 @@ impl Repetitions<'_> {
 
     /// Whether no further round is started.
     fn is_over(&mut self, round: u32, elapsed: Duration) -> bool {
-        let (Some(live), Some(repeat)) = (&self.live, &self.executor.plan.repeat) else { return false };
-        if live.is_enough() {
+        let (Some(known), Some(repeat)) = (&self.known, &self.executor.plan.repeat) else { return false };
+        if known.is_enough() {
             self.ended_by = Some(match repeat.until {
                 Some(until) => format!(
-                    "ended before round {round}: every mean is known to ±{} % at 95 %, corrected for repeated looks",
+                    "ended before round {round}: every mean is known to ±{} % with 95 % confidence, which allows for having looked \
+                     after several rounds",
                     crate::vocabulary::units::plain(until * 100.0)
                 ),
                 None => format!("ended before round {round}: every comparison is decided"),
             });
         } else if round > FRUITLESS_ROUNDS
             && (repeat.until.is_some() || repeat.decide.is_some())
-            && let Some(cell) = live.cell_without_value()
+            && let Some(cell) = known.cell_without_value()
         {
             self.ended_by = Some(format!(
                 "ended before round {round}: no repetition of `{cell}` is valid, so more rounds would not decide anything"
@@ -600,12 +629,12 @@ impl Repetitions<'_> {
 
     /// Reports when all rounds were executed and the goal was not reached.
     fn explain_unreached_aim(&mut self) {
-        let (Some(live), Some(repeat), None) = (&self.live, &self.executor.plan.repeat, &self.ended_by) else { return };
-        if live.is_enough() {
+        let (Some(known), Some(repeat), None) = (&self.known, &self.executor.plan.repeat, &self.ended_by) else { return };
+        if known.is_enough() {
             return;
         }
         let rounds = self.executor.plan.repetitions;
-        if let (Some(until), Some((narrow, of, dependent))) = (repeat.until, live.count_narrow()) {
+        if let (Some(until), Some((narrow, of, dependent))) = (repeat.until, known.count_narrow()) {
             let alike = match dependent {
                 0 => String::new(),
                 n => format!(
@@ -616,24 +645,24 @@ impl Repetitions<'_> {
             self.ended_by =
                 Some(format!("±{until} % was not reached in {rounds} rounds: {narrow} of {of} means are known that well{alike}"));
         }
-        if let Some((_, decided)) = live.decisions() {
+        if let Some((_, decided)) = known.decisions() {
             let open = decided.iter().filter(|d| d.verdict.is_none()).count();
             self.ended_by = Some(format!("{open} of {} comparisons were not decided in {rounds} rounds", decided.len()));
         }
     }
 
-    /// A repetition that is impossible: the set-up of its cell failed, or one of its targets never becomes ready.
-    fn record_unstarted(&mut self, turn: Turn, reason: &str, reporter: &mut Reporter) -> Result<Status, Error> {
-        reporter.begin(&self.executor.plan.cells[turn.cell].id.0, turn.repetition);
+    /// A repetition that cannot be: the set-up of its cell failed, or a target of it never gets ready.
+    fn record_unstarted(&mut self, turn: Turn, reason: &str, reporter: &Reporter) -> Result<Status, Error> {
+        reporter.begin(turn, &self.executor.plan.cells[turn.cell].id.0, &Rc::default());
         let status = self.executor.record_unstarted(turn, reason)?;
         self.report_end(turn, &status, reporter);
         Ok(status)
     }
 
-    /// Reports how a repetition ended, and what is known of its cell so far.
-    fn report_end(&mut self, turn: Turn, status: &Status, reporter: &mut Reporter) {
-        if let Some(live) = &mut self.live {
-            live.add(turn.cell, status);
+    /// Tells how a repetition ended, and what is known of its cell by then.
+    fn report_end(&mut self, turn: Turn, status: &Status, reporter: &Reporter) {
+        if let Some(known) = &mut self.known {
+            known.add(turn.cell, status);
         }
         if let Some(session) = self.measuring {
             session.note(&self.executor.marks);
@@ -650,20 +679,23 @@ impl Repetitions<'_> {
             failed.set(true);
             self.ended_by = Some(format!("ended by --fail-fast: repetition {} of {} {how}", turn.repetition, status.cell));
         }
-        let so_far = self.live.as_ref().map(|live| live.of_cell(turn.cell)).unwrap_or_default();
-        reporter.end(status, &so_far);
+        let heard = self.failures.add(&status.verdict);
+        if let (Some(given_up), Some(reason), None) = (self.given_up, self.failures.too_many(), &self.ended_by) {
+            given_up.set(true);
+            self.ended_by = Some(format!(
+                "stopped after {MOST_IN_A_ROW} equal failures in a row: {}; with `--keep-going` the run continues after such failures",
+                first_line(reason).0
+            ));
+        }
+        let so_far = self.known.as_ref().map(|known| known.of_cell(turn.cell)).unwrap_or_default();
+        reporter.end(status, heard, &so_far);
     }
 
     /// One repetition, watched.
-    async fn execute_one(&mut self, turn: Turn, reporter: &mut Reporter) -> Result<Status, Error> {
-        let cell = &self.executor.plan.cells[turn.cell];
-        reporter.begin(&cell.id.0, turn.repetition);
-        let progress = Progress::default();
-        let status = {
-            let watch = watch(reporter, &cell.id.0, turn.repetition, &progress);
-            let repetition = self.executor.repetition(turn, &progress);
-            tokio::select! { biased; status = repetition => status?, () = watch => unreachable!("watching never ends") }
-        };
+    async fn execute_one(&mut self, turn: Turn, reporter: &Reporter) -> Result<Status, Error> {
+        let progress = Rc::new(Progress::default());
+        reporter.begin(turn, &self.executor.plan.cells[turn.cell].id.0, &progress);
+        let status = self.executor.repetition(turn, &progress).await?;
         self.report_end(turn, &status, reporter);
         Ok(status)
     }
@@ -728,6 +760,7 @@ impl NeverReadySoFar {
 /// The steps before and after the repetitions: those of the run and of its cells.
 struct Steps<'a> {
     executor: &'a Executor<'a>,
+    reporter: &'a Reporter,
     /// Values that are not in the plan.
     late: BTreeMap<&'a str, String>,
     /// The directory for their output.
@@ -738,12 +771,14 @@ impl Steps<'_> {
     /// `cell`: the cell that these steps belong to, if they are not the run's; `patience`: how many interrupts it takes
     /// to stop them.
     async fn execute(&self, level: &'static str, cell: Option<usize>, steps: &[Action], patience: u32) -> Result<(), Error> {
-        let Self { executor, late, logs } = self;
-        // A directory that was removed meanwhile is not made again; what has to be cleaned up is still cleaned up.
+        let Self { executor, late, logs, .. } = self;
+        // What was removed meanwhile is not made again; what has to be cleaned up is, all the same.
         let logs = if executor.directory.is_there().is_ok() { logs.clone() } else { executor.scratch.join("logs") };
         let logs = cell.map_or_else(|| logs.clone(), |cell| logs.join(&executor.plan.cells[cell].path));
         if !steps.is_empty() {
             crate::record::files::make_directory(&logs)?;
+            let of = cell.map_or_else(String::new, |cell| format!(" of {}", executor.plan.cells[cell].id.0));
+            self.reporter.doing(&format!("{level}{of}"));
         }
         let cells = cell.map_or(&executor.plan.cells[..], |cell| std::slice::from_ref(&executor.plan.cells[cell]));
         let known = hints::ports(cells.iter().flat_map(|cell| &cell.targets));
@@ -783,21 +818,7 @@ impl FailedSetUp {
     }
 }
 
-async fn watch(reporter: &Reporter, cell: &str, repetition: u32, progress: &Progress) {
-    let (mut before, mut at) = (0, Instant::now());
-    let mut rate = 0.0;
-    loop {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let (now, elapsed) = (passes(&progress.passes), at.elapsed());
-        if now > before && elapsed >= Duration::from_millis(100) {
-            rate = (now - before) as f64 / elapsed.as_secs_f64();
-            (before, at) = (now, Instant::now());
-        }
-        reporter.tick(cell, repetition, progress, rate);
-    }
-}
-
-/// Summary, table and graphs of what exists. Returns what the summary means for the exit code.
+/// Summary, table and graphs of what is there. Returns what the summary means for the exit code.
 fn conclude(
     invocation: &Invocation<'_>,
     directory: &RunDirectory,
@@ -819,7 +840,7 @@ fn conclude(
         print(&format!("\n{}\n", analysis::text::table(&summary)));
         if let Some(folder) = files.first().and_then(|f| f.parent()) {
             let graphs = if files.len() == 1 { "graph" } else { "graphs" };
-            reporter.say(&format!("{} {graphs} in {}", files.len(), folder.display()));
+            reporter.say_whole(&format!("{} {graphs} in {}", files.len(), folder.display()));
         }
     }
     let exit = reports::verdict(&summary);

@@ -139,7 +139,7 @@ targets:
                 "experiment: {}
 question: {}
 
-# Each cell is executed so often, each time with fresh processes; fewer than 5 give no verdict.
+# Each cell is executed so often, each time with fresh processes. `runner plan` says whether that is enough for a verdict.
 repetitions: 8
 
 workloads:
@@ -170,8 +170,10 @@ question: {}
 # What is varied: each combination of levels is a cell, with figures of its own.
 factors:
   connections: [1, 8]
-# Each cell is executed so often; fewer than 5 give no verdict.
+# Each cell is executed so often. `runner plan` says whether that is enough for a verdict.
 repetitions: 8
+# What is counted together over time: a load of at least ten windows shows whether it was steady.
+window: 100ms
 {targets}
 workloads:
   clients:
@@ -254,7 +256,11 @@ fn scalar(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::plan::too_few;
     use super::*;
+    use crate::plan::Length;
+    use crate::vocabulary::Phase;
+    use crate::vocabulary::rows::FEWEST_WINDOWS;
 
     fn words(line: &str) -> Vec<String> {
         line.split_whitespace().map(str::to_owned).collect()
@@ -295,6 +301,14 @@ mod tests {
             Subject::Server { command: words("sh -c x 8000"), port: 8000, url: "http://127.0.0.1:8000/a?b=c".to_owned() };
         let text = subject.scenario("first");
         let plan = plan_from(Path::new("x.yaml"), Document::inline("x.yaml", &text), &Options::default());
-        assert!(plan.is_ok(), "{text}");
+        let Ok(plan) = plan else { panic!("{text}") };
+        // A first run has no warning: neither that it is too short, nor that there are too few repetitions.
+        let shortest =
+            plan.cells.iter().flat_map(|c| &c.workloads).flat_map(|w| &w.load.segments).filter_map(|s| match s.length {
+                Length::Duration(time) if s.phase == Phase::During => Some(time),
+                _ => None,
+            });
+        assert!(shortest.min().is_some_and(|time| time >= plan.window * FEWEST_WINDOWS), "{text}");
+        assert_eq!(too_few(&plan), None, "{text}");
     }
 }

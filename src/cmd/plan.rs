@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use super::check::{notes, size, skips};
+use super::estimate::Estimate;
 use super::{Stop, print, print_data, read_plan};
 use crate::analysis::{compare, stats};
 use crate::cli;
 use crate::executor::checkout;
 use crate::exit::Exit;
-use crate::plan;
 use crate::plan::step::any_of;
 use crate::plan::{
     Arrivals, Cell, Length, Load, Pattern, Plan, Probe, Spacing, Tap, Target, Template, Think, Workload, factors, template,
 };
-use crate::record::{RunRecord, Verdict, read};
 use crate::vocabulary::choices::{Lifetime, Resource};
 use crate::vocabulary::units::{exact_duration, human_bytes, human_duration};
 
@@ -35,8 +33,7 @@ pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
     text += &format!("{}, order {:?}, seed {}\n", size(&plan), plan.order, plan.seed).to_lowercase();
     text += &skips(&plan);
     text += &notes(&plan);
-    let (total, basis) = estimate(&plan, &args.out);
-    text += &format!("estimated time: {} ({basis})\n", human_duration(total.as_nanos() as f64));
+    text += &format!("{}\n", Estimate::of(&plan, &args.out).words(&plan));
     if let Some(warning) = too_few(&plan) {
         text += &format!("WARNING: {warning}\n");
     }
@@ -261,64 +258,4 @@ fn arrivals(load: &Load) -> String {
             }
         }
     }
-}
-
-/// The assumed time of a repetition besides its load, when no earlier run is known.
-const OVERHEAD: Duration = Duration::from_millis(300);
-/// About how many trials a search takes.
-const SEARCH_TRIALS: u32 = 12;
-/// The assumed time per request of an amount, when no earlier run is known.
-const PER_PASS: Duration = Duration::from_micros(300);
-
-/// How long a repetition of each cell took in the newest run below `out`.
-fn earlier(plan: &Plan, out: &Path) -> BTreeMap<String, Duration> {
-    let Ok(runs) = read::find(&out.join(&plan.experiment)) else { return BTreeMap::new() };
-    let mut times: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for run in runs.iter().filter_map(|path| RunRecord::open(path).ok()) {
-        for repetition in run.repetitions.iter().filter(|r| r.status.verdict == Verdict::Valid) {
-            times.entry(repetition.status.cell.clone()).or_default().push(repetition.status.timings.total_ns);
-        }
-    }
-    times.into_iter().map(|(cell, t)| (cell, Duration::from_nanos(t.iter().sum::<u64>() / t.len() as u64))).collect()
-}
-
-/// The time of the whole plan, and the source of this estimate.
-fn estimate(plan: &Plan, out: &Path) -> (Duration, String) {
-    let guess = |cell: &Cell| {
-        let load = cell.workloads.iter().filter(|w| w.protocol().follows().is_none()).map(|w| {
-            // Over a link, a pass takes at least its round trips.
-            let far = cell
-                .links
-                .iter()
-                .filter(|l| l.from.is_none() && w.protocol().addresses().iter().any(|(_, p)| l.ports.contains(p)));
-            let trips = far.map(plan::Link::round_trip).max().unwrap_or_default() * w.protocol().round_trips();
-            let slowest = trips.as_secs_f64() / f64::from(w.load.arrivals.connections().max(1));
-            let per_pass = (PER_PASS.as_secs_f64() * w.protocol().steps().len() as f64).max(slowest);
-            let of = |l: Length| match l {
-                Length::Duration(d) => d,
-                Length::Amount(n) => {
-                    // A year of nanoseconds is far below the limit of a duration; longer estimates are no more informative.
-                    Duration::from_secs_f64((per_pass * n as f64).min(3e9))
-                }
-            };
-            match &w.load.find {
-                Some(find) => find.trial * SEARCH_TRIALS,
-                None => w.load.segments.iter().map(|s| of(s.length)).sum(),
-            }
-        });
-        OVERHEAD + load.max().unwrap_or_default()
-    };
-    let known = earlier(plan, out);
-    let cells: Vec<&Cell> = plan.cells.iter().filter(|c| c.skipped.is_none()).collect();
-    let measured = cells.iter().filter(|c| known.contains_key(&c.id.0)).count();
-    let one: Duration = cells.iter().map(|c| known.get(&c.id.0).copied().unwrap_or_else(|| guess(c))).sum();
-    let segments = || cells.iter().flat_map(|c| &c.workloads).flat_map(|w| &w.load.segments);
-    let amounts = segments().any(|s| matches!(s.length, Length::Amount(_)));
-    let basis = match measured {
-        0 if amounts => "a guess: amounts are estimated at 300 µs per request, because no earlier run is known".to_owned(),
-        0 => "a guess: no earlier run is known".to_owned(),
-        n if n == cells.len() => format!("from the newest run in {}", out.display()),
-        n => format!("{n} of {} cells from the newest run in {}, the others guessed", cells.len(), out.display()),
-    };
-    (one * plan.repetitions, basis)
 }

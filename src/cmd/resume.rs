@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::execute::{self, Invocation, RunStart};
-use super::live::Live;
+use super::known::Known;
 use super::{Stop, plan_from, plan_of, print, reports, run, summarize};
 use crate::cli;
 use crate::exit::Exit;
@@ -45,8 +45,8 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     let graphs = std::path::absolute(&args.output.graphs).unwrap_or_else(|_| args.output.graphs.clone());
     let here = |file: &Option<std::path::PathBuf>| file.as_ref().map(|f| std::path::absolute(f).unwrap_or_else(|_| f.clone()));
     let reports = cli::Reports { junit: here(&args.output.reports.junit), markdown: here(&args.output.reports.markdown) };
-    let (no_graphs, quiet, json) = (args.output.no_graphs, args.output.quiet, args.output.json);
-    let output = cli::Output { graphs, no_graphs, reports, quiet, json };
+    let cli::Output { no_graphs, quiet, json, verbose, .. } = args.output;
+    let output = cli::Output { graphs, no_graphs, reports, quiet, json, verbose };
     if let Some(directory) = &record.manifest.directory {
         std::env::set_current_dir(directory)
             .map_err(|e| wrong(format!("the run was started in {directory}, which no longer exists: {e}")))?;
@@ -73,7 +73,7 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     }
     let everything = sequence(&plan);
     let known = match &plan.repeat {
-        Some(repeat) => Live::open(&path, repeat).map_err(|e| Stop::from_error(Exit::Failure, &e))?.is_enough(),
+        Some(repeat) => Known::open(&path, repeat).map_err(|e| Stop::from_error(Exit::Failure, &e))?.is_enough(),
         None => false,
     };
     if known || everything.iter().all(|turn| done.contains(turn)) {
@@ -86,7 +86,11 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     }
     let longest = rounds.values().max().copied().unwrap_or_default();
     let manifest: Manifest = read_json(&path.join("manifest.json")).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-    let invocation = Invocation { fail_fast: args.fail_fast, ..run::prepare(std::slice::from_ref(&plan), &output)? };
+    let invocation = Invocation {
+        fail_fast: args.stop.fail_fast,
+        keep_going: args.stop.keep_going,
+        ..run::prepare(std::slice::from_ref(&plan), &output)?
+    };
     let start = RunStart::Resume { directory, manifest: Box::new(manifest), done, used, longest };
     invocation.runtime.block_on(execute::execute(&plan, start, &invocation))
 }

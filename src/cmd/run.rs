@@ -27,7 +27,8 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
         ..Options::default()
     };
     let plans = report_all(args.files.iter().map(|file| plan_of(file, &options)))?;
-    let invocation = Invocation { fail_fast: args.fail_fast, ..prepare(&plans, &args.output)? };
+    let invocation =
+        Invocation { fail_fast: args.stop.fail_fast, keep_going: args.stop.keep_going, ..prepare(&plans, &args.output)? };
     execute_each(&plans, &options, &args.out, &invocation)
 }
 
@@ -85,8 +86,8 @@ fn repeat_until(args: &cli::Repeat) -> Result<RepeatUntil, Stop> {
     if args.least < 2 {
         return Err(wrong(format!("`--least {}`: expected at least 2, one repetition has no interval", args.least)));
     }
-    if until.is_some() && (args.least as usize) < super::live::FEWEST {
-        let fewest = super::live::FEWEST;
+    if until.is_some() && (args.least as usize) < super::known::FEWEST {
+        let fewest = super::known::FEWEST;
         return Err(wrong(format!(
             "`--least {}` with `--until`: expected at least {fewest}, fewer rounds do not say how well a mean is known",
             args.least
@@ -208,7 +209,8 @@ fn decide(plan: &Plan, args: &cli::Repeat, threshold: f64) -> Result<Decide, Sto
 
 /// Repeats session after session; each session is a separate run.
 fn sessions(plans: &[Plan], options: &Options, args: &cli::Repeat, pause: Duration) -> Result<Exit, Stop> {
-    let invocation = Invocation { fail_fast: args.fail_fast, ..prepare(plans, &args.output)? };
+    let invocation =
+        Invocation { fail_fast: args.stop.fail_fast, keep_going: args.stop.keep_going, ..prepare(plans, &args.output)? };
     let mut exit = Exit::Success;
     for session in 1..=args.sessions {
         if session > 1 && !wait(&invocation, pause) {
@@ -350,6 +352,7 @@ pub(super) fn prepare<'a>(plans: &[Plan], output: &'a cli::Output) -> Result<Inv
         summaries: std::cell::RefCell::default(),
         measuring: None,
         fail_fast: false,
+        keep_going: false,
         failed_fast: std::cell::Cell::new(false),
     })
 }

@@ -16,6 +16,7 @@
 //! | `launches` | starts programs that make the load |
 //! | `collect`, `reconcile` | take metrics after the load; compare what servers counted with what was sent |
 //! | `taps` | follows logs, files, connections and commands line by line, from the first target's start to the last one's end |
+//! | `live` | what may be seen of a repetition while it runs |
 //! | `recorder` | receives what load and observation report |
 //! | `host`, `watched` | which programs used the processors, and what held the processors up or slowed them down |
 //! | `limits` | decides whether a repetition counts |
@@ -41,6 +42,7 @@ pub mod kept;
 pub mod late;
 pub mod launches;
 pub mod limits;
+pub mod live;
 mod logs;
 pub mod memory;
 mod network;

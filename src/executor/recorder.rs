@@ -1,11 +1,13 @@
 //! Receives what generator threads and sampler report, on its own thread, and writes it in batches.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::host::{HostUse, Meter};
+use super::live::Feed;
 use load::{Rows, queue};
 use observe::{Inbox, Observation};
 use record::Error;
@@ -31,7 +33,7 @@ enum Mark {
 
 impl Recorder {
     /// Creates the tables in `directory` and starts to listen. If there is no room, recording continues at `spill`. Transfers are
-    /// also kept `ahead`, if they must be durable before the repetition is.
+    /// also kept `ahead`, if they must be durable before the repetition is. `live`: where what is received may be seen meanwhile.
     ///
     /// # Errors
     /// When the tables cannot be created.
@@ -41,13 +43,14 @@ impl Recorder {
         ahead: Option<Ahead>,
         workloads: Vec<WorkloadNames>,
         observations: Inbox,
+        live: Arc<Feed>,
     ) -> Result<Self, Error> {
         let tables = Tables::create_or_spill(directory, Some(spill), workloads)?;
         let (rows, from_load) = queue::queue();
         let (marks, from_executor) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("record".to_owned())
-            .spawn(move || listen(tables, ahead, &from_load, &observations, &from_executor))
+            .spawn(move || listen(tables, ahead, &from_load, &observations, &from_executor, &live))
             .map_err(|source| Error::Write { path: directory.to_owned(), source })?;
         Ok(Self { thread, marks, rows })
     }
@@ -84,6 +87,7 @@ fn listen(
     rows: &queue::Receiver,
     observations: &Inbox,
     marks: &Receiver<Mark>,
+    live: &Feed,
 ) -> Result<Option<HostUse>, Error> {
     let mut meter = Meter::default();
     // If tables cannot be written, the repetition ends; transfers that are kept ahead are still kept.
@@ -99,7 +103,10 @@ fn listen(
             }
             match rows {
                 _ if broken.is_some() => {}
-                Rows::Windows(rows) => broken = tables.windows(rows).err(),
+                Rows::Windows(rows) => {
+                    live.windows(&rows);
+                    broken = tables.windows(rows).err();
+                }
                 Rows::Requests { workload, rows } => broken = tables.requests(workload, rows).err(),
                 Rows::Metric(row) => tables.metric(row),
                 Rows::Transfer(row) => broken = tables.transfer(*row).err(),
@@ -119,6 +126,7 @@ fn listen(
                 _ if broken.is_some() => {}
                 Observation::Process(sample) => {
                     meter.process(&sample);
+                    live.process(&sample);
                     broken = tables.process(sample).err();
                 }
                 Observation::Host(sample) => {

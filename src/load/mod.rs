@@ -433,6 +433,9 @@ pub struct Running {
     threads: Vec<JoinHandle<Result<Report, Error>>>,
 }
 
+/// What the names of generator threads start with.
+pub const THREADS: &str = "load-";
+
 /// How many generator threads of a workload wait at the gate.
 pub fn threads(workload: &plan::Workload) -> usize {
     // The trials of a search have gates of their own.
@@ -469,7 +472,7 @@ where
     W: FnOnce() -> Result<Report, Error> + Send + 'static,
 {
     let threads = u64::from(job.workload.threads);
-    let one = |thread| spawn(format!("load-{thread}"), work((thread, threads)));
+    let one = |thread| spawn(format!("{THREADS}{thread}"), work((thread, threads)));
     Ok(Running { threads: (0..threads).map(one).collect::<Result<_, Error>>()? })
 }
 

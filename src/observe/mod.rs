@@ -8,6 +8,7 @@
 //! - [`sampler`]: one thread that reads everything on a fixed grid of instants and sends the messages. It uses `replica`
 //!   (one process tree), `process` (one process), `cpu_account` (processor time that never runs backwards), `allowance`
 //!   (what the expensive readings may cost), `host` and `sensors` (frequency and throttling of its cores).
+//! - [`own`]: what threads of this process use.
 //! - [`follow`]: one thread that reads sources of lines, such as logs, as they are written.
 //!
 //! What it leaves out: it does not start, signal or reap processes, writes no file, draws no conclusions, and knows nothing
@@ -20,6 +21,7 @@ mod files;
 pub mod follow;
 mod host;
 mod outbox;
+pub mod own;
 pub mod ports;
 mod process;
 pub mod procfs;

@@ -64,7 +64,7 @@ pub enum Error {
         tail: Vec<String>,
     },
     /// A replica did not become ready in time.
-    #[error("{name} was not ready within {}: {reason}{}", vocabulary::units::exact_duration(*timeout), log_tail(tail))]
+    #[error("{name} was not ready within {}: {reason}{}", vocabulary::units::exact_duration(*timeout), tail.as_deref().map(log_tail).unwrap_or_default())]
     NotReady {
         /// Target and replica.
         name: String,
@@ -74,8 +74,8 @@ pub enum Error {
         kind: String,
         /// What the last probe found.
         reason: String,
-        /// The last lines of its log.
-        tail: Vec<String>,
+        /// The last lines of its log; none if it has no log, because it was not started here.
+        tail: Option<Vec<String>>,
     },
     /// A replica ended while it was needed.
     #[error("{name} {exit} while it was needed{}{}", foreground(*exit), log_tail(tail))]
@@ -97,6 +97,7 @@ fn foreground(exit: Exit) -> &'static str {
     }
 }
 
+/// Of a replica that was started, and so has a log.
 fn log_tail(lines: &[String]) -> String {
     if lines.is_empty() {
         return "; its log is empty".to_owned();

@@ -99,7 +99,7 @@ pub fn wait<'f>(guard: &'f Guard, subject: &'f Subject<'_>) -> Task<'f, Result<I
             exit = ended => Err(ended_early(subject, exit?)),
             () = tokio::time::sleep(subject.timeout) => {
                 let Why { kind, words } = last.take().why(&subject.probe, subject.timeout);
-                let tail = tail(subject.logs, LINES_SHOWN);
+                let tail = subject.process.map(|_| tail(subject.logs, LINES_SHOWN));
                 Err(Error::NotReady { name: subject.name.to_owned(), timeout: subject.timeout, kind, reason: words, tail })
             }
         }

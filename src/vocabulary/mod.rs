@@ -5,15 +5,19 @@
 //! - `choices`: fixed choices of the scenario language that mean the same on every floor.
 //! - `units`: sizes, durations and rates as users write them.
 //! - `words`: lists of names in a sentence, the name that was probably meant, and texts of other programs made safe to show.
+//! - `columns`: how wide a text is on a terminal, and how it is broken into lines.
+//! - `live`: what may be seen of a run while it goes on.
 //! - `errors`: how a chain of errors is reported.
 //! - `file_names`: names of files, made from text that may be too long for a file name.
 //! - `key`: the number that connects a request with what other programs report about it.
 //! - `marker`, `queue`: how processes of ours are recognized, and the bounded queue to the recorder.
 
 pub mod choices;
+pub mod columns;
 pub mod errors;
 pub mod file_names;
 pub mod key;
+pub mod live;
 pub mod marker;
 pub mod metric;
 pub mod outcome;
@@ -25,6 +29,7 @@ pub mod units;
 pub mod words;
 
 pub use key::key_number;
+pub use live::Live;
 pub use metric::{Better, Exists, Interest, Metric, NamedMetric, Scope, Unit};
 pub use outcome::Outcome;
 pub use phase::Phase;

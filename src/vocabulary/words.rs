@@ -43,6 +43,25 @@ pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
+/// The first line of a text, and the rest with the end of that line.
+pub fn first_line(text: &str) -> (&str, &str) {
+    text.split_at(text.find('\n').unwrap_or(text.len()))
+}
+
+/// Whether the first lines of two texts say the same but for numbers, such as process ids, ports and times.
+pub fn alike(one: &str, other: &str) -> bool {
+    let plain = |text: &str| {
+        let mut plain = String::new();
+        for c in first_line(text).0.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }) {
+            if c != '0' || !plain.ends_with('0') {
+                plain.push(c);
+            }
+        }
+        plain
+    };
+    one == other || plain(one) == plain(other)
+}
+
 /// A text that comes from somebody else, as it may stand in words for people: what a terminal obeys (control characters of both
 /// sets, but for line ends and tabs), and what turns the direction of what stands behind it, is U+FFFD.
 pub fn harmless(text: &str) -> Cow<'_, str> {
@@ -67,6 +86,16 @@ mod tests {
         );
         assert_eq!(harmless("\u{200e}\u{200f}\u{61c}\u{2066}"), "\u{fffd}".repeat(4));
         assert!(matches!(harmless("`plain` \n"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn texts_are_alike_that_differ_in_numbers_of_their_first_lines() {
+        let one = "port 8001 is taken by pid 4100 (python3)\n  | one";
+        assert!(alike(one, "port 81 is taken by pid 9 (python3)\n  | two"));
+        assert!(!alike(one, "port 8001 is taken by pid 4100 (python)"));
+        assert!(!alike("took 1.5 s", "took 15 s"));
+        assert_eq!(first_line(one), ("port 8001 is taken by pid 4100 (python3)", "\n  | one"));
+        assert_eq!(first_line("one"), ("one", ""));
     }
 
     #[test]

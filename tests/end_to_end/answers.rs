@@ -130,8 +130,8 @@ workloads:
     };
     // What could not be made cannot be removed either; that is told at the end, and keeps no other cell from its turn.
     let outcome = run(1).complains(&["the clean-up, cell step"]);
-    let said = outcome.stdout;
-    assert!(said.contains("FAILED: 2 of 2 repetitions of kind=bad"), "{said}");
+    let said = outcome.flat();
+    assert!(said.contains("FAILED 4 of 6: ") && said.contains(" kind=bad #1 #2 kind=worse #1 #2"), "{said}");
     assert!(said.contains("the set-up, cell step `sh -c"), "{said}");
     for (repetition, verdict) in
         [("good/run2", "valid"), ("bad/run1", "failed"), ("bad/run2", "failed"), ("worse/run1", "failed")]

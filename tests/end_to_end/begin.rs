@@ -160,7 +160,73 @@ fn the_one_experiment_is_repeated_and_several_are_listed() {
     assert!(listing(&place.path("results")).is_empty());
 }
 
+// ---- the next step
+
+#[test]
+fn a_run_says_what_to_do_next() {
+    let place = Place::with(&WORKS.replace("NAME", "test"));
+    let outcome = place.run(&["run", "test.yaml", "-n", "3", "--no-graphs"]).expect(0);
+    let next = outcome.stderr.lines().find_map(|line| line.strip_prefix("next: runner ")).expect("a next step");
+    // It can be done as it stands.
+    let words: Vec<&str> = next.split(' ').collect();
+    assert_eq!(words[0], "compare", "{next}");
+    says(&place.run(&words).expect(0), &["test: levels of kind against a"]);
+    let alone = place.run(&["run", "test.yaml", "-n", "1", "--set", "kind=a", "--no-graphs"]).expect(0);
+    alone.complains(&["next: after a change, runner run test.yaml, then runner compare results/test/"]);
+    let quiet = place.run(&["run", "test.yaml", "-n", "1", "--quiet", "--no-graphs"]).expect(0);
+    assert!(!quiet.stderr.contains("next"), "{}", quiet.stderr);
+}
+
 // ---- the first failure
+
+/// Ten repetitions in a row fail; nobody waits for the others to fail too.
+#[test]
+fn ten_equal_failures_in_a_row_end_a_run_unless_it_keeps_going() {
+    let fails = WORKS
+        .replace("NAME", "test")
+        .replace("workloads:", "set-up: {repetition: [{shell: 'exit 3 # ${repetition}'}]}\nworkloads:");
+    let place = Place::with(&fails);
+    let run = |place: &Place, more: &[&str]| {
+        let words = [&["run", "test.yaml", "-n", "12", "--no-graphs"], more].concat();
+        let outcome = place.run(&words).expect(4);
+        let ended = |line: &&str| line.starts_with('[') && line.contains("FAILED");
+        assert_eq!(outcome.stderr.matches("FAILED: ").count(), 1, "the reason is told once: {}", outcome.stderr);
+        (outcome.stderr.lines().filter(ended).count(), outcome)
+    };
+    let (count, outcome) = run(&place, &[]);
+    assert_eq!(count, 10);
+    let said = outcome.flat();
+    assert!(said.contains("FAILED 10 of 24: ") && said.contains("MISSING 14 of 24: "), "{said}");
+    outcome.complains(&[
+        "stopped after 10 equal failures in a row: ",
+        "`--keep-going`",
+        "continue with: runner resume results/test/",
+    ]);
+    let (count, outcome) = run(&Place::with(&fails), &["--keep-going"]);
+    assert_eq!(count, 24);
+    assert!(outcome.flat().contains("FAILED 24 of 24: ") && !outcome.stderr.contains("stopped after"), "{}", outcome.stderr);
+}
+
+/// A long repetition says where it stands, with what its load and its target do.
+#[test]
+fn without_a_terminal_there_is_a_line_every_ten_seconds() {
+    let scenario = "
+experiment: test
+repetitions: 1
+targets:
+  web: {fixture: null-server, port: PORT1}
+workloads:
+  clients: {url: 'http://127.0.0.1:PORT1', load: {closed: {connections: 1}, duration: 11s}, steps: [{get: /}]}
+";
+    let place = Place::with(scenario);
+    let outcome = place.run(&["run", "test.yaml", "--no-graphs"]).expect(0);
+    let line = outcome.stderr.lines().find(|line| line.starts_with("[0/1] load ")).expect("a line while it runs");
+    for part in [" 8", " %  #1", "/s  p50 ", "  p99 ", "  no errors  CPU web ", ", generator ", "  ETA "] {
+        assert!(line.contains(part), "`{part}` is not in {line}");
+    }
+    let verbose = place.run(&["run", "test.yaml", "--no-graphs", "-n", "1", "-v"]).expect(0);
+    verbose.complains(&["[1/1] all #1  ", "passes; start ", ", load 11.0 s, stop "]);
+}
 
 #[test]
 fn fail_fast_ends_behind_the_first_repetition_that_does_not_count() {

@@ -303,7 +303,8 @@ fn levels_of_one_run_are_compared() {
         ("results --by knd", ["no factor `knd`", "`kind`, `other`"]),
         ("results --by kind --baseline z", ["no level `z`", "`a`, `b`, `c`"]),
         ("results results --by kind", ["within one run", "2 are given"]),
-        ("results --baseline a", ["--by", "required"]),
+        ("results --baseline a", ["one run alone cannot be compared", "`--by`: `kind` or `other`"]),
+        ("results results --baseline a", ["`--baseline` names a level", "the first is the baseline"]),
         ("results --by other --metric nonsense", ["no cell has the metric", "`nonsense`"]),
     ] {
         runs.compare(words).expect(2).complains(&parts);
@@ -467,6 +468,18 @@ fn the_exit_code_is_a_gate_only_on_request() {
     }
 }
 
+/// `--by` has nothing to choose where only one factor has several levels.
+#[test]
+fn the_only_factor_of_a_run_needs_no_name() {
+    let mut runs = Runs::of(NUMBERS);
+    runs.make("both", "a=100 b=200", &[]);
+    let named = runs.json("both --by kind");
+    assert_eq!((runs.json("both"), &named["by"]), (named.clone(), &json!("kind")));
+    assert_eq!(runs.json("both --baseline b")["baseline"], "b");
+    runs.make("one", "a=100", &["--set", "kind=a"]);
+    runs.compare("one").expect(2).complains(&["one run alone cannot be compared", "none of its factors has several levels"]);
+}
+
 #[test]
 fn the_table_fits_into_80_columns() {
     let mut runs = Runs::of(NUMBERS);
@@ -492,7 +505,6 @@ fn what_does_not_belong_together_is_refused() {
     runs.place.run(&words).expect(0);
     runs.compare("one second").expect(2).complains(&["`test`", "`second`", "different experiments cannot be compared"]);
     runs.compare("one one").expect(2).complains(&[&one, "given twice"]);
-    runs.compare("one").expect(2).complains(&["one run alone", "`--by`"]);
     runs.compare("one nowhere").expect(2).complains(&["no run in nowhere"]);
     assert_eq!(runs.compare("").code, Some(2));
     // The same run by another path is still the same one.

@@ -153,7 +153,7 @@ workloads:
         .replace("SERVER", &server.port.to_string()),
     );
     let outcome = place.run(&["run", "test.yaml", "--no-graphs"]).expect(4);
-    assert!(outcome.stdout.contains("INVALID: 1 of 1"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("INVALID 1 of 1: "), "{}", outcome.stdout);
     let status = place.status("all/run1");
     // One of the ten was the checked pass.
     assert_eq!((&status["phases"][0]["passes"], &status["phases"][0]["errors"]), (&json!(100), &json!(91)));

@@ -131,7 +131,7 @@ workloads:
     steps: [{get: '/${env.NOTHING if where == \"elsewhere\" else \"x\"}'}]
 ",
     );
-    let said = place.run(&["run", "test.yaml", "--no-graphs"]).expect(0).stdout;
+    let said = place.run(&["run", "test.yaml", "--no-graphs"]).expect(0).flat();
     let words = "2 of 4 cells, because the environment variables ELSEWHERE, NOTHING and PASSWORD are not set";
     assert!(said.contains(&format!("SKIPPED: {words}")), "{said}");
     let address = format!("http://127.0.0.1:{}", place.port(2));
@@ -255,7 +255,7 @@ workloads:
     let place = Place::with(text);
     let mut command = place.runner();
     command.args(["run", "test.yaml", "--no-graphs"]).env("SERVER", format!("http://127.0.0.1:{}", server.port));
-    let said = crate::support::Started::spawn(&mut command).wait().expect(0).stdout;
+    let said = crate::support::Started::spawn(&mut command).wait().expect(0).flat();
     assert!(said.contains("NOT WATCHED: elsewhere is only an address; its memory and processors are not known"), "{said}");
     let target = &place.summary()["cells"][0]["targets"][0];
     assert_eq!((&target["watched"], &target["pss_bytes"]), (&json!(false), &json!(null)));

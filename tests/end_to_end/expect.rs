@@ -125,7 +125,7 @@ fn what_cannot_be_told_is_inconclusive() {
         let outcome = run(&place, words).expect(5);
         assert_eq!(place.summary()["expectations"][0]["outcome"], "inconclusive", "{line}");
         for part in parts {
-            assert!(outcome.stdout.contains(part), "`{part}` of {line} {words}:\n{}", outcome.stdout);
+            assert!(outcome.flat().contains(part), "`{part}` of {line} {words}:\n{}", outcome.stdout);
         }
         assert!(outcome.stdout.contains("INCONCLUSIVE: "), "{}", outcome.stdout);
     }

@@ -605,6 +605,21 @@ workloads:
     place.assert_cleared(Duration::from_secs(1));
 }
 
+/// What was not started here has no log, and nothing is said of one.
+#[test]
+fn an_address_that_refuses_has_no_log() {
+    let scenario = "
+experiment: test
+targets:
+  web: {address: 'http://127.0.0.1:PORT1', ready: {tcp: PORT1, timeout: 300ms}}
+workloads:
+  clients: {url: 'http://127.0.0.1:PORT1', load: {closed: {connections: 1}, amount: 1}, steps: [{get: /}]}
+";
+    let outcome = Place::with(scenario).run(&["run", "test.yaml", "-n", "1", "--no-graphs"]).expect(4);
+    assert!(!outcome.flat().contains("log"), "{}", outcome.stdout);
+    outcome.complains(&["web was not ready within 300ms", "Connection refused"]);
+}
+
 /// After three repetitions of a cell in which it was never ready for one reason, nobody waits for it any more; other cells go on.
 #[test]
 fn a_target_that_is_never_ready_is_not_waited_for_in_every_repetition() {
@@ -851,6 +866,7 @@ workloads:
         println!("SKIPPED: this test may not make a network of its own (it needs root)");
         return;
     }
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains("no local port is left") && said.contains("this machine's limit and not the server's"), "{said}");
     assert!(said.contains(" failed without an answer") && !said.contains("answered wrongly"), "{said}");
 }

@@ -92,7 +92,10 @@ fn people_get_a_line_per_round() {
     let outcome = place.run(&["repeat", "test.yaml", "-n", "5", "--metric", "took", "--no-graphs"]).expect(0);
     let rounds: Vec<&str> = outcome.stderr.lines().filter(|l| l.starts_with("round ")).collect();
     assert_eq!(rounds.len(), 5, "{}", outcome.stderr);
-    assert!(rounds[0].starts_with("round 1: ") && rounds[4].contains("n 5  median 7.00 s ±0.0 %"), "{rounds:#?}");
+    assert!(
+        rounds[0].starts_with("round 1: ") && rounds[4].contains("median 7.00 s ±0.0 % (5 repetitions), the least certain: "),
+        "{rounds:#?}"
+    );
     assert!(outcome.stdout.contains("stability of took over rounds"), "{}", outcome.stdout);
     for line in outcome.stdout.lines().chain(outcome.stderr.lines()).filter(|l| !l.contains("results in")) {
         assert!(line.chars().count() <= 100, "{line}");
@@ -124,7 +127,12 @@ fn it_ends_when_every_interval_is_narrow() {
     let place = numbers("7");
     let outcome = one(&place, "-n 50 --until 2% --least 12").expect(0);
     assert_eq!(repetitions(&place), 12, "not before --least, and not after it");
-    outcome.complains(&["ended before round 13: every mean is known to ±2", "narrow enough: 1 of 1", "n 12  mean 7.00 s ±0.0 %"]);
+    outcome.complains(&[
+        "ended before round 13: every mean is known to ±2",
+        "with 95 % confidence, which allows for having looked",
+        "known well enough: 1 of 1",
+        "mean 7.00 s ±0.0 % (12 repetitions)",
+    ]);
     let repetitions = &place.summary()["cells"][0]["repetitions"];
     assert_eq!((&repetitions["planned"], &repetitions["valid"]), (&json!(12), &json!(12)), "nothing is missing");
 }
@@ -147,7 +155,7 @@ fn one_cell_that_is_not_narrow_keeps_all_going() {
         assert_eq!(listing(&place.run_directory("test").join("cells").join(kind)).len(), 12, "{kind}");
     }
     assert!(!outcome.stderr.contains("ended before"), "{}", outcome.stderr);
-    outcome.complains(&["narrow enough: 2 of 3"]);
+    outcome.complains(&["known well enough: 2 of 3"]);
 }
 
 #[test]
@@ -363,7 +371,7 @@ fn what_does_not_count_is_left_out() {
     let outcome = one(&place, "-n 8").expect(4).complains(&["#3  INVALID: 1 of 1 passes of `tool`"]);
     let s = stability(&place);
     assert_eq!((&s["n"], &place.summary()["cells"][0]["repetitions"]["invalid"]), (&json!(7), &json!(1)));
-    assert!(outcome.stderr.contains("n 7  median"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("(7 repetitions)"), "{}", outcome.stderr);
     assert_eq!(repetitions(&place), 8, "it stays on disk");
 }
 
@@ -392,6 +400,7 @@ fn rounds_go_on_until_every_comparison_is_decided() {
     let place = numbers(DECIDABLE);
     let outcome =
         place.run(&["repeat", "test.yaml", "--metric", "took", "--until", "decided", "--no-graphs", "--seed", "1"]).expect(0);
+    assert!(outcome.flat().contains("took by kind, allowing for having looked after several rounds"), "{}", outcome.stdout);
     let summary = place.summary();
     let decided = summary["decisions"].as_array().unwrap();
     let told: Vec<(&str, &str)> =

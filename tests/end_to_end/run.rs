@@ -736,7 +736,7 @@ fn a_plan_says_what_would_be_done() {
     test
       number: 1, 2
     2 cells x 2 repetitions = 4, order rounds, seed 42
-    estimated time: 1.20 s (a guess: amounts are estimated at 300 µs per request, because no earlier run is known)
+    estimated time: 1.20 s (a guess, with 300 µs per request: no earlier run is known)
     WARNING: 2 repetitions can give no verdict of a comparison; at least 6 are needed for 2 comparisons
     set-up, once: sh -c echo run >> DIR/steps
     clean-up, once: sh -c echo run over >> DIR/steps

@@ -54,7 +54,7 @@ fn what_was_before_the_steady_state_is_the_warm_up_if_that_is_asked_for() {
     assert_eq!(steady(&summary)["state"], "warming-up");
     assert_eq!(throughput(&summary, "warm-up"), None);
     assert!(throughput(&summary, "during").unwrap() < during * 0.95);
-    assert!(outcome.stdout.contains("NOT STEADY: easy: warming up in 1 of 1 repetition"), "{}", outcome.stdout);
+    assert!(outcome.flat().contains("NOT STEADY: easy: warming up in 1 of 1 repetition"), "{}", outcome.stdout);
 }
 
 #[test]

@@ -386,6 +386,11 @@ impl Outcome {
         self
     }
 
+    /// Its standard output in one line: a sentence may be broken anywhere.
+    pub fn flat(&self) -> String {
+        self.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     /// The events of `--json`.
     #[track_caller]
     pub fn events(&self) -> Vec<Json> {

@@ -49,7 +49,7 @@ fn too_many_errors_make_a_repetition_invalid() {
     let found = repetitions(&place);
     assert_eq!((&found["valid"], &found["invalid"], &found["failed"]), (&json!(0), &json!(2), &json!(0)));
     assert!(
-        outcome.stdout.contains("INVALID: 2 of 2 repetitions of all"),
+        outcome.flat().contains("INVALID 2 of 2: 2 of 100 passes of `clients` in `during`"),
         "the end of the run says it, too:\n{}",
         outcome.stdout
     );
@@ -136,7 +136,7 @@ expect: [{metric: n, below: 1000}]
     assert_eq!(listing(&folder), ["run1", "run2", "run3", "run4", "run5", "run6"]);
     assert!(folder.join("run3/windows.parquet").is_file());
     assert_eq!(summary["expectations"][0]["outcome"], "inconclusive", "four are too few");
-    for part in ["INVALID: 1 of 6", "FAILED: 1 of 6", "repetition 3: ", "repetition 5: "] {
+    for part in ["INVALID 1 of 6: ", "FAILED 1 of 6: ", "repetitions #3\n", "repetitions #5\n"] {
         assert!(outcome.stdout.contains(part), "`{part}` is not in:\n{}", outcome.stdout);
     }
 }

@@ -1,51 +1,34 @@
 //! A comparison for people, as text of 80 columns or as Markdown.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-
 use super::{Comparison, Row, Verdict};
+use crate::grid::{Grid, Kind};
 use crate::report::{escaped, literal};
 use crate::stability::p;
 use vocabulary::Metric;
+use vocabulary::columns::{WIDTH, wrap};
 use vocabulary::words::harmless;
 
 /// The comparison as a table with what must be known above and below it.
 pub fn text(comparison: &Comparison) -> String {
-    let mut text = format!("{}\n", title(comparison));
+    let mut text = wrap(&title(comparison), WIDTH, 2);
     for (letter, side) in letters(comparison) {
-        text += &format!("  {letter}: {side}\n");
+        text += &wrap(&format!("  {letter}: {side}"), WIDTH, 2);
     }
     for difference in &comparison.differences {
-        text += &format!("  DIFFERS: {difference}\n");
+        text += &wrap(&format!("  DIFFERS: {difference}"), WIDTH, 2);
     }
     text.push('\n');
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     let columns = Columns::of(comparison);
-    table.set_header(columns.header());
-    for row in &comparison.rows {
-        table.add_row(columns.row(row));
-    }
-    for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((if index == 0 { 0 } else { 1 }, 0));
-        if (columns.names()..columns.names() + NUMBERS).contains(&index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let rendered = table.trim_fmt();
-    let rule = "─".repeat(rendered.lines().map(|l| l.trim_end().chars().count()).max().unwrap_or_default());
-    for (number, line) in rendered.lines().enumerate() {
-        text += &format!("{}\n", line.trim_end());
-        if number == 0 {
-            text += &format!("{rule}\n");
-        }
-    }
-    text += &format!("\n{}", method(comparison));
-    text += &counts(comparison);
+    let mut table = Grid::new(columns.header().into_iter().enumerate().map(|(at, name)| (name, columns.kind(at))));
+    comparison.rows.iter().for_each(|row| table.add(columns.row(row)));
+    text += &format!("{}\n", table.text());
+    text += &wrap(&method(comparison), WIDTH, 2);
+    text += &wrap(&counts(comparison), WIDTH, 2);
     for note in comparison.notes.iter().filter(|note| !comparison.missing.contains(note)) {
-        text += &format!("NOTE: {note}\n");
+        text += &wrap(&format!("NOTE: {note}"), WIDTH, 2);
     }
     for missing in &comparison.missing {
-        text += &format!("MISSING: {missing}\n");
+        text += &wrap(&format!("MISSING: {missing}"), WIDTH, 2);
     }
     text
 }
@@ -66,7 +49,7 @@ pub fn markdown(comparison: &Comparison) -> String {
     }
     let header: Vec<String> = columns.header().iter().map(|name| literal(name)).collect();
     text += &line(&header);
-    let rule = |i: usize| if (columns.names()..columns.names() + NUMBERS).contains(&i) { "---:" } else { "---" }.to_owned();
+    let rule = |at: usize| if columns.kind(at) == Kind::Number { "---:" } else { "---" }.to_owned();
     text += &line(&(0..header.len()).map(rule).collect::<Vec<_>>());
     for row in &comparison.rows {
         let mut cells = columns.row(row);
@@ -209,6 +192,10 @@ impl<'a> Columns<'a> {
 
     fn names(&self) -> usize {
         self.comparison.factors.len() + usize::from(self.side) + usize::from(self.workload) + 1
+    }
+
+    fn kind(&self, at: usize) -> Kind {
+        if (self.names()..self.names() + NUMBERS).contains(&at) { Kind::Number } else { Kind::Words }
     }
 
     fn header(&self) -> Vec<String> {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::analysis::Summary;
 use crate::analysis::compare::{SIGNIFICANT, samples};
+use crate::analysis::grid::{Grid, Kind};
 use crate::analysis::stats::{self, Session};
 use crate::analysis::values::{self, Selection};
 use crate::cli;
@@ -58,6 +59,7 @@ pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
         reports: cli::Reports { junit: None, markdown: None },
         quiet: true,
         json: false,
+        verbose: false,
     };
     let invocation = run::prepare(&plans, &output)?;
     let began = Instant::now();
@@ -156,13 +158,12 @@ fn text(found: &[Floor], kept: &Path) -> String {
     }
     let percent = |share: Option<f64>| share.map_or_else(|| "–".to_owned(), |s| format!("{} %", units::significant(s * 100.0)));
     let mut text = String::from("an experiment against itself: what differs is the machine\n\n");
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    table.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
-    table.set_header(["sessions", "n", "within a run", "apart", "between runs", "false alarms", "what"]);
+    let numbers = ["sessions", "n", "within a run", "apart", "between runs", "false alarms"];
+    let numbers = numbers.map(|name| (name.to_owned(), Kind::Number));
+    let mut table = Grid::new(numbers.into_iter().chain([("what".to_owned(), Kind::Words)]));
     for f in found {
         let alarms = format!("{} + {} of {}", f.interleaved_called_different, f.halves_called_different, f.sessions);
-        table.add_row([
+        table.add(vec![
             f.sessions.to_string(),
             f.repetitions.to_string(),
             percent(f.seen_within_a_run),
@@ -172,10 +173,7 @@ fn text(found: &[Floor], kept: &Path) -> String {
             format!("{} {} {}", f.metric, f.workload, f.cell).trim_end().to_owned(),
         ]);
     }
-    for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((if index == 0 { 0 } else { 2 }, 0));
-    }
-    text += &table.trim_fmt().lines().map(|l| format!("{}\n", l.trim_end())).collect::<String>();
+    text += &table.text();
     text += "\nwithin a run: the smallest difference that n interleaved repetitions of each would find\n";
     text += "(9 times in 10); apart: standard deviation of sessions; between runs: by how much two\n";
     text += "more runs must differ; false alarms: sessions whose neighbouring repetitions,\n";

@@ -216,7 +216,9 @@ impl<'a> Repetition<'a> {
             spill.patience = Some(Arc::default());
             ahead = Some(Ahead::new(writer.ahead(), &head(executor.plan, turn, &started_at)));
         }
-        let recorder = Recorder::start(writer.directory(), spill.clone(), ahead, names(cell), observations)?;
+        let (names, live) = (names(cell), Arc::clone(&progress.live));
+        live.begin(cell.workloads.iter().map(|one| one.name.clone()), executor.plan.window);
+        let recorder = Recorder::start(writer.directory(), spill.clone(), ahead, names, observations, live)?;
         let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
         let settings = Settings {
             adopter: Some(executor.guard.pid()),

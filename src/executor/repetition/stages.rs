@@ -156,8 +156,11 @@ impl Repetition<'_> {
     /// The instant from which all times of the load are counted.
     pub(super) fn load_begins(&mut self) {
         self.progress.expected.set(expected_passes(self.cell));
+        self.progress.planned.set(planned_time(self.cell));
         self.sampler.sample_now();
         let epoch = Epoch::now();
+        self.progress.load_began.set(Some(epoch.instant));
+        self.progress.live.load_begins(epoch.instant);
         self.session.epoch = Some(epoch);
         self.recorder.set_epoch(epoch.instant);
         self.session.taps.set_start(epoch.instant, epoch.unix);
@@ -380,4 +383,15 @@ fn expected_passes(cell: &Cell) -> Option<u64> {
         Length::Duration(_) => None,
     };
     cell.workloads.iter().filter(|w| w.protocol().follows().is_none()).flat_map(|w| &w.load.segments).map(|s| of(s.length)).sum()
+}
+
+/// How long the load takes; none where a phase is as long as its passes take.
+fn planned_time(cell: &Cell) -> Option<Duration> {
+    let of = |length: Length| match length {
+        Length::Amount(_) => None,
+        Length::Duration(duration) => Some(duration),
+    };
+    let mine = cell.workloads.iter().filter(|w| w.protocol().follows().is_none() && w.load.find.is_none());
+    let times: Option<Vec<Duration>> = mine.map(|w| w.load.segments.iter().map(|s| of(s.length)).sum()).collect();
+    times?.into_iter().max()
 }

@@ -1,5 +1,6 @@
 //! Rows: what load and observation report, and what is recorded. Indices refer to the order of the plan.
 
+pub mod histogram;
 mod requests;
 mod samples;
 mod taps;

@@ -15,7 +15,7 @@ use crate::record::{Repetition, RunRecord, Status, Verdict};
 use crate::vocabulary::Metric;
 
 /// The values of all repetitions so far.
-pub(super) struct Live {
+pub(super) struct Known {
     run: RunRecord,
     repeat: Repeat,
     /// By cell and workload.
@@ -40,16 +40,16 @@ struct MetricSoFar {
     unit: String,
 }
 
-impl Live {
+impl Known {
     /// `directory`: of the run; existing repetitions count.
     pub(super) fn open(directory: &Path, repeat: &Repeat) -> Result<Self, crate::record::Error> {
         let mut run = RunRecord::open(directory)?;
         let there = std::mem::take(&mut run.repetitions);
-        let mut live = Self { run, repeat: repeat.clone(), values: BTreeMap::new() };
+        let mut known = Self { run, repeat: repeat.clone(), values: BTreeMap::new() };
         for repetition in there {
-            live.take(&repetition);
+            known.take(&repetition);
         }
-        Ok(live)
+        Ok(known)
     }
 
     /// Called when a repetition ended.
@@ -139,9 +139,9 @@ impl Live {
         let several = |cell: usize| self.values.keys().filter(|(c, _)| *c == cell).count() > 1;
         all.into_iter()
             .map(|((cell, workload), known)| {
-                let id = short(&self.run.plan.cells[*cell].id);
+                let id = levels(&self.run.plan.cells[*cell].id);
                 let name = if several(*cell) { format!("{id} {workload}") } else { id };
-                (name, format!("n {}  {}", known.values.len(), self.words(known)))
+                (name, format!("{} ({})", self.words(known), repetitions(known.values.len())))
             })
             .collect()
     }
@@ -213,7 +213,11 @@ impl MetricSoFar {
     }
 }
 
+fn repetitions(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "repetition" } else { "repetitions" })
+}
+
 /// Levels without their factors, which are the same in every line.
-pub(super) fn short(cell: &str) -> String {
+pub(super) fn levels(cell: &str) -> String {
     cell.split(',').map(|part| part.split_once('=').map_or(part, |(_, level)| level)).collect::<Vec<_>>().join(" ")
 }
