@@ -550,7 +550,7 @@ fn every_experiment_is_listed_and_two_runs_are_compared() {
     }
     // A directory of several experiments is not that of one.
     assert_eq!(get(at, "/runs.json").status, 404);
-    assert_eq!(get(at, "/experiments/slow/").status, 404);
+    assert_eq!(get(at, "/experiments/none/").status, 404);
 }
 
 #[test]
@@ -583,9 +583,11 @@ fn a_change_between_runs_is_found_with_what_differs_and_figures_are_offered() {
     let place = measured_often(1);
     let first = runs_of(&place, "fast").remove(0);
     let results = place.path("results/fast");
-    // Twenty runs of the same figures, the last six of them slower by half: throughput is what `figures.parquet` says.
-    let table = results.join(&first).join("figures.parquet");
-    let slower = slowed(&std::fs::read(&table).unwrap());
+    // Twenty runs, the last six of them with the figures of a slower one: throughput is what `figures.parquet` says.
+    place.write_as_is("slow.yaml", &FAST.replace("experiment: fast", "experiment: slow").replace("connections: 1", "connections: 1, think: {constant: 20ms}"));
+    place.run(&["run", "slow.yaml"]).expect(0);
+    let slow = place.path("results/slow").join(runs_of(&place, "slow").remove(0));
+    let slower = std::fs::read(slow.join("figures.parquet")).unwrap();
     for number in 1..20 {
         let copied = results.join(format!("21260101T0000{number:02}Z-{number:04}"));
         copy(&results.join(&first), &copied);
@@ -616,17 +618,6 @@ fn a_change_between_runs_is_found_with_what_differs_and_figures_are_offered() {
     assert!(metrics.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")));
     let line = metrics.text().lines().find(|line| line.starts_with("runner_median{") && line.contains("metric=\"throughput\""));
     assert!(line.is_some_and(|line| line.contains("experiment=\"fast\"")) && metrics.text().ends_with("# EOF\n"), "{metrics:?}");
-}
-
-/// A table of figures in which everything that is a rate is half of what it was.
-fn slowed(table: &[u8]) -> Vec<u8> {
-    use polars::prelude::*;
-    let mut frame = ParquetReader::new(std::io::Cursor::new(table)).finish().unwrap();
-    let halved: Column = frame.column("value").unwrap().f64().unwrap().apply_values(|value| value / 2.0).into_column();
-    frame.replace("value", halved).unwrap();
-    let mut bytes = Vec::new();
-    ParquetWriter::new(&mut bytes).finish(&mut frame).unwrap();
-    bytes
 }
 
 #[test]
