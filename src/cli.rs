@@ -49,6 +49,8 @@ pub enum Command {
     Summarize(Summarize),
     /// Draw the graphs of results
     Graph(Graph),
+    /// Write runs as one page to show: a self-contained HTML file, or Markdown for a merge request
+    Report(Report),
     /// Write results for other programs: an SQLite database, CSV files, or Torperf's and OnionPerf's files
     #[command(subcommand)]
     Export(Export),
@@ -91,7 +93,7 @@ const OTHER_NAMES: [(&str, &str); 28] = [
     ("new", "init"),
     ("create", "init"),
     ("diff", "compare"),
-    ("report", "summarize"),
+    ("html", "report"),
     ("stats", "summarize"),
     ("draw", "graph"),
     ("plot", "graph"),
@@ -149,9 +151,12 @@ pub struct Output {
     /// Where graphs go
     #[arg(long, value_name = "DIR", default_value = "graphs")]
     pub graphs: PathBuf,
-    /// Do not draw graphs at the end
+    /// Do not draw graphs at the end, nor write the report beside them
     #[arg(long)]
     pub no_graphs: bool,
+    /// Do not write report.html beside the graphs
+    #[arg(long)]
+    pub no_report: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub reports: Reports,
@@ -467,6 +472,35 @@ pub struct Graph {
     /// Where graphs go: DIR/EXPERIMENT/RUN/*.png
     #[arg(long, value_name = "DIR", default_value = "graphs")]
     pub out: PathBuf,
+}
+
+/// `runner report`
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Directories of runs of one experiment, the baseline first, or a folder: then its newest run
+    #[arg(value_name = "RUN", default_value = "results")]
+    pub paths: Vec<PathBuf>,
+    /// Where it goes, `-` is standard output; by default report.html, with --markdown standard output
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Write GitHub's and GitLab's Markdown instead of HTML
+    #[arg(long)]
+    pub markdown: bool,
+    /// With --markdown: show the pictures of `runner graph`, which are below this folder or address
+    #[arg(long, value_name = "DIR|URL", requires = "markdown")]
+    pub pictures: Option<String>,
+    /// With one run: the factor whose levels are compared; by default what the scenario is about
+    #[arg(long, value_name = "FACTOR")]
+    pub by: Option<String>,
+    /// With --by: the level that the others are compared with; by default the first
+    #[arg(long, value_name = "LEVEL", requires = "by")]
+    pub baseline: Option<String>,
+    /// A difference within ± this share does not matter
+    #[arg(long, value_name = "PERCENT", default_value = "5%")]
+    pub threshold: String,
+    /// Exit with 3 if anything is slower or uses more, with 4 if something is missing, with 5 if anything is undecided
+    #[arg(long)]
+    pub fail_on_slower: bool,
 }
 
 /// `runner export`

@@ -175,8 +175,8 @@ pub(crate) fn escaped(text: &str) -> String {
     harmless(text).replace('|', "\\|").replace(['\n', '\t'], " ")
 }
 
-/// A name in a cell of a table, which is shown literally.
-fn escaped_name(text: &str) -> String {
+/// A text of others in a cell of a table, which is shown literally.
+pub fn escaped_name(text: &str) -> String {
     escaped(&literal(text))
 }
 

@@ -186,7 +186,7 @@ impl Columns<'_> {
 }
 
 /// How far the interval of a median reaches: `±5 %`, or how few values there are.
-fn spread(estimate: &Estimate) -> String {
+pub(crate) fn spread(estimate: &Estimate) -> String {
     match estimate.median_interval {
         // The interval of two values is the two values.
         Some((low, high)) if low == high => "±0 %".to_owned(),
@@ -268,6 +268,18 @@ const COLUMNS_BESIDE: usize = 5;
 
 /// What commands and taps brought and what was collected: a row for each cell, a column for each metric.
 fn metrics(summary: &Summary, varied: &[&str]) -> String {
+    let mut text = String::new();
+    for columns in result_columns(summary).chunks(COLUMNS_BESIDE) {
+        text += &results_table(summary, varied, columns);
+    }
+    if !text.is_empty() {
+        text += "\nmedians over repetitions, with the farther end of the 95 % interval\n";
+    }
+    text
+}
+
+/// The metrics that have a column among the results.
+pub(crate) fn result_columns(summary: &Summary) -> Vec<ResultColumn> {
     let mut columns: Vec<ResultColumn> = Vec::new();
     let metrics = || summary.cells.iter().flat_map(|c| &c.metrics).filter(|m| m.phase == "during");
     // What is there anyway interests only where nothing else is; a fault where there was one.
@@ -291,23 +303,25 @@ fn metrics(summary: &Summary, varied: &[&str]) -> String {
             columns.push(column);
         }
     }
-    let mut text = String::new();
-    for columns in columns.chunks(COLUMNS_BESIDE) {
-        text += &results_table(summary, varied, columns);
-    }
-    if !text.is_empty() {
-        text += "\nmedians over repetitions, with the farther end of the 95 % interval\n";
-    }
-    text
+    columns
 }
 
 /// A metric in the table of results.
-#[derive(PartialEq)]
-struct ResultColumn {
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ResultColumn {
     /// Who brings it, where others bring one of the same name.
-    of: Option<String>,
-    metric: String,
-    unit: String,
+    pub of: Option<String>,
+    /// Its name.
+    pub metric: String,
+    /// Its unit; empty for plain numbers.
+    pub unit: String,
+}
+
+impl ResultColumn {
+    /// What stands above the column.
+    pub fn name(&self) -> String {
+        self.of.as_ref().map_or_else(|| self.metric.clone(), |of| format!("{of}.{}", self.metric))
+    }
 }
 
 /// One table of results.
@@ -316,7 +330,7 @@ fn results_table(summary: &Summary, varied: &[&str], columns: &[ResultColumn]) -
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     let header = columns.iter().map(|column| {
-        let name = column.of.as_ref().map_or_else(|| column.metric.clone(), |of| format!("{of}.{}", column.metric));
+        let name = column.name();
         if column.unit.is_empty() { name } else { format!("{name}\n{}", column.unit) }
     });
     table.set_header(varied.iter().map(|v| (*v).to_owned()).chain(header));

@@ -11,7 +11,7 @@ use super::check::{notes, size, skips};
 use super::live::Live;
 use super::measuring::{self, Measuring};
 use super::progress::{Reporter, Style};
-use super::{Stop, graph, open_files, print, reports, summarize};
+use super::{Stop, graph, open_files, print, report, reports, summarize};
 use crate::analysis::{self, Summary};
 use crate::cli;
 use crate::executor::memory::{Memory, make_passable};
@@ -796,24 +796,32 @@ fn conclude(
     ended_by: Option<&str>,
 ) -> Result<Exit, Stop> {
     let output = invocation.output;
-    let (record, summary) = summarize::read(&directory.path)?;
+    let read = summarize::read(&directory.path)?;
+    let (record, summary) = &read;
     // What is told does not depend on whether it can be kept.
-    let kept = summarize::keep(&directory.path, &summary);
+    let kept = summarize::keep(&directory.path, summary);
     let files = if output.no_graphs || !pictures || record.repetitions.is_empty() {
         Vec::new()
     } else {
-        graph::draw(&record, &summary, &output.graphs)?
+        graph::draw(record, summary, &output.graphs)?
     };
-    reporter.event(&json!({"event": "run-ends", "directory": directory.path, "summary": kept.is_ok().then(|| directory.path.join("summary.json")), "graphs": files, "ended_by": ended_by}));
+    // A run without end has a page when somebody asks for one.
+    let is_wanted = !output.no_graphs && !output.no_report && pictures && invocation.measuring.is_none();
+    let page = if is_wanted { report::beside_graphs(&read, &output.graphs)? } else { None };
+    reporter.event(&json!({"event": "run-ends", "directory": directory.path, "summary": kept.is_ok().then(|| directory.path.join("summary.json")), "graphs": files, "report": page, "ended_by": ended_by}));
     if invocation.style == Style::People {
-        print(&format!("\n{}\n", analysis::text::table(&summary)));
+        print(&format!("\n{}\n", analysis::text::table(summary)));
         if let Some(folder) = files.first().and_then(|f| f.parent()) {
             let graphs = if files.len() == 1 { "graph" } else { "graphs" };
             reporter.say(&format!("{} {graphs} in {}", files.len(), folder.display()));
         }
+        if let Some(page) = &page {
+            reporter.say(&format!("report in {}", page.display()));
+        }
     }
-    let exit = reports::verdict(&summary);
-    reports::append(&output.reports, &summary)?;
+    let exit = reports::verdict(summary);
+    reports::append(&output.reports, summary)?;
+    let (_, summary) = read;
     invocation.summaries.borrow_mut().push(summary);
     reports::write(&output.reports, &invocation.summaries.borrow())?;
     kept.map(|()| exit).map_err(|e| Stop::from_error(Exit::Failure, &e))

@@ -23,6 +23,7 @@ mod measuring;
 mod open_files;
 mod plan;
 mod progress;
+mod report;
 mod reports;
 mod resume;
 mod run;
@@ -81,6 +82,7 @@ pub fn main(cli: Cli) -> Exit {
         Command::Compare(args) => compare::compare(&args),
         Command::Summarize(args) => summarize::summarize(&args),
         Command::Graph(args) => graph::graph(&args),
+        Command::Report(args) => report::report(&args),
         Command::Export(args) => export::export(&args),
         Command::Serve(args) => serve::serve(&args),
         Command::Load(args) => load::load(&args),
