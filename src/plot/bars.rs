@@ -2,6 +2,7 @@
 
 use super::canvas::{Align, Canvas, Pattern, Rect, Turn};
 use super::frame::{Frame, GAP, TICK};
+use super::group::{self, Across, Group};
 use super::legend::{self, Entry, Mark};
 use super::palette::{self, AXIS, GRID, INK, PAPER, SOFT_INK, SeriesStyle};
 use super::scale::{Scale, drawable};
@@ -31,14 +32,13 @@ pub(super) fn draw(
     let y_scale = Scale::from_zero(extent.chain(reference));
     let absent = visible().count() < series.len() * groups.len();
 
-    let mut entries: Vec<Entry> =
-        series.iter().zip(&series_styles).map(|(one, style)| Entry { name: one.name.clone(), mark: Mark::Bar(*style) }).collect();
+    let looks = series.iter().zip(&series_styles).enumerate();
+    let mut entries: Vec<Entry> = looks.map(|(i, (one, style))| Entry::of(i, &one.name, Mark::Bar(*style))).collect();
     if let Some(value) = reference {
-        let name = format!("reference {}", number::single(value));
-        entries.push(Entry { name, mark: Mark::Reference });
+        entries.push(Entry::other(format!("reference {}", number::single(value)), Mark::Reference));
     }
     if absent {
-        entries.push(Entry { name: "nothing measured".to_owned(), mark: Mark::Absent });
+        entries.push(Entry::other("nothing measured", Mark::Absent));
     }
 
     let frame = Frame::new(canvas, figure, &entries, &y_scale)?;
@@ -46,29 +46,37 @@ pub(super) fn draw(
     let labels = GroupNames::fit(groups, slot, TALLEST_NAME.min(frame.area.height() / 2.0));
     let plot = Rect { bottom: frame.area.bottom - labels.height - GAP, ..frame.area };
     frame.y_axis(plot)?;
-    for i in 1..groups.len() / labels.every {
-        let x = plot.left + slot * (i * labels.every) as f64;
-        canvas.rect(Rect { left: x, right: x + 1.0, ..plot }, GRID)?;
-    }
-    labels.draw(canvas, plot, slot)?;
+    canvas.group(&Group::Axis("axis-x"), || {
+        for i in 1..groups.len() / labels.every {
+            let x = plot.left + slot * (i * labels.every) as f64;
+            canvas.rect(Rect { left: x, right: x + 1.0, ..plot }, GRID)?;
+        }
+        labels.draw(canvas, plot, slot)
+    })?;
 
     let row = Row { canvas, plot, y_scale: &y_scale };
     let width = (slot * FILLED / series.len().max(1) as f64).min(WIDEST_BAR);
-    for group in 0..groups.len() {
-        let middle = plot.left + slot * (group as f64 + 0.5);
-        let start = middle - width * series.len() as f64 / 2.0;
-        for (i, (one, style)) in series.iter().zip(&series_styles).enumerate() {
-            let left = start + width * i as f64;
-            match one.bars.get(group).and_then(Option::as_ref) {
-                Some(bar) if drawable(bar.value).is_some() => row.bar(bar, *style, left, width)?,
-                _ => row.absent(left, width)?,
+    frame.plot(plot, Across::Names, || {
+        for (group, name) in groups.iter().enumerate() {
+            let middle = plot.left + slot * (group as f64 + 0.5);
+            let start = middle - width * series.len() as f64 / 2.0;
+            for (i, (one, style)) in series.iter().zip(&series_styles).enumerate() {
+                let left = start + width * i as f64;
+                match one.bars.get(group).and_then(Option::as_ref) {
+                    Some(bar) if drawable(bar.value).is_some() => {
+                        let mark = group::Mark::of(i, "bar").at(name).value(bar.value).between(bar.low, bar.high);
+                        canvas.group(&Group::Mark(mark), || row.bar(bar, *style, left, width))?;
+                    }
+                    _ => canvas.group(&Group::Mark(group::Mark::of(i, "absent").at(name)), || row.absent(left, width))?,
+                }
             }
         }
-    }
-    if let Some(value) = reference {
+        let Some(value) = reference else { return Ok(()) };
         let y = row.y(value);
-        canvas.patterned(&[(plot.left, y), (plot.right, y)], 1.6, INK, Pattern::Stripes)?;
-    }
+        canvas.group(&Group::Mark(group::Mark::alone("reference").value(value)), || {
+            canvas.patterned(&[(plot.left, y), (plot.right, y)], 1.6, INK, Pattern::Stripes)
+        })
+    })?;
     frame.edges(plot)?;
     let floor = row.y(0.0).round();
     canvas.rect(Rect { top: floor, bottom: floor + 1.0, ..plot }, AXIS)?;

@@ -20,6 +20,23 @@ pub struct Figure {
     pub data: Data,
 }
 
+impl Figure {
+    /// The names of what has colours, in the order of its data.
+    pub fn series_names(&self) -> Vec<&str> {
+        fn names<T>(all: &[T], name: fn(&T) -> &str) -> Vec<&str> {
+            all.iter().map(name).collect()
+        }
+        match &self.data {
+            Data::Bars { series, .. } => names(series, |one| &one.name),
+            Data::Stack { parts, .. } => names(parts, |(name, _)| name),
+            Data::Lines { series, .. } => names(series, |one| &one.name),
+            Data::Trend { series, .. } => names(series, |one| &one.name),
+            Data::Rounds { series } => names(series, |one| &one.name),
+            Data::Quantiles { series } => names(series, |one| &one.name),
+        }
+    }
+}
+
 /// The kinds of picture.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
@@ -70,6 +87,20 @@ pub enum Data {
         /// What is compared; each series is one curve.
         series: Vec<QuantileSeries>,
     },
+}
+
+impl Data {
+    /// The name of the kind of picture, in one word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Data::Bars { .. } => "bars",
+            Data::Stack { .. } => "stack",
+            Data::Lines { .. } => "lines",
+            Data::Trend { .. } => "trend",
+            Data::Rounds { .. } => "rounds",
+            Data::Quantiles { .. } => "quantiles",
+        }
+    }
 }
 
 /// The bars of one colour.
