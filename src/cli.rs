@@ -51,7 +51,7 @@ pub enum Command {
     Graph(Graph),
     /// Write runs as one page to show: a self-contained HTML file, or Markdown for a merge request
     Report(Report),
-    /// Write results for other programs: an SQLite database, CSV files, or Torperf's and OnionPerf's files
+    /// Write results for other programs: an SQLite database, CSV files, Torperf's and OnionPerf's files, or JSON for trackers of figures
     #[command(subcommand)]
     Export(Export),
     /// Serve the results of an experiment over HTTP, during a run or afterwards
@@ -514,6 +514,32 @@ pub enum Export {
     Torperf(ExportTransfers),
     /// Write transfers, circuits and streams as OnionPerf's analysis (JSON, version 3.1), and control-port events as its logs
     Onionperf(ExportTransfers),
+    /// Print figures as JSON for Bencher (Bencher Metric Format): medians with their 95 % intervals
+    Bencher(ExportFigures),
+    /// Print figures as JSON for github-action-benchmark: those of which more is better (`customBiggerIsBetter`)
+    BenchmarkAction(ExportBenchmarkAction),
+}
+
+/// `runner export bencher`
+#[derive(Debug, Args)]
+pub struct ExportFigures {
+    /// Directories of runs, or folders: then the newest run of each experiment in them
+    #[arg(value_name = "RUN", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Write to this file instead of standard output
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `runner export benchmark-action`
+#[derive(Debug, Args)]
+pub struct ExportBenchmarkAction {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub figures: ExportFigures,
+    /// Print those of which less is better instead (`customSmallerIsBetter`): times and memory
+    #[arg(long)]
+    pub smaller_is_better: bool,
 }
 
 /// `runner export sqlite`

@@ -1,20 +1,19 @@
-//! The graphs of the scenario as elements of a page.
+//! The graphs of the scenario as elements of a page, each with the table behind it.
 
 use analysis::Summary;
-use base64::Engine as _;
 use plot::compose::{self, NamedFigure};
+use plot::{Figure, SvgOptions};
 use rayon::prelude::*;
 use record::RunRecord;
 
 use crate::Error;
 use crate::view::{Chart, Table};
 
-/// The graphs of a run. `letter`: of the run, where there are several; `first`: number of the first chart.
+/// The graphs of a run. `letter`: of the run, where there are several.
 pub fn charts(run: &RunRecord, summary: &Summary, letter: &str) -> Result<Vec<Chart>, Error> {
     let figures = compose::figures(run, summary)?;
     let charts = figures.par_iter().enumerate().map(|(number, (file, figure)): (usize, &NamedFigure)| {
-        let png = plot::render(figure)?;
-        let data = base64::engine::general_purpose::STANDARD.encode(&png);
+        let plot::Table { header, rows } = plot::table(figure);
         Ok(Chart {
             id: format!("g{}{number}", letter.to_lowercase()),
             file: file.clone(),
@@ -22,9 +21,13 @@ pub fn charts(run: &RunRecord, summary: &Summary, letter: &str) -> Result<Vec<Ch
             title: figure.title.clone(),
             subtitle: figure.subtitle.clone(),
             note: figure.note.clone().unwrap_or_default(),
-            picture: format!("<img alt=\"\" src=\"data:image/png;base64,{data}\"/>"),
-            table: Table::default(),
+            picture: picture(figure)?,
+            table: Table { title: String::new(), header, rows },
         })
     });
     charts.collect()
+}
+
+fn picture(figure: &Figure) -> Result<String, Error> {
+    Ok(plot::svg(figure, SvgOptions::PAGE)?)
 }

@@ -30,10 +30,11 @@ pub fn html(page: &Page) -> Result<String, Error> {
     }
     let data = page.cells.iter().map(data).collect::<Result<Vec<Value>, Error>>()?;
     let pictures: Vec<Value> = page.charts.iter().map(|chart| Value::from_safe_string(chart.picture.clone())).collect();
+    let style = format!("{STYLE}{}", plot::svg_style(plot::SvgPlace::Page));
     // Nothing but this style and this script: no other may come in with a text from a log.
     let policy = format!(
         "default-src 'none'; style-src '{}'; script-src '{}'; img-src data:; base-uri 'none'; form-action 'none'",
-        hash(STYLE),
+        hash(&style),
         hash(SCRIPT)
     );
     let text = environment.get_template("page.html.j2")?.render(context! {
@@ -41,7 +42,7 @@ pub fn html(page: &Page) -> Result<String, Error> {
         data,
         pictures,
         policy,
-        style => Value::from_safe_string(STYLE.to_owned()),
+        style => Value::from_safe_string(style),
         script => Value::from_safe_string(SCRIPT.to_owned()),
     })?;
     Ok(text)

@@ -7,7 +7,7 @@ use record::tables::WHOLE;
 use record::{Repetition, RunRecord};
 use vocabulary::{Metric, Quantile, Time};
 
-use crate::view::OverTime;
+use crate::view::{Number, OverTime};
 
 /// A line has at most so many points; of longer ones each is one of several.
 const POINTS: usize = 240;
@@ -50,37 +50,37 @@ pub fn over_time(run: &RunRecord, index: usize, cell: &CellSummary, repetitions:
     found
 }
 
-fn values(line: &[f64]) -> impl Iterator<Item = f64> + '_ {
-    line.iter().skip(1).step_by(2).copied()
+fn values(line: &[Number]) -> impl Iterator<Item = f64> + '_ {
+    line.iter().skip(1).step_by(2).map(|number| number.0)
 }
 
 /// Milliseconds and values in turn.
-fn packed(line: &Line, scale: f64) -> Vec<f64> {
+fn packed(line: &Line, scale: f64) -> Vec<Number> {
     let every = line.len().div_ceil(POINTS).max(1);
-    line.iter().step_by(every).flat_map(|(at, value)| [(at * 1e3).round(), short(value * scale)]).collect()
+    line.iter().step_by(every).flat_map(|(at, value)| [Number((at * 1e3).round()), short(value * scale)]).collect()
 }
 
 /// A number with four significant digits: more than a picture shows.
-pub fn short(value: f64) -> f64 {
+pub fn short(value: f64) -> Number {
     if value == 0.0 || !value.is_finite() {
-        return 0.0;
+        return Number(0.0);
     }
     let digits = 3 - value.abs().log10().floor() as i32;
     let factor = 10_f64.powi(digits.clamp(-12, 12));
-    (value * factor).round() / factor
+    Number((value * factor).round() / factor)
 }
 
 /// The response times of each workload during the load, all repetitions merged: log10(1 / (1 − q)) and milliseconds.
-pub fn quantiles(cell: &CellSummary) -> Vec<(String, Vec<(f64, f64)>)> {
+pub fn quantiles(cell: &CellSummary) -> Vec<(String, Vec<(Number, Number)>)> {
     let during = |s: &&StepSummary| s.step == WHOLE && s.phase == "during";
     let curve = |step: &StepSummary| (step.workload.clone(), thinned(&curves::distribution(&[step], Time::Response)));
     cell.steps.iter().filter(during).map(curve).filter(|(_, points)| points.len() > 1).collect()
 }
 
 /// The first point of each stretch of the axis, and the last of all.
-fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+fn thinned(points: &[(f64, f64)]) -> Vec<(Number, Number)> {
     let place = |q: f64| -(1.0 - q).log10();
-    let mut kept: Vec<(f64, f64)> = Vec::new();
+    let mut kept: Vec<(Number, Number)> = Vec::new();
     let mut last = None;
     for (at, (q, ns)) in points.iter().filter(|(q, _)| (0.0..1.0).contains(q)).enumerate() {
         let stretch = (place(*q) * PER_NINE) as i64;
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn numbers_have_four_digits() {
-        assert_eq!([123_456.0, 1.234_56, 0.000_123_456, -0.5, 0.0, f64::NAN].map(short), [123_500.0, 1.235, 0.000_123_5, -0.5, 0.0, 0.0]);
+        assert_eq!([123_456.0, 1.234_56, 0.000_123_456, -0.5, 0.0, f64::NAN].map(|value| short(value).0), [123_500.0, 1.235, 0.000_123_5, -0.5, 0.0, 0.0]);
     }
 
     #[test]
@@ -107,6 +107,6 @@ mod tests {
         let points: Vec<(f64, f64)> = (0..10_000).map(|i| (f64::from(i) / 10_000.0, 1e6 + f64::from(i))).collect();
         let kept = thinned(&points);
         assert!(kept.len() < 110, "{}", kept.len());
-        assert_eq!((kept[0], kept[kept.len() - 1]), ((0.0, 1.0), (4.0, 1.01)));
+        assert_eq!((kept[0], kept[kept.len() - 1]), ((Number(0.0), Number(1.0)), (Number(4.0), Number(1.01))));
     }
 }

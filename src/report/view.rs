@@ -1,6 +1,17 @@
 //! What a page says, as plain data: texts that are not escaped yet, and figures in the words of `analysis`.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+
+/// A number in a picture: whole numbers are written without a fraction, which keeps a page small.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Number(pub f64);
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Every whole number of this size is exact in both forms.
+        if self.0.fract() == 0.0 && self.0.abs() < 1e15 { serializer.serialize_i64(self.0 as i64) } else { serializer.serialize_f64(self.0) }
+    }
+}
 
 /// A page about one run, or about several side by side.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -261,7 +272,7 @@ pub struct CellData {
     /// Figures of each repetition.
     pub figures: Vec<RepetitionFigure>,
     /// Response times, one curve for each workload: log10(1 / (1 − q)) and milliseconds.
-    pub quantiles: Vec<(String, Vec<(f64, f64)>)>,
+    pub quantiles: Vec<(String, Vec<(Number, Number)>)>,
     /// Metrics over the time of each repetition.
     pub times: Vec<OverTime>,
     /// Names of the phases.
@@ -305,11 +316,11 @@ pub struct RepetitionFigure {
     /// In words, in the order of the repetitions; empty where there is none.
     pub texts: Vec<String>,
     /// As numbers, for the picture; none for those that do not count.
-    pub values: Vec<Option<f64>>,
+    pub values: Vec<Option<Number>>,
     /// The median over those that count, in words and as a number.
-    pub median: Option<(String, f64)>,
+    pub median: Option<(String, Number)>,
     /// The 95 % interval of the median.
-    pub interval: Option<(f64, f64)>,
+    pub interval: Option<(Number, Number)>,
 }
 
 /// A metric over time.
@@ -322,7 +333,7 @@ pub struct OverTime {
     /// Whether it belongs to targets, and not to requests.
     pub of_targets: bool,
     /// For each part – a workload, a target – its name and a line for each repetition: milliseconds and values in turn.
-    pub parts: Vec<(String, Vec<Vec<f64>>)>,
+    pub parts: Vec<(String, Vec<Vec<Number>>)>,
 }
 
 /// How a run was made.

@@ -49,7 +49,7 @@ pub const FLOORS: [Floor; 19] = [
     floor_of("export", &["vocabulary", "extract", "record", "analysis"]),
     floor_of("serve", &["vocabulary", "privileges", "record", "analysis", "export"]),
     Floor { tests: &["plan_read", "load"], ..floor_of("plot", &["vocabulary", "record", "analysis"]) },
-    Floor { tests: &["load"], ..floor_of("report", &["vocabulary", "record", "analysis", "plot"]) },
+    floor_of("report", &["vocabulary", "record", "analysis", "plot"]),
     floor_of(
         "cmd",
         &[

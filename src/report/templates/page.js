@@ -360,15 +360,180 @@ document.addEventListener("click", (event) => {
 });
 follow();
 
+// ---- the graphs of the scenario
+
+// The numbers along an axis of a plot area, from its attributes.
+function axisOf(plot, name) {
+  const [low, high] = [Number(plot.dataset[`${name}Min`]), Number(plot.dataset[`${name}Max`])];
+  const scale = plot.dataset[`${name}Scale`];
+  return {
+    scale,
+    // The value at a share of the way from the low end to the high one.
+    at: (share) => (scale === "log" ? low * (high / low) ** share : low + share * (high - low)),
+  };
+}
+
+// The plot area of a picture in units of the picture, as it is without a zoom.
+function areaOf(plot) {
+  if (!plot.dataset.whole) plot.dataset.whole = plot.getAttribute("viewBox");
+  const [x, y, width, height] = plot.dataset.whole.split(" ").map(Number);
+  return { x, y, width, height };
+}
+
+// What a mark says: its series, its place and its value with the unit.
+function wordsOf(svg, mark, point) {
+  const names = (svg.dataset.names || "").split("\n");
+  const name = mark.dataset.series === undefined ? "" : names[Number(mark.dataset.series)] || "";
+  const unit = svg.dataset.yUnit ? ` ${svg.dataset.yUnit}` : "";
+  if (mark.dataset.y !== undefined) {
+    const range = mark.dataset.low === undefined ? "" : `\n95 %: ${mark.dataset.low} to ${mark.dataset.high}${unit}`;
+    return [name, mark.dataset.x].filter((part) => part).join(", ") + `: ${mark.dataset.y}${unit}${range}`;
+  }
+  if (!point) return name;
+  const plot = mark.closest("svg.plot");
+  const area = areaOf(plot);
+  const [x, y] = [axisOf(plot, "x"), axisOf(plot, "y")];
+  const [across, up] = [(point[0] - area.x) / area.width, (area.y + area.height - point[1]) / area.height];
+  const place = x.scale === "nines" ? `${((1 - 10 ** -x.at(across)) * 100).toPrecision(5)} %` : `${short(x.at(across))}${svg.dataset.xUnit ? ` ${svg.dataset.xUnit}` : ""}`;
+  const line = mark.dataset.line === undefined ? "" : mark.dataset.line === "median" ? "median" : `line ${mark.dataset.line}`;
+  return [name, line, `${place}: ${short(y.at(up))}${unit}`].filter((part) => part).join(", ");
+}
+
+// Where a pointer is, in units of the plot area with its zoom.
+function pointIn(plot, event) {
+  const svg = plot.ownerSVGElement;
+  const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+  const whole = areaOf(plot);
+  const [x, y, width, height] = plot.getAttribute("viewBox").split(" ").map(Number);
+  return [x + ((at.x - whole.x) / whole.width) * width, y + ((at.y - whole.y) / whole.height) * height];
+}
+
+// The vertex of a line that is nearest to a place.
+function vertex(mark, place) {
+  let nearest = null;
+  for (const line of mark.querySelectorAll("polyline")) {
+    for (const pair of line.getAttribute("points").trim().split(/\s+/)) {
+      const point = pair.split(",").map(Number);
+      const far = Math.hypot(point[0] - place[0], point[1] - place[1]);
+      if (!nearest || far < nearest.far) nearest = { far, point };
+    }
+  }
+  return nearest;
+}
+
+// The mark below a pointer, or the line that is nearest to it.
+function markAt(svg, event) {
+  const hit = event.target.closest ? event.target.closest("g.mark:not(.phase):not(.interval)") : null;
+  const plots = [...svg.querySelectorAll("svg.plot")];
+  const place = pointIn(plots[plots.length - 1], event);
+  if (hit) return { mark: hit, point: vertex(hit, place)?.point };
+  let best = null;
+  for (const mark of svg.querySelectorAll("g.mark.line:not(.off), g.mark.curve:not(.off)")) {
+    const found = vertex(mark, place);
+    if (found && found.far < 40 && (!best || found.far < best.far)) best = { mark, far: found.far, point: found.point };
+  }
+  return best;
+}
+
+function interactive(figure) {
+  const picture = figure.querySelector(".picture");
+  const svg = picture.querySelector("svg.runner-plot");
+  if (!svg) return;
+  const plots = [...svg.querySelectorAll("svg.plot")];
+  const names = (svg.dataset.names || "").split("\n").filter((name) => name);
+  const series = figure.querySelector(".series");
+  if (names.length > 1) {
+    names.forEach((name, at) => {
+      const button = make("button", { type: "button", "aria-pressed": "true", title: "show or hide" }, name);
+      button.addEventListener("click", () => {
+        const off = button.getAttribute("aria-pressed") === "true";
+        button.setAttribute("aria-pressed", String(!off));
+        for (const part of svg.querySelectorAll(`.series-${at}:not(.legend)`)) part.classList.toggle("off", off);
+      });
+      series.append(button);
+    });
+  }
+  const isZoomable = plots.length > 0 && plots[0].dataset.xScale !== "names";
+  const whole = make("button", { type: "button", hidden: "" }, "Whole graph");
+  const shown = make("span", { class: "hint" });
+  if (isZoomable) series.append(whole, shown);
+  const zoom = (box) => {
+    for (const plot of plots) {
+      areaOf(plot);
+      plot.setAttribute("viewBox", box ? box.join(" ") : plot.dataset.whole);
+    }
+    svg.classList.toggle("zoomed", Boolean(box));
+    whole.hidden = !box;
+    shown.textContent = "";
+    if (!box) return;
+    const area = areaOf(plots[0]);
+    const [x, y] = [axisOf(plots[0], "x"), axisOf(plots[0], "y")];
+    const across = [box[0], box[0] + box[2]].map((at) => (at - area.x) / area.width);
+    const up = [box[1] + box[3], box[1]].map((at) => (area.y + area.height - at) / area.height);
+    const [from, to] = across.map((share) => (x.scale === "nines" ? `${((1 - 10 ** -x.at(share)) * 100).toPrecision(4)} %` : short(x.at(share))));
+    shown.textContent = `${from} to ${to}, ${up.map((share) => short(y.at(share))).join(" to ")}`;
+  };
+  whole.addEventListener("click", () => zoom(null));
+  const rubber = make("div", { class: "rubber", hidden: "" });
+  picture.append(rubber);
+  let start = null;
+  picture.addEventListener("pointerdown", (event) => {
+    if (isZoomable && event.button === 0 && event.pointerType === "mouse") start = event;
+  });
+  picture.addEventListener("pointermove", (event) => {
+    const found = markAt(svg, event);
+    say(found ? wordsOf(svg, found.mark, found.point) : "", event);
+    if (!start || !event.buttons) return;
+    const box = picture.getBoundingClientRect();
+    rubber.hidden = false;
+    rubber.style.left = `${Math.min(start.clientX, event.clientX) - box.left}px`;
+    rubber.style.top = `${Math.min(start.clientY, event.clientY) - box.top}px`;
+    rubber.style.width = `${Math.abs(event.clientX - start.clientX)}px`;
+    rubber.style.height = `${Math.abs(event.clientY - start.clientY)}px`;
+  });
+  picture.addEventListener("pointerleave", () => say(""));
+  addEventListener("pointerup", (event) => {
+    if (!start) return;
+    const from = start;
+    start = null;
+    rubber.hidden = true;
+    if (Math.abs(event.clientX - from.clientX) < 8 || Math.abs(event.clientY - from.clientY) < 8) return;
+    const [a, b] = [pointIn(plots[0], from), pointIn(plots[0], event)];
+    zoom([Math.min(a[0], b[0]), Math.min(a[1], b[1]), Math.abs(a[0] - b[0]), Math.abs(a[1] - b[1])]);
+  });
+  picture.addEventListener("dblclick", () => zoom(null));
+  // With the arrow keys, one mark after the other.
+  let chosen = -1;
+  picture.addEventListener("keydown", (event) => {
+    const marks = [...svg.querySelectorAll("g.mark[data-y]:not(.off)")];
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (event.key === "Escape") zoom(null);
+    if (!step || !marks.length) return;
+    event.preventDefault();
+    chosen = (chosen + step + marks.length) % marks.length;
+    marks.forEach((mark, at) => mark.classList.toggle("near", at === chosen));
+    const box = marks[chosen].getBoundingClientRect();
+    say(wordsOf(svg, marks[chosen]), { clientX: box.x + box.width / 2, clientY: box.y });
+  });
+  picture.addEventListener("blur", () => say(""));
+}
+
 // ---- words beside the pointer
 
-const tip = make("div", { class: "tip", hidden: "" });
+const tip = make("div", { class: "tip", role: "status", hidden: "" });
 document.body.append(tip);
-document.addEventListener("pointermove", (event) => {
+
+function say(words, at) {
+  tip.hidden = !words;
+  if (!words) return;
+  tip.textContent = words;
+  tip.style.left = `${Math.max(4, Math.min(at.clientX + 12, innerWidth - tip.offsetWidth - 8))}px`;
+  tip.style.top = `${Math.min(at.clientY + 14, innerHeight - tip.offsetHeight - 4)}px`;
+}
+
+document.getElementById("views").addEventListener("pointermove", (event) => {
   const mark = event.target.closest ? event.target.closest("[data-tip]") : null;
-  tip.hidden = !mark;
-  if (!mark) return;
-  tip.textContent = mark.dataset.tip;
-  tip.style.left = `${Math.min(event.pageX + 12, scrollX + innerWidth - tip.offsetWidth - 8)}px`;
-  tip.style.top = `${event.pageY + 14}px`;
+  say(mark ? mark.dataset.tip : "", event);
 });
+document.getElementById("views").addEventListener("pointerleave", () => say(""));
+for (const figure of document.querySelectorAll("figure.chart")) interactive(figure);
