@@ -477,7 +477,8 @@ pub struct Graph {
 /// `runner report`
 #[derive(Debug, Args)]
 pub struct Report {
-    /// Directories of runs of one experiment, the baseline first, or a folder: then its newest run
+    /// Directories of runs of one experiment, the baseline first, or a folder: then its newest run; join the sessions of one side
+    /// with commas
     #[arg(value_name = "RUN", default_value = "results")]
     pub paths: Vec<PathBuf>,
     /// Where it goes, `-` is standard output; by default report.html, with --markdown standard output

@@ -60,7 +60,7 @@ pub(super) fn threshold(typed: &str) -> Result<f64, Stop> {
 
 /// The runs of each side: paths joined with commas are sessions of one side. If one path means several runs, each run is a side
 /// of its own.
-fn sides(paths: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, Stop> {
+pub(super) fn sides(paths: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, Stop> {
     let mut sides = Vec::new();
     for path in paths {
         let text = path.to_string_lossy();

@@ -16,13 +16,17 @@ const THRESHOLD: f64 = 0.05;
 /// Writes runs as one page.
 pub(super) fn report(args: &cli::Report) -> Result<Exit, Stop> {
     let threshold = compare::threshold(&args.threshold)?;
-    let paths = summarize::runs(&args.paths)?;
-    let runs = paths.iter().map(|path| summarize::read(path)).collect::<Result<Vec<ReadRun>, Stop>>()?;
-    let comparison = match runs.as_slice() {
-        [run] => within(run, args, threshold)?,
-        _ => Some(between(&runs, &paths[0], args, threshold)?),
+    let paths = compare::sides(&args.paths)?;
+    let read = |side: &Vec<PathBuf>| side.iter().map(|path| summarize::read(path)).collect::<Result<Vec<ReadRun>, Stop>>();
+    let sides = paths.iter().map(read).collect::<Result<Vec<_>, Stop>>()?;
+    let comparison = match sides.as_slice() {
+        [side] => match side.as_slice() {
+            [run] => within(run, args, threshold)?,
+            _ => return Err(Stop::new(Exit::InvalidInput, "sessions of one side alone cannot be compared: name a second side")),
+        },
+        _ => Some(between(&sides, &paths[0][0], args, threshold)?),
     };
-    let asked = Asked { runs: runs.iter().collect(), comparison: comparison.as_ref() };
+    let asked = Asked { runs: sides.iter().flatten().collect(), comparison: comparison.as_ref() };
     let page = report::page(&asked).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
     let text = if args.markdown {
         let words = comparison.as_ref().map(comparing::text::markdown);
@@ -67,17 +71,16 @@ fn options(threshold: f64) -> Options {
     Options { threshold, metrics: Vec::new(), primary: None }
 }
 
-/// The other runs against the first.
-fn between(runs: &[ReadRun], first: &Path, args: &cli::Report, threshold: f64) -> Result<Comparison, Stop> {
+/// The other sides against the first. `first`: a run of the first side.
+fn between(sides: &[Vec<ReadRun>], first: &Path, args: &cli::Report, threshold: f64) -> Result<Comparison, Stop> {
     let wrong = |message: &str| Stop::new(Exit::InvalidInput, message);
     if args.by.is_some() {
         return Err(wrong("`--by` compares levels within one run; name one run only"));
     }
     let options = options(threshold);
-    let sides: Vec<Vec<ReadRun>> = runs.iter().map(|run| vec![run.clone()]).collect();
     let floor = floor::sessions(first)?;
     let floor = floor.iter().map(|path| summarize::read_samples(path, |run| options.needs(run))).collect::<Result<Vec<_>, Stop>>()?;
-    comparing::runs(&sides, &floor, &options).map_err(|error| Stop::from_error(Exit::InvalidInput, &error))
+    comparing::runs(sides, &floor, &options).map_err(|error| Stop::from_error(Exit::InvalidInput, &error))
 }
 
 /// Writes the page of a run beside its graphs, and returns its path. Where it cannot be written because that is not allowed,

@@ -1,7 +1,8 @@
 //! A page as one HTML file: templates, with style, script and data in them, and nothing from elsewhere.
 
 use base64::Engine as _;
-use minijinja::value::Value;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, context};
 use sha2::{Digest as _, Sha256};
 
@@ -23,8 +24,7 @@ const TEMPLATES: [(&str, &str); 3] = [
 pub fn html(page: &Page) -> Result<String, Error> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     for (name, text) in TEMPLATES {
         environment.add_template(name, text)?;
     }
@@ -38,7 +38,7 @@ pub fn html(page: &Page) -> Result<String, Error> {
         hash(SCRIPT)
     );
     let text = environment.get_template("page.html.j2")?.render(context! {
-        page,
+        page => Value::from(Serde(page)),
         data,
         pictures,
         policy,

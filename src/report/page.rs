@@ -41,7 +41,9 @@ pub fn page(asked: &Asked<'_>) -> Result<Page, Error> {
         circumstances: Vec::new(),
     };
     let view_of = |side: &str, levels: &BTreeMap<String, String>| {
-        let run = asked.runs.iter().position(|(_, summary)| summary.run == side).unwrap_or(0);
+        // A side of several sessions is named after its first one.
+        let is_side = |run: &str| side == run || side.strip_prefix(run).is_some_and(|rest| rest.starts_with(" and "));
+        let run = asked.runs.iter().position(|(_, summary)| is_side(&summary.run)).unwrap_or(0);
         let cell = asked.runs[run].1.cells.iter().position(|cell| cell.levels == *levels)?;
         Some(id(run, cell))
     };

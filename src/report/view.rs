@@ -258,7 +258,8 @@ pub struct CellView {
     pub skipped: Option<String>,
     /// Its folder, from the results directory on.
     pub folder: String,
-    /// What its view shows.
+    /// What its view shows; it is written by itself, as JSON.
+    #[serde(skip)]
     pub data: CellData,
 }
 

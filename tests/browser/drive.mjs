@@ -1,6 +1,6 @@
-// Opens a page in Chromium without any network and says what happened, as JSON on standard output.
+// Opens a page in Chromium without any network and says what happened, as JSON in a file.
 //
-//   node drive.mjs FILE STEPS.json
+//   node drive.mjs FILE STEPS.json TOLD.json
 //
 // STEPS: a list of {"size": [width, height]}, {"scheme": "dark"}, {"run": "an expression in the page, awaited"},
 // {"screenshot": "file.png"}, {"print": "file.pdf"} and {"script": "file.js"}, which is executed in the page as a whole.
@@ -9,12 +9,12 @@
 //
 // Chromium is spoken to over two pipes (the DevTools protocol), so that nothing listens anywhere.
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
-const [file, steps] = process.argv.slice(2);
+const [file, steps, out] = process.argv.slice(2);
 const profile = mkdtempSync(join(tmpdir(), "page-"));
 const words = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars"];
 words.push("--disable-background-networking", "--disable-component-update", `--user-data-dir=${profile}`, "--remote-debugging-pipe");
@@ -30,10 +30,18 @@ function end(trouble, told) {
   if (ended) return;
   ended = true;
   clearTimeout(patience);
+  writeFileSync(out, `${JSON.stringify(trouble ? { trouble } : told)}\n`);
   browser.kill("SIGKILL");
-  rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
-  writeSync(1, `${JSON.stringify(trouble ? { trouble } : told)}\n`);
-  process.exit(trouble ? 1 : 0);
+  const leave = () => {
+    // Its helpers end a moment after it, and until then they may write.
+    try {
+      rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+    } catch (error) {
+      process.stderr.write(`${error}\n`);
+    }
+    process.exit(trouble ? 1 : 0);
+  };
+  if (browser.exitCode !== null || browser.signalCode !== null) leave(); else browser.once("exit", leave);
 }
 
 const waiting = new Map();
