@@ -152,6 +152,9 @@ pub struct Output {
     /// Do not draw graphs at the end
     #[arg(long)]
     pub no_graphs: bool,
+    /// Draw each graph as SVG, too, beside the PNG
+    #[arg(long, conflicts_with = "no_graphs")]
+    pub svg: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub reports: Reports,
@@ -467,6 +470,9 @@ pub struct Graph {
     /// Where graphs go: DIR/EXPERIMENT/RUN/*.png
     #[arg(long, value_name = "DIR", default_value = "graphs")]
     pub out: PathBuf,
+    /// Draw each graph as SVG, too, beside the PNG
+    #[arg(long)]
+    pub svg: bool,
 }
 
 /// `runner export`

@@ -799,18 +799,20 @@ fn conclude(
     let (record, summary) = summarize::read(&directory.path)?;
     // What is told does not depend on whether it can be kept.
     let kept = summarize::keep(&directory.path, &summary);
-    let files = if output.no_graphs || !pictures || record.repetitions.is_empty() {
-        Vec::new()
+    let graph::Drawn { files, left_out } = if output.no_graphs || !pictures || record.repetitions.is_empty() {
+        graph::Drawn::default()
     } else {
-        graph::draw(&record, &summary, &output.graphs)?
+        graph::draw(&record, &summary, &output.graphs, output.svg)?
     };
     reporter.event(&json!({"event": "run-ends", "directory": directory.path, "summary": kept.is_ok().then(|| directory.path.join("summary.json")), "graphs": files, "ended_by": ended_by}));
     if invocation.style == Style::People {
         print(&format!("\n{}\n", analysis::text::table(&summary)));
         if let Some(folder) = files.first().and_then(|f| f.parent()) {
-            let graphs = if files.len() == 1 { "graph" } else { "graphs" };
-            reporter.say(&format!("{} {graphs} in {}", files.len(), folder.display()));
+            let count = files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "png")).count();
+            let graphs = if count == 1 { "graph" } else { "graphs" };
+            reporter.say(&format!("{count} {graphs} in {}", folder.display()));
         }
+        left_out.iter().for_each(|line| reporter.say(line));
     }
     let exit = reports::verdict(&summary);
     reports::append(&output.reports, &summary)?;
