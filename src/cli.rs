@@ -157,6 +157,9 @@ pub struct Output {
     /// Do not write report.html beside the graphs
     #[arg(long)]
     pub no_report: bool,
+    /// Draw each graph as SVG, too, beside the PNG
+    #[arg(long, conflicts_with = "no_graphs")]
+    pub svg: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub reports: Reports,
@@ -472,6 +475,9 @@ pub struct Graph {
     /// Where graphs go: DIR/EXPERIMENT/RUN/*.png
     #[arg(long, value_name = "DIR", default_value = "graphs")]
     pub out: PathBuf,
+    /// Draw each graph as SVG, too, beside the PNG
+    #[arg(long)]
+    pub svg: bool,
 }
 
 /// `runner report`

@@ -800,10 +800,10 @@ fn conclude(
     let (record, summary) = &read;
     // What is told does not depend on whether it can be kept.
     let kept = summarize::keep(&directory.path, summary);
-    let files = if output.no_graphs || !pictures || record.repetitions.is_empty() {
-        Vec::new()
+    let graph::Drawn { files, left_out } = if output.no_graphs || !pictures || record.repetitions.is_empty() {
+        graph::Drawn::default()
     } else {
-        graph::draw(record, summary, &output.graphs)?
+        graph::draw(record, summary, &output.graphs, output.svg)?
     };
     // A run without end has a page when somebody asks for one.
     let is_wanted = !output.no_graphs && !output.no_report && pictures && invocation.measuring.is_none();
@@ -812,9 +812,11 @@ fn conclude(
     if invocation.style == Style::People {
         print(&format!("\n{}\n", analysis::text::table(summary)));
         if let Some(folder) = files.first().and_then(|f| f.parent()) {
-            let graphs = if files.len() == 1 { "graph" } else { "graphs" };
-            reporter.say(&format!("{} {graphs} in {}", files.len(), folder.display()));
+            let count = files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "png")).count();
+            let graphs = if count == 1 { "graph" } else { "graphs" };
+            reporter.say(&format!("{count} {graphs} in {}", folder.display()));
         }
+        left_out.iter().for_each(|line| reporter.say(line));
         if let Some(page) = &page {
             reporter.say(&format!("report in {}", page.display()));
         }

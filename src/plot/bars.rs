@@ -16,20 +16,27 @@ const WIDEST_BAR: f64 = 96.0;
 /// Rotated names of groups take at most this height.
 pub(super) const TALLEST_NAME: f64 = 220.0;
 
-pub(super) fn draw(
-    canvas: &Canvas,
-    figure: &Figure,
-    groups: &[String],
-    series: &[BarSeries],
-    reference: Option<f64>,
-) -> Result<(), Error> {
+/// The data to draw, see [`super::Data::Bars`].
+pub(super) struct Bars<'a> {
+    pub groups: &'a [String],
+    pub series: &'a [BarSeries],
+    pub reference: Option<f64>,
+    pub log: bool,
+}
+
+pub(super) fn draw(canvas: &Canvas, figure: &Figure, data: &Bars<'_>) -> Result<(), Error> {
+    let Bars { groups, series, reference, log } = *data;
     let reference = reference.and_then(drawable);
     let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
     let series_styles = palette::series_styles(&names);
     let bars = || series.iter().flat_map(|one| one.bars.iter().take(groups.len()).flatten());
     let visible = || bars().filter(|bar| drawable(bar.value).is_some());
     let extent = visible().flat_map(|bar| [bar.value, bar.low, bar.high].into_iter().chain(bar.points.iter().copied()));
-    let y_scale = Scale::from_zero(extent.chain(reference));
+    let y_scale = match log {
+        // The lowest bar is as high as the distance to its half.
+        true => Scale::log(visible().map(|bar| bar.value / 2.0).chain(extent).chain(reference)),
+        false => Scale::from_zero(extent.chain(reference)),
+    };
     let absent = visible().count() < series.len() * groups.len();
 
     let looks = series.iter().zip(&series_styles).enumerate();

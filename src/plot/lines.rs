@@ -11,7 +11,7 @@ use super::{Error, Figure, LineSeries, Phase};
 /// Names of phases take at most this many rows above the data.
 const MOST_ROWS: usize = 4;
 
-pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phases: &[Phase]) -> Result<(), Error> {
+pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phases: &[Phase], log: bool) -> Result<(), Error> {
     let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
     let series_styles = palette::series_styles(&names);
     let points = || series.iter().flat_map(|one| one.lines.iter().flatten()).filter_map(point);
@@ -20,7 +20,8 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phas
         .filter(|phase| drawable(phase.start).is_some() && drawable(phase.end).is_some())
         .filter(|phase| phase.start <= phase.end)
         .collect();
-    let y_scale = Scale::from_zero(points().map(|(_, value)| value));
+    let values = points().map(|(_, value)| value);
+    let y_scale = if log { Scale::log(values) } else { Scale::from_zero(values) };
     let edges = phases.iter().flat_map(|phase| [phase.start, phase.end]);
     let x_scale = Scale::tight(points().map(|(time, _)| time).chain(edges));
 

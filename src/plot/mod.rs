@@ -67,13 +67,15 @@ pub fn render(figure: &Figure) -> Result<Vec<u8>, Error> {
 /// Draws a figure on any canvas.
 fn draw(canvas: &canvas::Canvas<'_>, figure: &Figure) -> Result<(), Error> {
     match &figure.data {
-        Data::Bars { groups, series, reference } => bars::draw(canvas, figure, groups, series, *reference),
+        Data::Bars { groups, series, reference, log } => {
+            bars::draw(canvas, figure, &bars::Bars { groups, series, reference: *reference, log: *log })
+        }
         Data::Stack { groups, parts } => stack::draw(canvas, figure, groups, parts),
-        Data::Lines { series, phases } => lines::draw(canvas, figure, series, phases),
+        Data::Lines { series, phases, log } => lines::draw(canvas, figure, series, phases, *log),
         Data::Trend { levels, places, series, model, log } => {
             trend::draw(canvas, figure, &trend::Trend { levels, places, series, model: model.as_deref(), log: *log })
         }
-        Data::Rounds { series } => rounds::draw(canvas, figure, series),
+        Data::Rounds { series, log } => rounds::draw(canvas, figure, series, *log),
         Data::Quantiles { series } => quantiles::draw(canvas, figure, series),
     }
 }

@@ -15,7 +15,7 @@ const LEAST_SPAN: f64 = 0.05;
 /// Space above and below the points, as a share of the range that they cover.
 const MARGIN: f64 = 0.08;
 
-pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[RoundSeries]) -> Result<(), Error> {
+pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[RoundSeries], log: bool) -> Result<(), Error> {
     let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
     let series_styles = palette::series_styles(&names);
     let visible = |one: &RoundSeries| one.points.iter().copied().filter(|p| drawable(p.value).is_some()).collect::<Vec<_>>();
@@ -27,12 +27,7 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[RoundSeries]) -> 
         })
         .filter_map(drawable)
         .collect();
-    let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
-    let span = (high - low).max(LEAST_SPAN * low.abs().max(high.abs()));
-    let middle = f64::midpoint(low, high);
-    let reach = span * (0.5 + MARGIN);
-    let edges = if values.is_empty() { vec![0.0, 1.0] } else { vec![middle - reach, middle + reach] };
-    let y_scale = Scale::tight(edges);
+    let y_scale = if log { Scale::log(values.iter().copied()) } else { near(&values) };
     let rounds = || series.iter().flat_map(|one| one.points.iter().map(|p| f64::from(p.round)));
     let last = rounds().fold(1.0, f64::max);
     let x_scale = Scale::tight([0.0, last + 1.0]);
@@ -92,4 +87,13 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[RoundSeries]) -> 
     })?;
     frame.edges(plot)?;
     if values.is_empty() { frame.no_data(plot) } else { Ok(()) }
+}
+
+/// A linear axis that covers the values and little more.
+fn near(values: &[f64]) -> Scale {
+    let (low, high) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+    let span = (high - low).max(LEAST_SPAN * low.abs().max(high.abs()));
+    let middle = f64::midpoint(low, high);
+    let reach = span * (0.5 + MARGIN);
+    Scale::tight(if values.is_empty() { vec![0.0, 1.0] } else { vec![middle - reach, middle + reach] })
 }

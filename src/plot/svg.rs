@@ -60,7 +60,7 @@ impl SvgOptions {
 pub fn svg(figure: &Figure, options: SvgOptions) -> Result<String, Error> {
     let (x_unit, y_unit) = (unit(&figure.x_label), unit(&figure.y_label));
     let names = figure.series_names();
-    let writer = Writer { names: names.clone(), x_unit, y_unit, place: options.place, body: RefCell::default() };
+    let writer = Writer { names: names.clone(), y_unit, place: options.place, body: RefCell::default() };
     draw(&Canvas::new(options.size, options.has_words, &writer), figure)?;
 
     let (width, height) = options.size;
@@ -157,7 +157,6 @@ fn short(value: f64) -> String {
 /// The elements so far.
 struct Writer<'a> {
     names: Vec<&'a str>,
-    x_unit: &'a str,
     y_unit: &'a str,
     place: SvgPlace,
     body: RefCell<String>,
@@ -217,8 +216,8 @@ impl Writer<'_> {
         out.push('>');
         if let (SvgPlace::File, Some(y)) = (self.place, &y) {
             let name = mark.series.and_then(|i| self.names.get(i)).copied().unwrap_or_default();
-            let x = mark.x.map_or(String::new(), |x| format!("{x} {}", self.x_unit));
-            let place = [name, x.trim()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
+            let place =
+                [name, mark.x.unwrap_or_default()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ");
             let colon = if place.is_empty() { "" } else { ": " };
             let unit = if self.y_unit.is_empty() { String::new() } else { format!(" {}", self.y_unit) };
             let between = low.zip(high).map_or(String::new(), |(low, high)| format!(" ({low} to {high})"));

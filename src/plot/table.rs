@@ -40,7 +40,7 @@ pub fn table(figure: &Figure) -> Table {
         }
         Data::Lines { series, .. } => lines(figure, series),
         Data::Trend { levels, series, model, .. } => trend(figure, levels, series, model.as_deref()),
-        Data::Rounds { series } => rounds(figure, series),
+        Data::Rounds { series, .. } => rounds(figure, series),
         Data::Quantiles { series } => quantiles(figure, series),
     }
 }

@@ -9,10 +9,10 @@ use record::RunRecord;
 use crate::Error;
 use crate::view::{Chart, Table};
 
-/// The graphs of a run. `letter`: of the run, where there are several.
-pub fn charts(run: &RunRecord, summary: &Summary, letter: &str) -> Result<Vec<Chart>, Error> {
-    let figures = compose::figures(run, summary)?;
-    let charts = figures.par_iter().enumerate().map(|(number, (file, figure)): (usize, &NamedFigure)| {
+/// The graphs of a run, and in words which of them were not drawn. `letter`: of the run, where there are several.
+pub fn charts(run: &RunRecord, summary: &Summary, letter: &str) -> Result<(Vec<Chart>, Vec<String>), Error> {
+    let pictures = compose::figures(run, summary)?;
+    let charts = pictures.figures.par_iter().enumerate().map(|(number, (file, figure)): (usize, &NamedFigure)| {
         let plot::Table { header, rows } = plot::table(figure);
         Ok(Chart {
             id: format!("g{}{number}", letter.to_lowercase()),
@@ -25,7 +25,7 @@ pub fn charts(run: &RunRecord, summary: &Summary, letter: &str) -> Result<Vec<Ch
             table: Table { title: String::new(), header, rows },
         })
     });
-    charts.collect()
+    Ok((charts.collect::<Result<_, Error>>()?, pictures.left_out_words()))
 }
 
 fn picture(figure: &Figure) -> Result<String, Error> {

@@ -35,6 +35,7 @@ pub fn page(asked: &Asked<'_>) -> Result<Page, Error> {
         expectations: Vec::new(),
         against: Vec::new(),
         charts: Vec::new(),
+        not_drawn: Vec::new(),
         compared: None,
         table: CellTable::default(),
         cells: Vec::new(),
@@ -53,7 +54,9 @@ pub fn page(asked: &Asked<'_>) -> Result<Page, Error> {
         page.runs.push(of_run(summary, &record.manifest.started_at, &letter));
         page.expectations.extend(expectations(summary, &letter, |cell| id(run, cell)));
         page.against.extend(against::against(summary, &letter, |cell| id(run, cell)));
-        page.charts.extend(charts::charts(record, summary, &letter)?);
+        let (charts, left_out) = charts::charts(record, summary, &letter)?;
+        page.charts.extend(charts);
+        page.not_drawn.extend(left_out);
         add_rows(&mut page.table, summary, &letter, |cell| id(run, cell));
         let logs = logs::ends(&record.repetitions);
         let varied = overview::varied(summary);

@@ -30,6 +30,8 @@ pub struct Page {
     pub against: Vec<Objection>,
     /// The graphs of the scenario.
     pub charts: Vec<Chart>,
+    /// Which graphs are not drawn, and why.
+    pub not_drawn: Vec<String>,
     /// Levels or runs against a baseline, with verdicts.
     pub compared: Option<Compared>,
     /// One row for each workload of a cell in a phase.

@@ -55,6 +55,7 @@ pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
         graphs: PathBuf::from("graphs"),
         no_graphs: true,
         no_report: true,
+        svg: false,
         reports: cli::Reports { junit: None, markdown: None },
         quiet: true,
         json: false,
