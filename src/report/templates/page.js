@@ -161,7 +161,8 @@ function frame(words, xs, ys, options) {
     svg.append(draw("text", { x: LEFT - 5, y: y(value) + 4, "text-anchor": "end", "font-size": "11" }, short(value)));
   }
   for (const [value, label] of options.marks) {
-    svg.append(draw("text", { x: x(value), y: HIGH - 6, "text-anchor": "middle", "font-size": "11" }, label));
+    const anchor = x(value) > WIDE - 24 ? "end" : "middle";
+    svg.append(draw("text", { x: anchor === "end" ? WIDE : x(value), y: HIGH - 6, "text-anchor": anchor, "font-size": "11" }, label));
   }
   svg.append(draw("path", { class: "axis", d: `M${LEFT} ${TOP}V${HIGH - BOTTOM}H${WIDE - 8}` }));
   return { svg, x, y };
@@ -247,7 +248,7 @@ function quantilesChart(curves) {
   const rows = points.length && curves.length === 1 ? curves[0][1] : [];
   const table = rows.length ? behind("The numbers in this graph", tableOf(["quantile", "ms"], rows.map(([q, ms]) => [`${((1 - 10 ** -q) * 100).toPrecision(6)} %`, String(ms)]))) : null;
   const below = make("div", {}, ...(curves.length > 1 ? [legend(curves.map(([name]) => name))] : []), ...(table ? [table] : []));
-  return figureOf("Response times of all repetitions by quantile (ms)", svg, below);
+  return figureOf("response times by quantile (ms)", svg, below);
 }
 
 function behind(words, table) {
@@ -326,7 +327,9 @@ function repetitionPanel(data, at, id) {
       return "";
     };
     const rows = instants.map((ms) => [(ms / 1000).toFixed(3), ...columns.map(([, line]) => value(line, ms))]);
-    panel.append(behind(ofTargets ? "Samples of targets" : "Windows", tableOf(["s", ...columns.map(([name]) => name)], rows)));
+    const samples = behind(ofTargets ? "Samples of targets" : "Windows", tableOf(["s", ...columns.map(([name]) => name)], rows));
+    samples.open = !ofTargets;
+    panel.append(samples);
   }
   for (const [name, length, text] of repetition.logs) {
     const shown = text === null ? "The end of this log is left out; it is in the folder of the repetition." : data.texts[text];
