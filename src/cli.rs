@@ -49,7 +49,9 @@ pub enum Command {
     Summarize(Summarize),
     /// Draw the graphs of results
     Graph(Graph),
-    /// Write results for other programs: an SQLite database, CSV files, or Torperf's and OnionPerf's files
+    /// Write runs as one page to show: a self-contained HTML file, or Markdown for a merge request
+    Report(Report),
+    /// Write results for other programs: an SQLite database, CSV files, Torperf's and OnionPerf's files, or JSON for trackers of figures
     #[command(subcommand)]
     Export(Export),
     /// Serve results over HTTP: reports, comparisons, history, and a run in progress
@@ -91,7 +93,7 @@ const OTHER_NAMES: [(&str, &str); 28] = [
     ("new", "init"),
     ("create", "init"),
     ("diff", "compare"),
-    ("report", "summarize"),
+    ("html", "report"),
     ("stats", "summarize"),
     ("draw", "graph"),
     ("plot", "graph"),
@@ -149,9 +151,15 @@ pub struct Output {
     /// Where graphs go
     #[arg(long, value_name = "DIR", default_value = "graphs")]
     pub graphs: PathBuf,
-    /// Do not draw graphs at the end
+    /// Do not draw graphs at the end, nor write the report beside them
     #[arg(long)]
     pub no_graphs: bool,
+    /// Do not write report.html beside the graphs
+    #[arg(long)]
+    pub no_report: bool,
+    /// Draw each graph as SVG, too, beside the PNG
+    #[arg(long, conflicts_with = "no_graphs")]
+    pub svg: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub reports: Reports,
@@ -481,6 +489,39 @@ pub struct Graph {
     /// Where graphs go: DIR/EXPERIMENT/RUN/*.png
     #[arg(long, value_name = "DIR", default_value = "graphs")]
     pub out: PathBuf,
+    /// Draw each graph as SVG, too, beside the PNG
+    #[arg(long)]
+    pub svg: bool,
+}
+
+/// `runner report`
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Directories of runs of one experiment, the baseline first, or a folder: then its newest run; join the sessions of one side
+    /// with commas
+    #[arg(value_name = "RUN", default_value = "results")]
+    pub paths: Vec<PathBuf>,
+    /// Where it goes, `-` is standard output; by default report.html, with --markdown standard output
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Write GitHub's and GitLab's Markdown instead of HTML
+    #[arg(long)]
+    pub markdown: bool,
+    /// With --markdown: show the pictures of `runner graph`, which are below this folder or address
+    #[arg(long, value_name = "DIR|URL", requires = "markdown")]
+    pub pictures: Option<String>,
+    /// With one run: the factor whose levels are compared; by default what the scenario is about
+    #[arg(long, value_name = "FACTOR")]
+    pub by: Option<String>,
+    /// With --by: the level that the others are compared with; by default the first
+    #[arg(long, value_name = "LEVEL", requires = "by")]
+    pub baseline: Option<String>,
+    /// A difference within ± this share does not matter
+    #[arg(long, value_name = "PERCENT", default_value = "5%")]
+    pub threshold: String,
+    /// Exit with 3 if anything is slower or uses more, with 4 if something is missing, with 5 if anything is undecided
+    #[arg(long)]
+    pub fail_on_slower: bool,
 }
 
 /// `runner export`
@@ -494,6 +535,32 @@ pub enum Export {
     Torperf(ExportTransfers),
     /// Write transfers, circuits and streams as OnionPerf's analysis (JSON, version 3.1), and control-port events as its logs
     Onionperf(ExportTransfers),
+    /// Print figures as JSON for Bencher (Bencher Metric Format): medians with their 95 % intervals
+    Bencher(ExportFigures),
+    /// Print figures as JSON for github-action-benchmark: those of which more is better (`customBiggerIsBetter`)
+    BenchmarkAction(ExportBenchmarkAction),
+}
+
+/// `runner export bencher`
+#[derive(Debug, Args)]
+pub struct ExportFigures {
+    /// Directories of runs, or folders: then the newest run of each experiment in them
+    #[arg(value_name = "RUN", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// Write to this file instead of standard output
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `runner export benchmark-action`
+#[derive(Debug, Args)]
+pub struct ExportBenchmarkAction {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub figures: ExportFigures,
+    /// Print those of which less is better instead (`customSmallerIsBetter`): times and memory
+    #[arg(long)]
+    pub smaller_is_better: bool,
 }
 
 /// `runner export sqlite`

@@ -21,7 +21,8 @@
 //! - `export`: runs in the forms of other programs: an SQLite database, CSV, files of Tor's measurements. Computes nothing but
 //!   percentiles of windows.
 //! - `serve`: the results of one experiment over HTTP, in a process of its own. Knows nothing about measuring.
-//! - `plot`: figures to PNG; `plot::compose` chooses what a graph shows, the rest knows no experiment.
+//! - `plot`: figures to PNG and SVG; `plot::compose` chooses what a graph shows, the rest knows no experiment.
+//! - `report`: runs as one page to show, HTML or Markdown. Computes nothing: every figure and verdict is one of `analysis`.
 
 pub mod cli;
 pub mod cmd;
@@ -37,6 +38,7 @@ pub use plan;
 pub use plan_read;
 pub use plot;
 pub use record;
+pub use report;
 pub use schema;
 pub use serve;
 pub use supervise;

@@ -24,6 +24,7 @@ need strace strace
 need tor tor
 need tor-gencert tor
 need node nodejs
+need chromium chromium
 need npm npm
 /usr/bin/python3 -c "import ensurepip" 2>/dev/null || missing="$missing python3 python3-venv"
 [ -n "$missing" ] || exit 0

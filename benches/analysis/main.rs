@@ -1,4 +1,4 @@
-//! How long `runner graph` and `runner compare` take for large runs, and how time and memory grow with them.
+//! How long `runner graph`, `runner report` and `runner compare` take for large runs, and how time and memory grow with them.
 //!
 //! ```text
 //! cargo bench --bench analysis                       25, 100 and 400 repetitions of 48 cells, one of one, 10 million raw rows
@@ -8,7 +8,7 @@
 //!
 //! A run directory is written through the record API by a process of its own (see `written`), so that the memory of
 //! the measured process is its own: the kernel counts what a child had before its exec. Then the built binary
-//! summarizes, compares and draws it, `RUNS` times after one that warms the page cache; printed are the medians of wall time,
+//! summarizes, compares, draws and reports it, `RUNS` times after one that warms the page cache; printed are the medians of wall time,
 //! processor time and the largest resident set, all from `wait4`. Machines differ, and the speed of a shared one changes by the
 //! minute: beside each command stands how its wall time compares with a fixed piece of work that this process does in turn
 //! with it (see [`fixed_work`]).
@@ -48,7 +48,7 @@ fn main() {
     for repetitions in wanted {
         let folder = tempfile::tempdir().expect("a temporary directory");
         let run = write(folder.path(), "write", u64::from(repetitions));
-        for command in ["summarize", "compare", "graph"] {
+        for command in ["summarize", "compare", "graph", "report"] {
             measure(
                 command,
                 &run,
@@ -132,6 +132,7 @@ fn execute(command: &str, run: &Path, graphs: &Path) -> Used {
     runner.arg(command).arg(run).stdout(Stdio::null());
     match command {
         "graph" => runner.arg("--out").arg(graphs),
+        "report" => runner.arg("--out").arg(graphs.join("report.html")),
         "compare" => runner.args(["--by", "processes", "--metric", METRICS]),
         _ => &mut runner,
     };

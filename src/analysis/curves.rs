@@ -44,20 +44,51 @@ pub fn lines(
     metric: &Metric,
     window_s: f64,
 ) -> Vec<Vec<Line>> {
-    let some = |some: &[&Repetition]| match metric {
-        Metric::Named(name) => some.iter().map(|repetition| of_taps(cell, repetition, parts, name, window_s)).collect(),
-        _ if metric.is_resource() => of_targets(some, parts, metric),
-        // If polars cannot compute something from tables that are not damaged, there is no line, as for damaged tables.
-        _ => of_steps(some, parts, metric, window_s).unwrap_or_else(|_| vec![Vec::new(); some.len()]),
-    };
-    let pieces: Vec<&[&Repetition]> = repetitions.chunks(AT_A_TIME).collect();
-    on_a_thread(|| on_all_cores(&pieces, |piece| some(piece))).into_iter().flatten().collect()
+    lines_of_each(cell, repetitions, parts, std::slice::from_ref(metric), window_s).pop().unwrap_or_default()
 }
 
-fn of_targets(repetitions: &[&Repetition], parts: &[LinePart], metric: &Metric) -> Vec<Vec<Line>> {
-    let frames::Scanned { frame, damaged } = frames::resources(repetitions, std::slice::from_ref(metric));
+/// Several metrics over time, as [`lines`] has one: for each of `metrics`, for each repetition, a line for each of `parts`. Each
+/// table is read once, whatever the number of metrics.
+pub fn lines_of_each(
+    cell: &CellRecord,
+    repetitions: &[&Repetition],
+    parts: &[LinePart],
+    metrics: &[Metric],
+    window_s: f64,
+) -> Vec<Vec<Vec<Line>>> {
+    let (resources, others): (Vec<&Metric>, Vec<&Metric>) = metrics.iter().partition(|metric| metric.is_resource());
+    let (named, steps): (Vec<&Metric>, Vec<&Metric>) = others.into_iter().partition(|metric| metric.is_named());
+    let owned = |metrics: &[&Metric]| metrics.iter().map(|metric| (*metric).clone()).collect::<Vec<Metric>>();
+    let (resources, steps) = (owned(&resources), owned(&steps));
+    let some = |some: &[&Repetition]| -> Vec<(Metric, Vec<Vec<Line>>)> {
+        let mut found = Vec::new();
+        if !resources.is_empty() {
+            found.extend(resources.iter().cloned().zip(of_targets(some, parts, &resources)));
+        }
+        if !steps.is_empty() {
+            // If polars cannot compute something from tables that are not damaged, there is no line, as for damaged tables.
+            let none = || vec![vec![Vec::new(); some.len()]; steps.len()];
+            found.extend(steps.iter().cloned().zip(of_steps(some, parts, &steps, window_s).unwrap_or_else(|_| none())));
+        }
+        found.extend(named.iter().map(|metric| {
+            let name = metric.name();
+            ((*metric).clone(), some.iter().map(|repetition| of_taps(cell, repetition, parts, name, window_s)).collect())
+        }));
+        found
+    };
+    let pieces: Vec<&[&Repetition]> = repetitions.chunks(AT_A_TIME).collect();
+    let found = on_a_thread(|| on_all_cores(&pieces, |piece| some(piece)));
+    let of = |metric: &Metric| {
+        found.iter().flatten().filter(|(one, _)| one == metric).flat_map(|(_, lines)| lines.iter().cloned()).collect()
+    };
+    metrics.iter().map(of).collect()
+}
+
+/// For each metric and repetition a line for each part.
+fn of_targets(repetitions: &[&Repetition], parts: &[LinePart], metrics: &[Metric]) -> Vec<Vec<Vec<Line>>> {
+    let frames::Scanned { frame, damaged } = frames::resources(repetitions, metrics);
     let all = replicas(frame).unwrap_or_default();
-    let of = |repetition: &&Repetition| {
+    let of = |repetition: &&Repetition, metric: &Metric| {
         let number = repetition.status.repetition;
         if damaged.iter().any(|(damaged, _)| *damaged == number) {
             return Vec::new();
@@ -72,7 +103,7 @@ fn of_targets(repetitions: &[&Repetition], parts: &[LinePart], metric: &Metric) 
         };
         parts.iter().map(line).collect()
     };
-    repetitions.iter().map(of).collect()
+    metrics.iter().map(|metric| repetitions.iter().map(|repetition| of(repetition, metric)).collect()).collect()
 }
 
 /// A metric of taps over the windows of a repetition.
@@ -89,27 +120,44 @@ fn of_taps(cell: &CellRecord, repetition: &Repetition, parts: &[LinePart], metri
     parts.iter().map(line).collect::<Result<Vec<Line>, _>>().unwrap_or_default()
 }
 
-fn of_steps(repetitions: &[&Repetition], parts: &[LinePart], metric: &Metric, window_s: f64) -> PolarsResult<Vec<Vec<Line>>> {
-    let times = if let Metric::Time(time, _) = metric { vec![*time] } else { Vec::new() };
+/// For each metric and repetition a line for each part.
+fn of_steps(
+    repetitions: &[&Repetition],
+    parts: &[LinePart],
+    metrics: &[Metric],
+    window_s: f64,
+) -> PolarsResult<Vec<Vec<Vec<Line>>>> {
+    let mut times: Vec<Time> = Vec::new();
+    for metric in metrics {
+        if let Metric::Time(time, _) = metric
+            && !times.contains(time)
+        {
+            times.push(*time);
+        }
+    }
     let frames::Scanned { frame, damaged } = frames::windows(repetitions, &times);
     let windows = Windows::new(frame)?;
-    let mut lines: Vec<Vec<Line>> = vec![Vec::new(); repetitions.len()];
-    let mut is_damaged: Vec<bool> =
-        repetitions.iter().map(|r| damaged.iter().any(|(number, _)| *number == r.status.repetition)).collect();
+    let is_damaged = |repetition: &&Repetition| damaged.iter().any(|(number, _)| *number == repetition.status.repetition);
+    let mut lines: Vec<Vec<Vec<Line>>> = vec![vec![Vec::new(); repetitions.len()]; metrics.len()];
+    let mut has_no_line: Vec<bool> = repetitions.iter().map(is_damaged).collect();
     for part in parts {
         let LinePart::Step(workload, step) = part else {
-            lines.iter_mut().for_each(|lines| lines.push(Line::new()));
+            lines.iter_mut().flatten().for_each(|lines| lines.push(Line::new()));
             continue;
         };
-        let found = of_step(repetitions, &windows, workload.as_deref(), step, metric, window_s)?;
-        for ((lines, is_damaged), found) in lines.iter_mut().zip(&mut is_damaged).zip(found) {
-            match found {
-                Ok(line) => lines.push(line),
-                Err(_) => *is_damaged = true,
+        let found = of_step(repetitions, &windows, (workload.as_deref(), step), metrics, window_s)?;
+        for (lines, found) in lines.iter_mut().zip(found) {
+            for ((lines, has_no_line), found) in lines.iter_mut().zip(&mut has_no_line).zip(found) {
+                match found {
+                    Ok(line) => lines.push(line),
+                    Err(_) => *has_no_line = true,
+                }
             }
         }
     }
-    lines.iter_mut().zip(is_damaged).filter(|(_, is_damaged)| *is_damaged).for_each(|(lines, _)| lines.clear());
+    for lines in &mut lines {
+        lines.iter_mut().zip(&has_no_line).filter(|(_, has_no_line)| **has_no_line).for_each(|(lines, _)| lines.clear());
+    }
     Ok(lines)
 }
 
@@ -165,33 +213,33 @@ fn held_until(samples: &Samples) -> i64 {
     last + (last - before).max(SAME_INSTANT_NS)
 }
 
-/// A metric of a step over the windows of each repetition.
+/// Metrics of a step over the windows of each repetition: for each metric a line for each repetition.
 fn of_step(
     repetitions: &[&Repetition],
     windows: &Windows,
-    workload: Option<&str>,
-    step: &str,
-    metric: &Metric,
+    (workload, step): (Option<&str>, &str),
+    metrics: &[Metric],
     window_s: f64,
-) -> PolarsResult<Vec<PolarsResult<Line>>> {
+) -> PolarsResult<Vec<Vec<PolarsResult<Line>>>> {
     // What ended after the last phase belongs to none of its windows.
     let ended = col("step").eq(lit(step)).and(col("completed_in").neq(lit(Phase::Drain.name())));
     let mine = workload.map_or(lit(true), |name| col("workload").eq(lit(name)));
     let requests = |of: &str| col("requests").filter(col(of)).sum().alias(of);
-    let bytes = if *metric == Metric::Upload { "sent_bytes" } else { "received_bytes" };
+    let sum = |column: &str| col(column).sum();
     let by_window = windows
         .lazy()
         .filter(ended.and(mine))
         .group_by_stable([col("repetition"), col("window_start_ns")])
-        .agg([col("requests").sum(), requests("ok"), requests("error"), col(bytes).sum().alias("bytes"), col("row")])
+        .agg([sum("requests"), requests("ok"), requests("error"), sum("sent_bytes"), sum("received_bytes"), col("row")])
         .sort(["repetition", "window_start_ns"], SortMultipleOptions::default())
         .collect()?;
     let number = |name: &str| by_window.column(name)?.u64();
     let numbers = by_window.column("repetition")?.u32()?;
-    let (starts, bytes) = (number("window_start_ns")?, number("bytes")?);
+    let starts = number("window_start_ns")?;
+    let (sent, received) = (number("sent_bytes")?, number("received_bytes")?);
     let (all, ok, errors) = (number("requests")?, number("ok")?, number("error")?);
     let rows = lists(&by_window)?;
-    let line = |repetition: &&Repetition| -> PolarsResult<Line> {
+    let line = |repetition: &&Repetition, metric: &Metric| -> PolarsResult<Line> {
         // The first and the last window are only as long as the load was in them; a very short piece of a window says
         // nothing about a rate.
         let phases = || repetition.status.phases.iter().filter(|p| workload.is_none_or(|w| w == p.workload));
@@ -208,7 +256,8 @@ fn of_step(
             let value = match metric {
                 Metric::Throughput => Some(of(ok) / covered(start_s)),
                 Metric::Errors => Some(of(errors) / of(all).max(1.0)),
-                Metric::Upload | Metric::Download => Some(of(bytes) / covered(start_s)),
+                Metric::Upload => Some(of(sent) / covered(start_s)),
+                Metric::Download => Some(of(received) / covered(start_s)),
                 Metric::Time(time, quantile) => {
                     windows.distribution(&rows[at], *time)?.times().map(|times| summary::at(&times, *quantile))
                 }
@@ -218,7 +267,7 @@ fn of_step(
         }
         Ok(line)
     };
-    Ok(repetitions.iter().map(line).collect())
+    Ok(metrics.iter().map(|metric| repetitions.iter().map(|repetition| line(repetition, metric)).collect()).collect())
 }
 
 /// If there are fewer lines than this, or the lines have fewer points, each line stands for itself: interpolating between

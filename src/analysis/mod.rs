@@ -6,7 +6,8 @@
 //! metric and repetition, `cells` combines them over repetitions, `requests` makes them exact where there are raw rows, and
 //! `summarize` turns them, with `shape`, into a `summary`, or as much of it as a `Detail` asks for. `values` finds them by
 //! name; `stability`, `expectations`, `decisions` and `compare` draw conclusions from them. `table` is the file of figures,
-//! `text` the table for people, which `grid` fits into a terminal, `notes` what was wrong, `report` that for continuous integration, `curves` what graphs need beyond the figures.
+//! `text` the table for people, which `grid` fits into a terminal, `overview` the same as data, `notes` what was wrong, `report` that for continuous
+//! integration, `curves` what graphs need beyond the figures.
 //! `stats` works on plain slices. Repetitions, not requests, are the sample; percentiles come from merged histograms and are
 //! never averaged within a repetition.
 
@@ -24,10 +25,11 @@ pub mod expectations;
 mod figures;
 mod frames;
 pub mod gaps;
-pub mod history;
 pub mod grid;
+pub mod history;
 mod measured;
 pub mod notes;
+pub mod overview;
 mod replicas;
 pub mod report;
 mod requests;

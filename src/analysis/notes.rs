@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::summary::{CellSummary, StepSummary, Summary, TargetSummary};
 use record::tables::WHOLE;
 use vocabulary::Outcome;
-use vocabulary::columns::{WIDTH, wrap};
+use vocabulary::columns::wrap;
 use vocabulary::units::{human_bytes, human_duration, significant};
 use vocabulary::words::{alike, first_line};
 
@@ -22,14 +22,15 @@ const LONG_AT_END_NS: u64 = 250_000_000;
 /// A tail that is a larger share of a load than this is told.
 const LONG_TAIL: f64 = 0.1;
 
-/// The notes, with an empty line before them; nothing where nothing is odd. No line is wider than [`WIDTH`], but for what programs
-/// have said.
-pub fn notes(summary: &Summary) -> String {
-    let mut text = skipped(summary);
+/// The notes, with an empty line before them; nothing where nothing is odd. No line is wider than `width`
+/// columns, but for what programs have said.
+pub fn notes(summary: &Summary, width: usize) -> String {
+    let line = |words: &str| line(words, width);
+    let mut text = skipped(summary, width);
     text += &summary.gaps.iter().map(|gaps| line(&gaps.words())).collect::<String>();
-    text += &uncounted(summary);
-    text += &errors(summary);
-    text += &of_cells(summary);
+    text += &uncounted(summary, width);
+    text += &errors(summary, width);
+    text += &of_cells(summary, width);
     text += &short(summary).map(|words| line(&words)).unwrap_or_default();
     let elsewhere = |t: &&TargetSummary| t.replicas > 0 && !t.watched;
     let unwatched: BTreeSet<&str> =
@@ -42,14 +43,15 @@ pub fn notes(summary: &Summary) -> String {
 }
 
 /// A note, in as many lines as it needs. Only its first line is ours: others, such as a log's end, stay as they are.
-fn line(words: &str) -> String {
+fn line(words: &str, width: usize) -> String {
     match words.split_once('\n') {
-        None => wrap(words, WIDTH, 2),
-        Some((first, rest)) => format!("{}{}\n", wrap(first, WIDTH, 2), rest.trim_end()),
+        None => wrap(words, width, 2),
+        Some((first, rest)) => format!("{}{}\n", wrap(first, width, 2), rest.trim_end()),
     }
 }
 
-fn skipped(summary: &Summary) -> String {
+fn skipped(summary: &Summary, width: usize) -> String {
+    let line = |words: &str| line(words, width);
     let mut skipped: BTreeMap<&str, usize> = BTreeMap::new();
     for reason in summary.cells.iter().filter_map(|c| c.skipped.as_deref()) {
         *skipped.entry(reason).or_default() += 1;
@@ -72,7 +74,7 @@ struct Uncounted<'s> {
 }
 
 /// What failed, is invalid or missing: each reason once.
-fn uncounted(summary: &Summary) -> String {
+fn uncounted(summary: &Summary, width: usize) -> String {
     let mut all: Vec<Uncounted<'_>> = Vec::new();
     for cell in &summary.cells {
         let r = &cell.repetitions;
@@ -106,20 +108,20 @@ fn uncounted(summary: &Summary) -> String {
     }
     let planned: u32 = summary.cells.iter().map(|c| c.repetitions.planned).sum();
     let executed = summary.cells.iter().filter(|c| c.skipped.is_none()).count();
-    let mut text: String = all.iter().map(|one| one.words(planned, executed)).collect();
+    let mut text: String = all.iter().map(|one| one.words(planned, executed, width)).collect();
     // Of repetitions that do not count nothing else is left that says what was wrong.
     let of_none = summary.cells.iter().filter(|c| c.repetitions.valid == 0).flat_map(|c| &c.repetitions.errors);
-    text += &examples(of_none);
+    text += &examples(of_none, width);
     text
 }
 
 impl Uncounted<'_> {
     /// `planned`: how many repetitions there should be; `executed`: how many cells.
-    fn words(&self, planned: u32, executed: usize) -> String {
+    fn words(&self, planned: u32, executed: usize, width: usize) -> String {
         let Self { word, reason, is_same, count, cells } = self;
         let differ = if *is_same { "" } else { " (elsewhere with other numbers)" };
         let (first, rest) = first_line(reason);
-        let mut text = line(&format!("{word} {count} of {planned}: {first}{differ}{rest}"));
+        let mut text = line(&format!("{word} {count} of {planned}: {first}{differ}{rest}"), width);
         let numbers = |numbers: &[u32]| {
             let shown: String = numbers.iter().take(SHOWN).map(|n| format!(" #{n}")).collect();
             let others = numbers.len().saturating_sub(SHOWN);
@@ -128,7 +130,7 @@ impl Uncounted<'_> {
         match cells.as_slice() {
             [(_, all)] if executed == 1 => {
                 if !all.is_empty() {
-                    text += &wrap(&format!("  repetitions{}", numbers(all)), WIDTH, 2);
+                    text += &wrap(&format!("  repetitions{}", numbers(all)), width, 2);
                 }
             }
             // Neither cells nor numbers say more than that.
@@ -142,7 +144,7 @@ impl Uncounted<'_> {
                         others => format!("and {others} more cells"),
                     });
                 }
-                text += &words.iter().map(|words| wrap(&format!("  {words}"), WIDTH, 2)).collect::<String>();
+                text += &words.iter().map(|words| wrap(&format!("  {words}"), width, 2)).collect::<String>();
             }
         }
         text
@@ -150,14 +152,14 @@ impl Uncounted<'_> {
 }
 
 /// Words for the first failed requests, each kind once.
-fn examples<'s>(all: impl Iterator<Item = &'s String>) -> String {
+fn examples<'s>(all: impl Iterator<Item = &'s String>, width: usize) -> String {
     let mut kinds: Vec<&str> = Vec::new();
     for words in all {
         if !kinds.iter().any(|known| alike(known, words)) {
             kinds.push(words);
         }
     }
-    let mut text: String = kinds.iter().take(KINDS).map(|words| line(&format!("  {words}"))).collect();
+    let mut text: String = kinds.iter().take(KINDS).map(|words| line(&format!("  {words}"), width)).collect();
     if kinds.len() > KINDS {
         text += &format!("  and {} more kinds\n", kinds.len() - KINDS);
     }
@@ -195,7 +197,8 @@ impl<'s> Wrong<'s> {
 }
 
 /// What was not answered as expected: cell by cell where there are few, else all together with the worst of them.
-fn errors(summary: &Summary) -> String {
+fn errors(summary: &Summary, width: usize) -> String {
+    let line = |words: &str| line(words, width);
     let wrong: Vec<Wrong<'_>> = summary.cells.iter().map(Wrong::of).filter(|wrong| wrong.count() > 0).collect();
     let words = |parts: [u64; 4]| {
         let parts = parts.iter().zip(PARTS).filter(|(n, _)| **n > 0).map(|(n, what)| format!("{n} {what}"));
@@ -208,7 +211,7 @@ fn errors(summary: &Summary) -> String {
                 format!("ERRORS: {} of {} passes of {cell} were not answered as expected ({parts})", one.count(), one.all);
             // Where nothing counts they stand above already.
             let said = one.cell.repetitions.errors.iter().filter(|_| one.cell.repetitions.valid > 0);
-            format!("{}{}", line(&words), examples(said))
+            format!("{}{}", line(&words), examples(said, width))
         };
         return wrong.iter().map(one).collect();
     }
@@ -225,12 +228,14 @@ fn errors(summary: &Summary) -> String {
         worst.all,
         worst.cell.cell
     ));
-    text += &examples(wrong.iter().filter(|one| one.cell.repetitions.valid > 0).flat_map(|one| &one.cell.repetitions.errors));
+    let said = wrong.iter().filter(|one| one.cell.repetitions.valid > 0).flat_map(|one| &one.cell.repetitions.errors);
+    text += &examples(said, width);
     text
 }
 
 /// What is odd in some cells; of each kind the first, and how many more there are.
-fn of_cells(summary: &Summary) -> String {
+fn of_cells(summary: &Summary, width: usize) -> String {
+    let line = |words: &str| line(words, width);
     let all: Vec<(String, String)> = summary.cells.iter().flat_map(of_cell).collect();
     let mut kinds: Vec<&str> = Vec::new();
     all.iter().for_each(|(word, _)| {

@@ -7,6 +7,7 @@ use quick_xml::writer::ElementWriter;
 use super::expectations::{Finding, Outcome};
 use super::summary::{CellSummary, StepSummary, Summary};
 use record::tables::WHOLE;
+use vocabulary::columns::WIDTH;
 use vocabulary::units::{human_duration, significant};
 use vocabulary::words::{acts, harmless};
 
@@ -159,7 +160,7 @@ pub fn markdown(summary: &Summary) -> String {
             text += &format!("| {} |\n", cells.join(" | "));
         }
     }
-    let notes = super::notes::notes(summary);
+    let notes = super::notes::notes(summary, WIDTH);
     if !notes.trim().is_empty() {
         let notes = harmless(notes.trim());
         // A fence must be longer than any run of backticks inside.
@@ -175,8 +176,8 @@ pub(crate) fn escaped(text: &str) -> String {
     harmless(text).replace('|', "\\|").replace(['\n', '\t'], " ")
 }
 
-/// A name in a cell of a table, which is shown literally.
-fn escaped_name(text: &str) -> String {
+/// A text of others in a cell of a table, which is shown literally.
+pub fn escaped_name(text: &str) -> String {
     escaped(&literal(text))
 }
 

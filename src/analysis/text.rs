@@ -46,7 +46,7 @@ pub fn table(summary: &Summary) -> String {
     if !summary.question.is_empty() {
         text += &wrap(&summary.question, WIDTH, 0);
     }
-    text += &notes(summary);
+    text += &notes(summary, WIDTH);
     if !table.is_empty() {
         text += &format!("\n{}\n{}", table.text(), legend(&table));
     }
@@ -173,7 +173,7 @@ impl Columns<'_> {
 }
 
 /// How far the interval of a median reaches: `±5 %`, or how few values there are.
-fn spread(estimate: &Estimate) -> String {
+pub(crate) fn spread(estimate: &Estimate) -> String {
     match estimate.median_interval {
         // The interval of two values is the two values.
         Some((low, high)) if low == high => "±0 %".to_owned(),
@@ -252,6 +252,16 @@ fn results(summary: &Summary, columns: &Columns<'_>) -> String {
 
 /// What commands and taps brought and what was collected: a row for each cell, a column for each metric.
 fn metrics(summary: &Summary, varied: &[&str]) -> String {
+    let columns = result_columns(summary);
+    if columns.is_empty() {
+        return String::new();
+    }
+    let table = results_table(summary, varied, &columns);
+    format!("\n{table}\nmedians over repetitions, with the farther end of the 95 % interval\n")
+}
+
+/// The metrics that have a column among the results.
+pub(crate) fn result_columns(summary: &Summary) -> Vec<ResultColumn> {
     let mut columns: Vec<ResultColumn> = Vec::new();
     let metrics = || summary.cells.iter().flat_map(|c| &c.metrics).filter(|m| m.phase == "during");
     // What is there anyway interests only where nothing else is; a fault where there was one.
@@ -275,27 +285,32 @@ fn metrics(summary: &Summary, varied: &[&str]) -> String {
             columns.push(column);
         }
     }
-    if columns.is_empty() {
-        return String::new();
-    }
-    let table = results_table(summary, varied, &columns);
-    format!("\n{table}\nmedians over repetitions, with the farther end of the 95 % interval\n")
+    columns
 }
 
 /// A metric in the table of results.
-#[derive(PartialEq)]
-struct ResultColumn {
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ResultColumn {
     /// Who brings it, where others bring one of the same name.
-    of: Option<String>,
-    metric: String,
-    unit: String,
+    pub of: Option<String>,
+    /// Its name.
+    pub metric: String,
+    /// Its unit; empty for plain numbers.
+    pub unit: String,
+}
+
+impl ResultColumn {
+    /// What stands above the column.
+    pub fn name(&self) -> String {
+        self.of.as_ref().map_or_else(|| self.metric.clone(), |of| format!("{of}.{}", self.metric))
+    }
 }
 
 /// One table of results.
 fn results_table(summary: &Summary, varied: &[&str], columns: &[ResultColumn]) -> String {
     let during = |c: &CellSummary| c.metrics.iter().filter(|m| m.phase == "during").cloned().collect::<Vec<_>>();
     let header = columns.iter().map(|column| {
-        let name = column.of.as_ref().map_or_else(|| column.metric.clone(), |of| format!("{of}.{}", column.metric));
+        let name = column.name();
         (if column.unit.is_empty() { name } else { format!("{name}\n{}", column.unit) }, Kind::Number)
     });
     let mut table = Grid::new(varied.iter().map(|v| ((*v).to_owned(), Kind::Words)).chain(header));

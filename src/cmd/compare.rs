@@ -17,9 +17,7 @@ use crate::vocabulary::words::one_of;
 /// Compares runs with the first of them, or the levels of a factor within one.
 pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     let wrong = |message: String| Stop::new(Exit::InvalidInput, message);
-    let threshold = units::parse_percent(&args.threshold)
-        .filter(|share| (0.0..1.0).contains(share))
-        .ok_or_else(|| wrong(format!("`--threshold {}`: expected a percentage such as `5%`", args.threshold)))?;
+    let threshold = threshold(&args.threshold)?;
     let metrics: Vec<Metric> = args.metric.iter().map(|name| run::metric("--metric", name)).collect();
     let options = Options { threshold, metrics, primary: args.primary.as_deref().map(|name| run::metric("--primary", name)) };
     let sides = sides(&args.paths)?;
@@ -77,9 +75,16 @@ fn only_factor(summary: &Summary) -> Result<&str, String> {
     }
 }
 
+/// The difference that does not matter, as a share.
+pub(super) fn threshold(typed: &str) -> Result<f64, Stop> {
+    let share = units::parse_percent(typed).filter(|share| (0.0..1.0).contains(share));
+    let wrong = || Stop::new(Exit::InvalidInput, format!("`--threshold {typed}`: expected a percentage such as `5%`"));
+    share.ok_or_else(wrong)
+}
+
 /// The runs of each side: paths joined with commas are sessions of one side. If one path means several runs, each run is a side
 /// of its own.
-fn sides(paths: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, Stop> {
+pub(super) fn sides(paths: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, Stop> {
     let mut sides = Vec::new();
     for path in paths {
         let text = path.to_string_lossy();
@@ -97,7 +102,8 @@ fn brought(path: &std::path::Path) -> Vec<String> {
     read_samples(path, |_| Vec::new()).map(|(_, summary)| metrics(summary)).unwrap_or_default()
 }
 
-fn gate(comparison: &Comparison) -> Exit {
+/// What a comparison means for the exit code, where it is to fail.
+pub(super) fn gate(comparison: &Comparison) -> Exit {
     let any = |of: &[Verdict]| comparison.rows.iter().any(|r| of.contains(&r.verdict));
     if any(&[Verdict::Slower, Verdict::More]) {
         Exit::Expectation

@@ -14,7 +14,7 @@ use super::known::Known;
 use super::measuring::{self, Measuring};
 use super::progress::failures::{Failures, MOST_IN_A_ROW};
 use super::progress::{Reporter, Style};
-use super::{Stop, graph, next, open_files, print, reports, summarize};
+use super::{Stop, graph, next, open_files, print, report, reports, summarize};
 use crate::analysis::{self, Summary};
 use crate::cli;
 use crate::executor::memory::{Memory, make_passable};
@@ -827,24 +827,34 @@ fn conclude(
     ended_by: Option<&str>,
 ) -> Result<Exit, Stop> {
     let output = invocation.output;
-    let (record, summary) = summarize::read(&directory.path)?;
+    let read = summarize::read(&directory.path)?;
+    let (record, summary) = &read;
     // What is printed does not depend on whether it can be saved.
-    let kept = summarize::keep(&directory.path, &summary);
-    let files = if output.no_graphs || !pictures || record.repetitions.is_empty() {
-        Vec::new()
+    let kept = summarize::keep(&directory.path, summary);
+    let graph::Drawn { files, left_out } = if output.no_graphs || !pictures || record.repetitions.is_empty() {
+        graph::Drawn::default()
     } else {
-        graph::draw(&record, &summary, &output.graphs)?
+        graph::draw(record, summary, &output.graphs, output.svg)?
     };
-    reporter.event(&json!({"event": "run-ends", "directory": directory.path, "summary": kept.is_ok().then(|| directory.path.join("summary.json")), "graphs": files, "ended_by": ended_by}));
+    // A run without end has a page when somebody asks for one.
+    let is_wanted = !output.no_graphs && !output.no_report && pictures && invocation.measuring.is_none();
+    let page = if is_wanted { report::beside_graphs(&read, &output.graphs)? } else { None };
+    reporter.event(&json!({"event": "run-ends", "directory": directory.path, "summary": kept.is_ok().then(|| directory.path.join("summary.json")), "graphs": files, "report": page, "ended_by": ended_by}));
     if invocation.style == Style::People {
-        print(&format!("\n{}\n", analysis::text::table(&summary)));
+        print(&format!("\n{}\n", analysis::text::table(summary)));
         if let Some(folder) = files.first().and_then(|f| f.parent()) {
-            let graphs = if files.len() == 1 { "graph" } else { "graphs" };
-            reporter.say_whole(&format!("{} {graphs} in {}", files.len(), folder.display()));
+            let count = files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "png")).count();
+            let graphs = if count == 1 { "graph" } else { "graphs" };
+            reporter.say_whole(&format!("{count} {graphs} in {}", folder.display()));
+        }
+        left_out.iter().for_each(|line| reporter.say(line));
+        if let Some(page) = &page {
+            reporter.say_whole(&format!("report in {}", page.display()));
         }
     }
-    let exit = reports::verdict(&summary);
-    reports::append(&output.reports, &summary)?;
+    let exit = reports::verdict(summary);
+    reports::append(&output.reports, summary)?;
+    let (_, summary) = read;
     invocation.summaries.borrow_mut().push(summary);
     reports::write(&output.reports, &invocation.summaries.borrow())?;
     kept.map(|()| exit).map_err(|e| Stop::from_error(Exit::Failure, &e))

@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Stop, summarize};
+use super::{Stop, print_data, summarize};
+use crate::analysis::Summary;
 use crate::cli;
 use crate::exit::Exit;
-use crate::export::{Done, Error, Exported, Source, State, Translated, csv, onionperf, sqlite, torperf};
+use crate::export::{Done, Error, Exported, Source, State, Translated, csv, onionperf, sqlite, torperf, trackers};
 use crate::record::RunRecord;
+use crate::record::files::{json_bytes, write_whole};
+use crate::vocabulary::Better;
 use crate::vocabulary::errors::tell;
 
 /// Writes runs in the form of another program.
@@ -26,8 +29,27 @@ pub(super) fn export(args: &cli::Export) -> Result<Exit, Stop> {
         }
         cli::Export::Torperf(args) => translate(args, torperf::export)?,
         cli::Export::Onionperf(args) => translate(args, onionperf::export)?,
+        cli::Export::Bencher(args) => write_figures(args, trackers::bencher)?,
+        cli::Export::BenchmarkAction(args) => {
+            let better = if args.smaller_is_better { Better::Less } else { Better::More };
+            write_figures(&args.figures, |summaries| trackers::benchmark_action(summaries, better))?;
+        }
     }
     Ok(Exit::Success)
+}
+
+/// Writes the figures of runs as JSON.
+fn write_figures(args: &cli::ExportFigures, form: impl Fn(&[Summary]) -> serde_json::Value) -> Result<(), Stop> {
+    let read = |run: &PathBuf| summarize::read(run).map(|(_, summary)| summary);
+    let summaries = runs(&args.paths)?.iter().map(read).collect::<Result<Vec<Summary>, Stop>>()?;
+    let bytes = json_bytes(&form(&summaries));
+    match &args.out {
+        Some(out) => write_whole(out, &bytes).map_err(|error| Stop::from_error(Exit::Failure, &error)),
+        None => {
+            print_data(&String::from_utf8_lossy(&bytes));
+            Ok(())
+        }
+    }
 }
 
 /// Writes the transfers of runs in one of the forms of Tor's measurements.

@@ -24,6 +24,7 @@ mod next;
 mod open_files;
 mod plan;
 mod progress;
+mod report;
 mod reports;
 mod resume;
 mod run;
@@ -82,6 +83,7 @@ pub fn main(cli: Cli) -> Exit {
         Command::Compare(args) => compare::compare(&args),
         Command::Summarize(args) => summarize::summarize(&args),
         Command::Graph(args) => graph::graph(&args),
+        Command::Report(args) => report::report(&args),
         Command::Export(args) => export::export(&args),
         Command::Serve(args) => serve::serve(&args),
         Command::Load(args) => load::load(&args),

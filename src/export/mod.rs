@@ -28,6 +28,7 @@ mod run;
 pub mod sqlite;
 mod tables;
 pub mod torperf;
+pub mod trackers;
 mod transfers;
 mod windows;
 

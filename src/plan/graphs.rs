@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use vocabulary::choices::Axis;
 use vocabulary::{Metric, Time};
 
 /// A picture, or one per level of its facets.
@@ -21,6 +22,9 @@ pub struct Graph {
     pub step: Option<String>,
     /// Only this workload.
     pub workload: Option<String>,
+    /// The scale of the y axis, if given; otherwise the values decide.
+    #[serde(default)]
+    pub y: Option<Axis>,
     /// The title, if given.
     pub title: Option<String>,
 }
@@ -44,9 +48,6 @@ pub enum Shape {
         /// The values that it should have.
         #[serde(default)]
         model: Option<Model>,
-        /// Whether the y axis is logarithmic.
-        #[serde(default)]
-        log: bool,
     },
     /// Each repetition by its round.
     Rounds(Metric),
@@ -84,6 +85,6 @@ impl Graph {
     /// The picture of a metric by round, one per cell.
     pub fn rounds(metric: Metric) -> Self {
         let (x, series, facet, only) = (None, None, Vec::new(), Vec::new());
-        Self { shape: Shape::Rounds(metric), x, series, facet, only, step: None, workload: None, title: None }
+        Self { shape: Shape::Rounds(metric), x, series, facet, only, step: None, workload: None, y: None, title: None }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::canvas::{Align, Canvas, Pattern, Rect, Turn};
 use super::frame::{Frame, GAP, TICK};
+use super::group::{self, Across, Group};
 use super::legend::{self, Entry, Mark};
 use super::palette::{self, AXIS, GRID, INK, PAPER, SOFT_INK, SeriesStyle};
 use super::scale::{Scale, drawable};
@@ -15,30 +16,36 @@ const WIDEST_BAR: f64 = 96.0;
 /// Rotated names of groups take at most this height.
 pub(super) const TALLEST_NAME: f64 = 220.0;
 
-pub(super) fn draw(
-    canvas: &Canvas,
-    figure: &Figure,
-    groups: &[String],
-    series: &[BarSeries],
-    reference: Option<f64>,
-) -> Result<(), Error> {
+/// The data to draw, see [`super::Data::Bars`].
+pub(super) struct Bars<'a> {
+    pub groups: &'a [String],
+    pub series: &'a [BarSeries],
+    pub reference: Option<f64>,
+    pub log: bool,
+}
+
+pub(super) fn draw(canvas: &Canvas, figure: &Figure, data: &Bars<'_>) -> Result<(), Error> {
+    let Bars { groups, series, reference, log } = *data;
     let reference = reference.and_then(drawable);
     let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
     let series_styles = palette::series_styles(&names);
     let bars = || series.iter().flat_map(|one| one.bars.iter().take(groups.len()).flatten());
     let visible = || bars().filter(|bar| drawable(bar.value).is_some());
     let extent = visible().flat_map(|bar| [bar.value, bar.low, bar.high].into_iter().chain(bar.points.iter().copied()));
-    let y_scale = Scale::from_zero(extent.chain(reference));
+    let y_scale = match log {
+        // The lowest bar is as high as the distance to its half.
+        true => Scale::log(visible().map(|bar| bar.value / 2.0).chain(extent).chain(reference)),
+        false => Scale::from_zero(extent.chain(reference)),
+    };
     let absent = visible().count() < series.len() * groups.len();
 
-    let mut entries: Vec<Entry> =
-        series.iter().zip(&series_styles).map(|(one, style)| Entry { name: one.name.clone(), mark: Mark::Bar(*style) }).collect();
+    let looks = series.iter().zip(&series_styles).enumerate();
+    let mut entries: Vec<Entry> = looks.map(|(i, (one, style))| Entry::of(i, &one.name, Mark::Bar(*style))).collect();
     if let Some(value) = reference {
-        let name = format!("reference {}", number::single(value));
-        entries.push(Entry { name, mark: Mark::Reference });
+        entries.push(Entry::other(format!("reference {}", number::single(value)), Mark::Reference));
     }
     if absent {
-        entries.push(Entry { name: "nothing measured".to_owned(), mark: Mark::Absent });
+        entries.push(Entry::other("nothing measured", Mark::Absent));
     }
 
     let frame = Frame::new(canvas, figure, &entries, &y_scale)?;
@@ -46,29 +53,37 @@ pub(super) fn draw(
     let labels = GroupNames::fit(groups, slot, TALLEST_NAME.min(frame.area.height() / 2.0));
     let plot = Rect { bottom: frame.area.bottom - labels.height - GAP, ..frame.area };
     frame.y_axis(plot)?;
-    for i in 1..groups.len() / labels.every {
-        let x = plot.left + slot * (i * labels.every) as f64;
-        canvas.rect(Rect { left: x, right: x + 1.0, ..plot }, GRID)?;
-    }
-    labels.draw(canvas, plot, slot)?;
+    canvas.group(&Group::Axis("axis-x"), || {
+        for i in 1..groups.len() / labels.every {
+            let x = plot.left + slot * (i * labels.every) as f64;
+            canvas.rect(Rect { left: x, right: x + 1.0, ..plot }, GRID)?;
+        }
+        labels.draw(canvas, plot, slot)
+    })?;
 
     let row = Row { canvas, plot, y_scale: &y_scale };
     let width = (slot * FILLED / series.len().max(1) as f64).min(WIDEST_BAR);
-    for group in 0..groups.len() {
-        let middle = plot.left + slot * (group as f64 + 0.5);
-        let start = middle - width * series.len() as f64 / 2.0;
-        for (i, (one, style)) in series.iter().zip(&series_styles).enumerate() {
-            let left = start + width * i as f64;
-            match one.bars.get(group).and_then(Option::as_ref) {
-                Some(bar) if drawable(bar.value).is_some() => row.bar(bar, *style, left, width)?,
-                _ => row.absent(left, width)?,
+    frame.plot(plot, Across::Names, || {
+        for (group, name) in groups.iter().enumerate() {
+            let middle = plot.left + slot * (group as f64 + 0.5);
+            let start = middle - width * series.len() as f64 / 2.0;
+            for (i, (one, style)) in series.iter().zip(&series_styles).enumerate() {
+                let left = start + width * i as f64;
+                match one.bars.get(group).and_then(Option::as_ref) {
+                    Some(bar) if drawable(bar.value).is_some() => {
+                        let mark = group::Mark::of(i, "bar").at(name).value(bar.value).between(bar.low, bar.high);
+                        canvas.group(&Group::Mark(mark), || row.bar(bar, *style, left, width))?;
+                    }
+                    _ => canvas.group(&Group::Mark(group::Mark::of(i, "absent").at(name)), || row.absent(left, width))?,
+                }
             }
         }
-    }
-    if let Some(value) = reference {
+        let Some(value) = reference else { return Ok(()) };
         let y = row.y(value);
-        canvas.patterned(&[(plot.left, y), (plot.right, y)], 1.6, INK, Pattern::Stripes)?;
-    }
+        canvas.group(&Group::Mark(group::Mark::alone("reference").value(value)), || {
+            canvas.patterned(&[(plot.left, y), (plot.right, y)], 1.6, INK, Pattern::Stripes)
+        })
+    })?;
     frame.edges(plot)?;
     let floor = row.y(0.0).round();
     canvas.rect(Rect { top: floor, bottom: floor + 1.0, ..plot }, AXIS)?;

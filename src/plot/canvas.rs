@@ -1,21 +1,13 @@
-//! A picture in memory and the few shapes that a figure needs.
+//! What a picture is drawn on, and the few shapes that a figure needs.
 //!
-//! Coordinates are pixels of the finished picture, as `f64`, from the top left corner. Everything is drawn `ZOOM` times as
-//! large and averaged at the end, which smooths lines, dots and text alike. The meaning of the shapes is not known here.
-
-use ab_glyph::Font;
-use plotters::prelude::*;
+//! Coordinates are pixels of the finished picture, as `f64`, from the top left corner. The meaning of the shapes is not known
+//! here; what a group of them stands for is said in passing, for pictures that can keep it.
 
 use super::Error;
-use super::stroke::{self, Mask, Point};
+use super::group::Group;
+use super::palette::Colour;
+use super::stroke::Point;
 use super::text::Style;
-
-/// Width of every figure in pixels.
-pub(super) const WIDTH: u32 = 1200;
-/// Height of every figure in pixels.
-pub(super) const HEIGHT: u32 = 800;
-/// How many pixels are drawn for one pixel of the picture, in each direction.
-const ZOOM: u32 = 3;
 
 /// A rectangle with `left <= right` and `top <= bottom`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,154 +55,82 @@ pub(super) enum Pattern {
     Checks,
 }
 
-/// The picture while it is being drawn.
-pub(super) struct Canvas<'a> {
-    area: DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>,
+/// A kind of picture: how each shape gets into it.
+pub(super) trait Paper {
+    /// A filled rectangle; its edges are whole numbers.
+    fn rect(&self, rect: Rect, colour: Colour) -> Result<(), Error>;
+    /// Stripes over a rectangle; nothing for the plain pattern.
+    fn hatch(&self, rect: Rect, pattern: Pattern, colour: Colour) -> Result<(), Error>;
+    /// A line with round ends and corners; a single point is a disc, as wide as the line.
+    fn line(&self, points: &[Point], width: f64, colour: Colour) -> Result<(), Error>;
+    /// The same line in pieces: lengths of a piece, without its round ends, and of the gap to the next.
+    fn dashes(&self, points: &[Point], width: f64, colour: Colour, lengths: (f64, f64)) -> Result<(), Error>;
+    /// A filled circle with an outline of one pixel inside `radius`.
+    fn dot(&self, centre: Point, radius: f64, fill: Colour, rim: Colour) -> Result<(), Error>;
+    /// One line of text.
+    fn text(&self, text: &str, at: Point, style: Style, colour: Colour, align: Align, turn: Turn) -> Result<(), Error>;
+    /// What the shapes until the matching `close` stand for.
+    fn open(&self, _group: &Group<'_>) {}
+    /// The end of the group that was opened last.
+    fn close(&self, _group: &Group<'_>) {}
 }
 
-/// Draws a white picture with `draw` and returns it as the bytes of a PNG file.
-pub(super) fn picture(draw: impl FnOnce(&Canvas) -> Result<(), Error>) -> Result<Vec<u8>, Error> {
-    let (width, height) = (WIDTH * ZOOM, HEIGHT * ZOOM);
-    let mut large = vec![255; (width * height * 3) as usize];
-    let area = BitMapBackend::with_buffer(&mut large, (width, height)).into_drawing_area();
-    let canvas = Canvas { area };
-    draw(&canvas)?;
-    canvas.area.present()?;
-    drop(canvas);
-    encode(&reduce(&large))
+/// The picture while it is being drawn.
+pub(super) struct Canvas<'a> {
+    pub width: f64,
+    pub height: f64,
+    /// Whether title, subtitle and small print are part of the picture.
+    pub has_words: bool,
+    paper: &'a dyn Paper,
+}
+
+impl<'a> Canvas<'a> {
+    pub fn new((width, height): (u32, u32), has_words: bool, paper: &'a dyn Paper) -> Self {
+        Canvas { width: f64::from(width), height: f64::from(height), has_words, paper }
+    }
 }
 
 impl Canvas<'_> {
     /// A filled rectangle whose edges are on whole pixels, at least one pixel wide and high.
-    pub fn rect(&self, rect: Rect, colour: RGBAColor) -> Result<(), Error> {
-        let [left, top, right, bottom] = [rect.left, rect.top, rect.right, rect.bottom].map(|edge| edge.round() as i32);
-        let (right, bottom) = (right.max(left + 1), bottom.max(top + 1));
-        let [left, top, right, bottom] = [left, top, right, bottom].map(|edge| edge * ZOOM as i32);
-        self.area.draw(&Rectangle::new([(left, top), (right, bottom)], colour.filled()))?;
-        Ok(())
+    pub fn rect(&self, rect: Rect, colour: Colour) -> Result<(), Error> {
+        let [left, top, right, bottom] = [rect.left, rect.top, rect.right, rect.bottom].map(f64::round);
+        self.paper.rect(Rect { left, top, right: right.max(left + 1.0), bottom: bottom.max(top + 1.0) }, colour)
     }
 
     /// Stripes over a rectangle; nothing for the plain pattern.
-    pub fn hatch(&self, rect: Rect, pattern: Pattern, colour: RGBAColor) -> Result<(), Error> {
-        const PERIOD: i32 = 8 * ZOOM as i32;
-        const STROKE: i32 = 2 * ZOOM as i32;
-        let [left, top, right, bottom] =
-            [rect.left, rect.top, rect.right, rect.bottom].map(|edge| edge.round() as i32 * ZOOM as i32);
-        for y in top..bottom {
-            for x in left..right {
-                let one = (x + y).rem_euclid(PERIOD) < STROKE;
-                let other = (x - y).rem_euclid(PERIOD) < STROKE;
-                if match pattern {
-                    Pattern::Plain => false,
-                    Pattern::Stripes => one,
-                    Pattern::Checks => one || other,
-                } {
-                    self.area.draw_pixel((x, y), &colour)?;
-                }
-            }
-        }
-        Ok(())
+    pub fn hatch(&self, rect: Rect, pattern: Pattern, colour: Colour) -> Result<(), Error> {
+        self.paper.hatch(rect, pattern, colour)
     }
 
-    /// A line through `points` with round ends and corners.
-    ///
-    /// The strokes of one line are combined before they are blended, so that a translucent line has one shade even where it
-    /// crosses itself.
-    pub fn line(&self, points: &[Point], width: f64, colour: RGBAColor) -> Result<(), Error> {
-        let zoom = f64::from(ZOOM);
-        let points: Vec<Point> = points.iter().map(|(x, y)| (x * zoom, y * zoom)).collect();
-        let size = (WIDTH * ZOOM, HEIGHT * ZOOM);
-        for pixel in Mask::line(&points, width * zoom, size).pixels() {
-            self.area.draw_pixel(pixel, &colour)?;
-        }
-        Ok(())
+    /// A line through `points` with round ends and corners; a single point is a disc.
+    pub fn line(&self, points: &[Point], width: f64, colour: Colour) -> Result<(), Error> {
+        self.paper.line(points, width, colour)
     }
 
     /// A line with gaps: dashes for stripes, dots for checks.
-    pub fn patterned(&self, points: &[Point], width: f64, colour: RGBAColor, pattern: Pattern) -> Result<(), Error> {
-        let (dash, gap) = match pattern {
-            Pattern::Plain => return self.line(points, width, colour),
-            Pattern::Stripes => (8.0, 6.0),
-            Pattern::Checks => (0.5, 5.5),
-        };
-        for piece in stroke::dashes(points, dash, gap + width) {
-            self.line(&piece, width, colour)?;
+    pub fn patterned(&self, points: &[Point], width: f64, colour: Colour, pattern: Pattern) -> Result<(), Error> {
+        match pattern {
+            Pattern::Plain => self.paper.line(points, width, colour),
+            Pattern::Stripes => self.paper.dashes(points, width, colour, (8.0, 6.0 + width)),
+            Pattern::Checks => self.paper.dashes(points, width, colour, (0.5, 5.5 + width)),
         }
-        Ok(())
     }
 
     /// A filled circle with an outline of one pixel.
-    pub fn dot(&self, centre: Point, radius: f64, fill: RGBAColor, rim: RGBAColor) -> Result<(), Error> {
-        self.line(&[centre], 2.0 * radius, rim)?;
-        self.line(&[centre], 2.0 * (radius - 1.0), fill)
+    pub fn dot(&self, centre: Point, radius: f64, fill: Colour, rim: Colour) -> Result<(), Error> {
+        self.paper.dot(centre, radius, fill, rim)
     }
 
     /// One line of text at `point`.
-    pub fn text(
-        &self,
-        text: &str,
-        (x, y): Point,
-        style: Style,
-        colour: RGBAColor,
-        align: Align,
-        turn: Turn,
-    ) -> Result<(), Error> {
-        let zoom = f64::from(ZOOM);
-        let (glyphs, width) = style.layout(text, zoom);
-        let start = match align {
-            Align::Left => 0.0,
-            Align::Centre => -width / 2.0,
-            Align::Right => -width,
-        };
-        let (x, y) = ((x * zoom).round() as i32, (y * zoom).round() as i32);
-        let (start, base) = (start.round() as i32, (style.cap_height() * zoom / 2.0).round() as i32);
-        let mut pixels = Vec::new();
-        for outline in glyphs.into_iter().filter_map(|glyph| style.font().outline_glyph(glyph)) {
-            let corner = outline.px_bounds().min;
-            outline.draw(|dx, dy, cover| {
-                let along = start + corner.x as i32 + dx as i32;
-                let down = base + corner.y as i32 + dy as i32;
-                pixels.push((along, down, cover));
-            });
-        }
-        for (along, down, cover) in pixels {
-            let at = match turn {
-                Turn::None => (x + along, y + down),
-                Turn::Up => (x + down, y - along),
-            };
-            self.area.draw_pixel(at, &colour.mix(f64::from(cover.clamp(0.0, 1.0))))?;
-        }
-        Ok(())
+    pub fn text(&self, text: &str, at: Point, style: Style, colour: Colour, align: Align, turn: Turn) -> Result<(), Error> {
+        self.paper.text(text, at, style, colour, align, turn)
     }
-}
 
-/// Averages blocks of `ZOOM` × `ZOOM` pixels.
-fn reduce(large: &[u8]) -> Vec<u8> {
-    let (zoom, across) = (ZOOM as usize, (WIDTH * ZOOM * 3) as usize);
-    let mut small = Vec::with_capacity((WIDTH * HEIGHT * 3) as usize);
-    let mut sums = vec![0_u16; across];
-    for rows in large.chunks_exact(zoom * across) {
-        sums.fill(0);
-        for row in rows.chunks_exact(across) {
-            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += u16::from(*value));
-        }
-        for block in sums.chunks_exact(zoom * 3) {
-            for channel in 0..3 {
-                let sum: u16 = block[channel..].iter().step_by(3).sum();
-                small.push(((u32::from(sum) + ZOOM * ZOOM / 2) / (ZOOM * ZOOM)) as u8);
-            }
-        }
+    /// Draws what belongs together.
+    pub fn group(&self, group: &Group<'_>, draw: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        self.paper.open(group);
+        let drawn = draw();
+        self.paper.close(group);
+        drawn
     }
-    small
-}
-
-fn encode(pixels: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, WIDTH, HEIGHT);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(pixels)?;
-    writer.finish()?;
-    Ok(bytes)
 }

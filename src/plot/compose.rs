@@ -1,7 +1,9 @@
 //! From a summary and its run to figures: chooses the numbers that each graph of the scenario shows. Pure except for reading
 //! tables.
 
+mod left_out;
 mod rounds;
+mod scale;
 mod trend;
 
 use std::collections::BTreeMap;
@@ -20,14 +22,32 @@ use record::{Graph, Repetition, RunRecord, Shape};
 use vocabulary::file_names::fitting;
 use vocabulary::{Metric, Time};
 
+pub use left_out::LeftOut;
+
 /// A figure and the name of its file, without `.png`.
 pub type NamedFigure = (String, Figure);
 
-/// All figures of a run, in the order of the scenario.
+/// What a run has to show.
+#[derive(Debug)]
+pub struct Pictures {
+    /// In the order of the scenario.
+    pub figures: Vec<NamedFigure>,
+    /// What the scenario asks for and nobody would learn anything from, in the same order.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A graph, or why there is none.
+enum Picture {
+    Figure(Box<Figure>),
+    LeftOut(LeftOut),
+}
+
+/// All figures of a run. A figure without any value is left out, and so are lines over the time of a load that is too short for
+/// them.
 ///
 /// # Errors
 /// When a table that a graph needs cannot be read.
-pub fn figures(run: &RunRecord, summary: &Summary) -> Result<Vec<NamedFigure>, Error> {
+pub fn figures(run: &RunRecord, summary: &Summary) -> Result<Pictures, Error> {
     // Repeating asks how stable a metric is: the answer gets a picture of its own, if the scenario does not define one.
     let repeated = run.plan.repeat.as_ref().map(|r| Graph::rounds(r.metric.clone()));
     let repeated = repeated.filter(|graph| !run.plan.graphs.iter().any(|g| g.shape == graph.shape));
@@ -36,20 +56,27 @@ pub fn figures(run: &RunRecord, summary: &Summary) -> Result<Vec<NamedFigure>, E
     // On all cores; the order is kept.
     let composed = wanted.par_iter().map(|(graph, facet)| {
         let composer = Composer { run, summary, graph, facet };
-        Ok(composer.figure()?.map(|figure| (composer.file_name(), figure)))
+        Ok(composer.picture()?.map(|picture| (composer.file_name(), picture)))
     });
-    let composed: Vec<Option<NamedFigure>> = composed.collect::<Result<_, Error>>()?;
-    let mut figures: Vec<NamedFigure> = composed.into_iter().flatten().collect();
+    let composed: Vec<Option<(String, Picture)>> = composed.collect::<Result<_, Error>>()?;
+    let mut pictures: Vec<(String, Picture)> = composed.into_iter().flatten().collect();
     // Two graphs of the same kind would share a name; the second gets a number.
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    for (name, _) in &mut figures {
+    for (name, _) in &mut pictures {
         let count = seen.entry(name.clone()).or_default();
         *count += 1;
         if *count > 1 {
             *name = format!("{name}-{count}");
         }
     }
-    Ok(figures)
+    let (mut figures, mut left_out) = (Vec::new(), Vec::new());
+    for (name, picture) in pictures {
+        match picture {
+            Picture::Figure(figure) => figures.push((name, *figure)),
+            Picture::LeftOut(why) => left_out.push(LeftOut { name, ..why }),
+        }
+    }
+    Ok(Pictures { figures, left_out })
 }
 
 /// One level for each factor that distinguishes pictures of a graph.
@@ -194,16 +221,30 @@ impl Composer<'_> {
         Figure { title, subtitle, x_label, y_label, note: Some(note), data }
     }
 
-    fn figure(&self) -> Result<Option<Figure>, Error> {
+    /// The figure with a word about what is not in it; none where the scenario has no cell for it.
+    fn picture(&self) -> Result<Option<Picture>, Error> {
         if self.cells().next().is_none() {
             return Ok(None);
         }
+        if let Some(why) = self.too_short() {
+            return Ok(Some(Picture::LeftOut(why)));
+        }
+        let Some(mut figure) = self.figure()?.filter(|figure| figure.data.has_values()) else {
+            return Ok(Some(Picture::LeftOut(self.without_values())));
+        };
+        if let (Some(note), Some(missing)) = (&mut figure.note, self.skipped()) {
+            note.push_str(&format!("; {missing}"));
+        }
+        Ok(Some(Picture::Figure(Box::new(figure))))
+    }
+
+    fn figure(&self) -> Result<Option<Figure>, Error> {
         match &self.graph.shape {
             Shape::Bars(metric) => Ok(Some(self.bars(metric, None))),
             Shape::Stack(metrics) => Ok(Some(self.stack(metrics))),
             Shape::Ratio(metric, baseline) => Ok(Some(self.bars(metric, Some(baseline)))),
             Shape::Lines(metric) => self.lines(metric),
-            Shape::Trend { metric, model, log } => Ok(Some(self.trend(metric, model.as_ref(), *log))),
+            Shape::Trend { metric, model } => Ok(Some(self.trend(metric, model.as_ref()))),
             Shape::Rounds(metric) => Ok(self.rounds(metric)),
             Shape::RoundsOf(metrics) => Ok(self.rounds_of(metrics)),
             Shape::Quantiles(time) => Ok(Some(self.quantiles(*time))),
@@ -332,17 +373,19 @@ impl Composer<'_> {
             }
         };
         let series_levels = self.axis(series);
-        let bars = series_levels
+        let bars: Vec<BarSeries> = series_levels
             .iter()
             .map(|level| BarSeries { name: label(level), bars: groups.iter().map(|g| bar(g, level)).collect() })
             .collect();
         let n = self.cells().map(|(_, c)| c.repetitions.valid).max().unwrap_or_default();
-        let data = Data::Bars { groups, series: bars, reference: baseline.map(|_| 1.0) };
+        let log = self.is_log(bars.iter().flat_map(|one| &one.bars).flatten().map(|bar| bar.value));
+        let edge = if log { "; the y axis is logarithmic, and bars stand on its lower edge" } else { "" };
+        let data = Data::Bars { groups, series: bars, reference: baseline.map(|_| 1.0), log };
         let x_label = x.unwrap_or_default().to_owned();
         match baseline {
             None => {
                 let note = format!(
-                    "median of {n} repetitions (dots: each one); error bars: bootstrap (BCa) 95 % interval of it; run {}",
+                    "median of {n} repetitions (dots: each one); error bars: bootstrap (BCa) 95 % interval of it{edge}; run {}",
                     self.summary.run
                 );
                 self.frame(&metric.words(), &unit, x_label, data, note)
@@ -356,7 +399,7 @@ impl Composer<'_> {
                 } else {
                     format!("Hodges-Lehmann ratio of {n} repetitions; error bars: its 95 % interval, as in `compare`")
                 };
-                let note = format!("{what}; run {}", self.summary.run);
+                let note = format!("{what}{edge}; run {}", self.summary.run);
                 self.frame(&format!("{}, ratio to {base}", metric.words()), "", x_label, data, note)
             }
         }
@@ -466,8 +509,11 @@ impl Composer<'_> {
             true => format!("thin: a line per repetition ({n}), thick: their median"),
             false => format!("one line per repetition ({n})"),
         };
-        let note = format!("{what}; 0 s is the start of the load, phases at their medians; run {}", self.summary.run);
-        let data = Data::Lines { series, phases };
+        let shown = |one: &LineSeries| if one.middle.is_empty() { one.lines.concat() } else { one.middle.clone() };
+        let log = self.is_log(series.iter().flat_map(shown).map(|(_, value)| value));
+        let axis = if log { "; the y axis is logarithmic" } else { "" };
+        let note = format!("{what}; 0 s is the start of the load, phases at their medians{axis}; run {}", self.summary.run);
+        let data = Data::Lines { series, phases, log };
         Ok(Some(self.frame(&metric.words(), &self.unit(metric), "time since the start of the load (s)".to_owned(), data, note)))
     }
 
@@ -495,7 +541,7 @@ impl Composer<'_> {
             let points = curves::distribution(&steps, time);
             let points = points.into_iter().map(|(q, ns)| (q, ns * 1e-6)).collect();
             let label = match by {
-                None => "all".to_owned(),
+                None => String::new(),
                 Some(by) if PARTS.contains(&by) => level.clone(),
                 Some(factor) => level_label(factor, &level),
             };

@@ -3,6 +3,8 @@
 //! Nothing here knows of pixels, colours or fonts; the caller decides what is compared with what, scales the values and
 //! names the units in the labels. Values that are not finite are allowed everywhere and are not drawn.
 
+use super::scale::drawable;
+
 /// One picture: the words around it and the data inside.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {
@@ -20,6 +22,23 @@ pub struct Figure {
     pub data: Data,
 }
 
+impl Figure {
+    /// The names of what has colours, in the order of its data.
+    pub fn series_names(&self) -> Vec<&str> {
+        fn names<T>(all: &[T], name: fn(&T) -> &str) -> Vec<&str> {
+            all.iter().map(name).collect()
+        }
+        match &self.data {
+            Data::Bars { series, .. } => names(series, |one| &one.name),
+            Data::Stack { parts, .. } => names(parts, |(name, _)| name),
+            Data::Lines { series, .. } => names(series, |one| &one.name),
+            Data::Trend { series, .. } => names(series, |one| &one.name),
+            Data::Rounds { series, .. } => names(series, |one| &one.name),
+            Data::Quantiles { series } => names(series, |one| &one.name),
+        }
+    }
+}
+
 /// The kinds of picture.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
@@ -31,6 +50,8 @@ pub enum Data {
         series: Vec<BarSeries>,
         /// A dashed horizontal line in the unit of the y axis, e.g. ratio 1.
         reference: Option<f64>,
+        /// Whether the y axis is logarithmic; otherwise it starts at zero. Bars then stand on its lower edge.
+        log: bool,
     },
     /// Stacked bars: one for each x value, made of one part for each series.
     Stack {
@@ -39,12 +60,14 @@ pub enum Data {
         /// The parts, from the bottom up, each with its height in the order of `groups`; `None` where nothing was measured.
         parts: Vec<(String, Vec<Option<f64>>)>,
     },
-    /// Values over time; the y axis starts at zero.
+    /// Values over time.
     Lines {
         /// What is compared; each series has one colour.
         series: Vec<LineSeries>,
         /// Named stretches of time, shown behind the lines.
         phases: Vec<Phase>,
+        /// Whether the y axis is logarithmic; otherwise it starts at zero.
+        log: bool,
     },
     /// Means over the levels of a factor, joined by lines, with their intervals.
     Trend {
@@ -63,6 +86,8 @@ pub enum Data {
     Rounds {
         /// What is compared; each series has one colour.
         series: Vec<RoundSeries>,
+        /// Whether the y axis is logarithmic.
+        log: bool,
     },
     /// Quantile curves. The x axis is log10(1 / (1 − q)), so that every further
     /// nine of the quantile takes the same width; the y axis is logarithmic.
@@ -70,6 +95,33 @@ pub enum Data {
         /// What is compared; each series is one curve.
         series: Vec<QuantileSeries>,
     },
+}
+
+impl Data {
+    /// Whether there is anything to see between the axes.
+    pub fn has_values(&self) -> bool {
+        let there = |value: &f64| drawable(*value).is_some();
+        match self {
+            Data::Bars { series, .. } => series.iter().flat_map(|one| &one.bars).flatten().any(|bar| there(&bar.value)),
+            Data::Stack { parts, .. } => parts.iter().flat_map(|(_, values)| values).flatten().any(there),
+            Data::Lines { series, .. } => series.iter().flat_map(|one| &one.lines).flatten().any(|(_, value)| there(value)),
+            Data::Trend { series, .. } => series.iter().flat_map(|one| &one.points).any(|point| there(&point.value)),
+            Data::Rounds { series, .. } => series.iter().flat_map(|one| &one.points).any(|point| there(&point.value)),
+            Data::Quantiles { series } => series.iter().flat_map(|one| &one.points).any(|(_, value)| there(value)),
+        }
+    }
+
+    /// The name of the kind of picture, in one word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Data::Bars { .. } => "bars",
+            Data::Stack { .. } => "stack",
+            Data::Lines { .. } => "lines",
+            Data::Trend { .. } => "trend",
+            Data::Rounds { .. } => "rounds",
+            Data::Quantiles { .. } => "quantiles",
+        }
+    }
 }
 
 /// The bars of one colour.

@@ -2,9 +2,10 @@
 //!
 //! The words take the space that they need at the top and the bottom of the page; the rest in the middle is for the data.
 
-use super::canvas::{Align, Canvas, HEIGHT, Rect, Turn, WIDTH};
+use super::canvas::{Align, Canvas, Rect, Turn};
+use super::group::{Across, Group};
 use super::legend::{self, Entry};
-use super::palette::{AXIS, FAINT_GRID, GRID, INK, PAPER, SOFT_INK};
+use super::palette::{AXIS, Colour, FAINT_GRID, GRID, INK, PAPER, SOFT_INK};
 use super::scale::{Scale, Tick};
 use super::text::Style;
 use super::{Error, Figure};
@@ -44,25 +45,33 @@ impl<'a, 'b> Frame<'a, 'b> {
     /// Draws title, subtitle, legend, x label and note.
     pub fn new(canvas: &'a Canvas<'b>, figure: &Figure, entries: &[Entry], y_scale: &'a Scale) -> Result<Self, Error> {
         // From the top down.
-        let page = f64::from(WIDTH) - 2.0 * MARGIN;
+        let page = canvas.width - 2.0 * MARGIN;
         let mut top = MARGIN;
-        for (text, style, colour) in [(&figure.title, TITLE, INK), (&figure.subtitle, SUBTITLE, SOFT_INK)] {
-            for line in style.wrap(text, page, 3) {
-                let at = (MARGIN, top + style.line_height() / 2.0);
-                canvas.text(&line, at, style, colour, Align::Left, Turn::None)?;
-                top += style.line_height();
-            }
+        let head = [("title", &figure.title, TITLE, INK), ("subtitle", &figure.subtitle, SUBTITLE, SOFT_INK)];
+        for (class, text, style, colour) in head.into_iter().filter(|_| canvas.has_words) {
+            canvas.group(&Group::Words(class), || {
+                for line in style.wrap(text, page, 3) {
+                    let at = (MARGIN, top + style.line_height() / 2.0);
+                    canvas.text(&line, at, style, colour, Align::Left, Turn::None)?;
+                    top += style.line_height();
+                }
+                Ok(())
+            })?;
             top += 4.0;
         }
         top = legend::draw(canvas, entries, (MARGIN, top + 6.0), page)? + 16.0;
 
         // From the bottom up.
-        let mut bottom = f64::from(HEIGHT) - MARGIN + 6.0;
-        for line in NOTE.wrap(figure.note.as_deref().unwrap_or(""), page, 3).iter().rev() {
-            bottom -= NOTE.line_height();
-            let at = (MARGIN, bottom + NOTE.line_height() / 2.0);
-            canvas.text(line, at, NOTE, SOFT_INK, Align::Left, Turn::None)?;
-        }
+        let mut bottom = canvas.height - MARGIN + 6.0;
+        let note = figure.note.as_deref().filter(|_| canvas.has_words).unwrap_or("");
+        canvas.group(&Group::Words("note"), || {
+            for line in NOTE.wrap(note, page, 3).iter().rev() {
+                bottom -= NOTE.line_height();
+                let at = (MARGIN, bottom + NOTE.line_height() / 2.0);
+                canvas.text(line, at, NOTE, SOFT_INK, Align::Left, Turn::None)?;
+            }
+            Ok(())
+        })?;
         bottom -= 8.0;
         let x_label = LABEL.wrap(&figure.x_label, page - 100.0, 2);
         let x_label_bottom = bottom;
@@ -74,27 +83,38 @@ impl<'a, 'b> Frame<'a, 'b> {
         let widest = ticks.iter().map(|tick| TICK.width(&tick.label)).fold(0.0, f64::max);
         let y_label = LABEL.wrap(&figure.y_label, bottom - top, 2);
         let left = MARGIN + LABEL.line_height() * y_label.len() as f64 + GAP + widest + GAP;
-        let right = f64::from(WIDTH) - RIGHT;
+        let right = canvas.width - RIGHT;
 
-        for (i, line) in x_label.iter().rev().enumerate() {
-            let half = LABEL.width(line) / 2.0;
-            let middle = ((left + right) / 2.0).min(f64::from(WIDTH) - MARGIN - half);
-            let at = (middle, x_label_bottom - LABEL.line_height() * (i as f64 + 0.5));
-            canvas.text(line, at, LABEL, INK, Align::Centre, Turn::None)?;
-        }
+        canvas.group(&Group::Words("label-x"), || {
+            for (i, line) in x_label.iter().rev().enumerate() {
+                let half = LABEL.width(line) / 2.0;
+                let middle = ((left + right) / 2.0).min(canvas.width - MARGIN - half);
+                let at = (middle, x_label_bottom - LABEL.line_height() * (i as f64 + 0.5));
+                canvas.text(line, at, LABEL, INK, Align::Centre, Turn::None)?;
+            }
+            Ok(())
+        })?;
         let area = Rect { left, top, right, bottom };
         Ok(Frame { canvas, area, y_scale, y_label })
     }
 
     /// Draws the horizontal grid and the y axis beside `plot`, the place of the data.
     pub fn y_axis(&self, plot: Rect) -> Result<(), Error> {
-        for (i, line) in self.y_label.iter().enumerate() {
-            // A label that is taller than the data extends beside the labels above or below.
-            let half = LABEL.width(line) / 2.0;
-            let middle = ((plot.top + plot.bottom) / 2.0).min(self.area.bottom - half).max(self.area.top + half);
-            let x = MARGIN + LABEL.line_height() * (i as f64 + 0.5);
-            self.canvas.text(line, (x, middle), LABEL, INK, Align::Centre, Turn::Up)?;
-        }
+        self.canvas.group(&Group::Words("label-y"), || {
+            for (i, line) in self.y_label.iter().enumerate() {
+                // A label that is taller than the data extends beside the labels above or below.
+                let half = LABEL.width(line) / 2.0;
+                let middle = ((plot.top + plot.bottom) / 2.0).min(self.area.bottom - half).max(self.area.top + half);
+                let x = MARGIN + LABEL.line_height() * (i as f64 + 0.5);
+                self.canvas.text(line, (x, middle), LABEL, INK, Align::Centre, Turn::Up)?;
+            }
+            Ok(())
+        })?;
+        self.canvas.group(&Group::Axis("axis-y"), || self.levels(plot))
+    }
+
+    /// Draws the horizontal grid and the numbers beside it.
+    fn levels(&self, plot: Rect) -> Result<(), Error> {
         for at in self.y_scale.minor() {
             self.level(plot, at, FAINT_GRID)?;
         }
@@ -113,6 +133,10 @@ impl<'a, 'b> Frame<'a, 'b> {
 
     /// Draws vertical grid lines and the numbers below; numbers without room are left out.
     pub fn x_axis(&self, plot: Rect, ticks: &[Tick]) -> Result<(), Error> {
+        self.canvas.group(&Group::Axis("axis-x"), || self.columns(plot, ticks))
+    }
+
+    fn columns(&self, plot: Rect, ticks: &[Tick]) -> Result<(), Error> {
         let mut free = f64::NEG_INFINITY;
         for Tick { at, label } in ticks {
             let x = plot.left + at * plot.width();
@@ -120,7 +144,7 @@ impl<'a, 'b> Frame<'a, 'b> {
             self.canvas.rect(line, GRID)?;
             let half = TICK.width(label) / 2.0;
             // A wide label at the end is moved back onto the page.
-            let x = x.min(f64::from(WIDTH) - MARGIN / 2.0 - half);
+            let x = x.min(self.canvas.width - MARGIN / 2.0 - half);
             if x - half >= free {
                 let place = (x, plot.bottom + GAP + TICK.line_height() / 2.0);
                 self.canvas.text(label, place, TICK, SOFT_INK, Align::Centre, Turn::None)?;
@@ -130,11 +154,18 @@ impl<'a, 'b> Frame<'a, 'b> {
         Ok(())
     }
 
+    /// Draws what lies between the axes.
+    pub fn plot(&self, plot: Rect, across: Across<'_>, draw: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        self.canvas.group(&Group::Plot(plot, across, self.y_scale), draw)
+    }
+
     /// Draws the edges of the plot; after the data, so that nothing covers them.
     pub fn edges(&self, plot: Rect) -> Result<(), Error> {
         let floor = plot.bottom.round();
-        self.canvas.rect(Rect { top: floor, bottom: floor + 1.0, ..plot }, AXIS)?;
-        self.canvas.rect(Rect { right: plot.left + 1.0, ..plot }, AXIS)
+        self.canvas.group(&Group::Axis("edges"), || {
+            self.canvas.rect(Rect { top: floor, bottom: floor + 1.0, ..plot }, AXIS)?;
+            self.canvas.rect(Rect { right: plot.left + 1.0, ..plot }, AXIS)
+        })
     }
 
     /// Writes in the middle of the plot that there is nothing to show.
@@ -147,7 +178,7 @@ impl<'a, 'b> Frame<'a, 'b> {
     }
 
     /// A thin horizontal line across the plot.
-    fn level(&self, plot: Rect, at: f64, colour: plotters::style::RGBAColor) -> Result<(), Error> {
+    fn level(&self, plot: Rect, at: f64, colour: Colour) -> Result<(), Error> {
         let y = plot.bottom - at * plot.height();
         self.canvas.rect(Rect { top: y, bottom: y + 1.0, ..plot }, colour)
     }

@@ -1,10 +1,9 @@
 //! The legend under the title: which mark stands for what.
 
-use plotters::style::{Color, RGBAColor};
-
 use super::Error;
 use super::canvas::{Align, Canvas, Pattern, Rect, Turn};
-use super::palette::{INK, PAPER, SOFT_INK, SeriesStyle};
+use super::group::Group;
+use super::palette::{Colour, INK, PAPER, SOFT_INK, SeriesStyle};
 use super::text::Style;
 
 const TEXT: Style = Style::regular(16.0);
@@ -23,6 +22,20 @@ const MOST_COLUMNS: usize = 6;
 pub(super) struct Entry {
     pub name: String,
     pub mark: Mark,
+    /// The number of the series that it stands for.
+    pub series: Option<usize>,
+}
+
+impl Entry {
+    /// One of the series.
+    pub fn of(series: usize, name: &str, mark: Mark) -> Self {
+        Entry { name: name.to_owned(), mark, series: Some(series) }
+    }
+
+    /// Something that belongs to no series, or to each.
+    pub fn other(name: impl Into<String>, mark: Mark) -> Self {
+        Entry { name: name.into(), mark, series: None }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,7 +45,7 @@ pub(super) enum Mark {
     /// A line through points.
     Trend(SeriesStyle),
     /// The dashed line of a model; the entry has a separate row where one row is too short.
-    Model(RGBAColor),
+    Model(Colour),
     /// The dashed line of a reference value.
     Reference,
     /// The cross in place of a bar.
@@ -41,11 +54,16 @@ pub(super) enum Mark {
     Ring,
 }
 
-/// Draws the entries in rows from `corner` (left, top) and returns their lower end.
-///
+/// Draws the entries in rows from `corner` (left, top) and returns their lower end. A mark without a name says nothing and is
+/// left out.
+pub(super) fn draw(canvas: &Canvas, entries: &[Entry], corner: (f64, f64), width: f64) -> Result<f64, Error> {
+    let named: Vec<Entry> = entries.iter().filter(|entry| !entry.name.trim().is_empty()).cloned().collect();
+    rows(canvas, &named, corner, width)
+}
+
 /// One row if they fit, else columns of equal width. With too many rows, names lose their middle; what still does not fit is
 /// counted in a last entry.
-pub(super) fn draw(canvas: &Canvas, entries: &[Entry], (left, top): (f64, f64), width: f64) -> Result<f64, Error> {
+fn rows(canvas: &Canvas, entries: &[Entry], (left, top): (f64, f64), width: f64) -> Result<f64, Error> {
     if entries.is_empty() {
         return Ok(top);
     }
@@ -63,8 +81,8 @@ pub(super) fn draw(canvas: &Canvas, entries: &[Entry], (left, top): (f64, f64), 
     if let [others @ .., Entry { mark: Mark::Model(_), .. }] = entries
         && !others.is_empty()
     {
-        let below = draw(canvas, others, (left, top), width)?;
-        return draw(canvas, &entries[others.len()..], (left, below), width);
+        let below = rows(canvas, others, (left, top), width)?;
+        return rows(canvas, &entries[others.len()..], (left, below), width);
     }
     let widest = widths.iter().copied().fold(0.0, f64::max).min(width);
     let fitting = (((width + APART) / (widest + APART)) as usize).max(1);
@@ -88,7 +106,11 @@ pub(super) fn draw(canvas: &Canvas, entries: &[Entry], (left, top): (f64, f64), 
     Ok(top + row_height * shown.div_ceil(columns) as f64)
 }
 
-fn draw_entry(canvas: &Canvas, entry: &Entry, name: &str, (x, y): (f64, f64)) -> Result<(), Error> {
+fn draw_entry(canvas: &Canvas, entry: &Entry, name: &str, at: (f64, f64)) -> Result<(), Error> {
+    canvas.group(&Group::Legend(entry.series), || draw_mark(canvas, entry, name, at))
+}
+
+fn draw_mark(canvas: &Canvas, entry: &Entry, name: &str, (x, y): (f64, f64)) -> Result<(), Error> {
     let ends = [(x + 1.0, y), (x + MARK - 1.0, y)];
     match entry.mark {
         Mark::Bar(style) => {
@@ -110,7 +132,7 @@ fn draw_entry(canvas: &Canvas, entry: &Entry, name: &str, (x, y): (f64, f64)) ->
 }
 
 /// The line of a model: broad and pale, so that it is also visible behind measured values that follow it.
-pub(super) fn dashed(canvas: &Canvas, points: &[(f64, f64)], colour: RGBAColor) -> Result<(), Error> {
+pub(super) fn dashed(canvas: &Canvas, points: &[(f64, f64)], colour: Colour) -> Result<(), Error> {
     canvas.patterned(points, 4.5, colour.mix(0.5), Pattern::Stripes)
 }
 
@@ -126,7 +148,7 @@ pub(super) fn trend_dot(canvas: &Canvas, at: (f64, f64), style: SeriesStyle, siz
 }
 
 /// The mark of a value that does not exist; `reach` is measured from its centre.
-pub(super) fn cross(canvas: &Canvas, (x, y): (f64, f64), reach: f64, colour: RGBAColor) -> Result<(), Error> {
+pub(super) fn cross(canvas: &Canvas, (x, y): (f64, f64), reach: f64, colour: Colour) -> Result<(), Error> {
     let (left, right, top, bottom) = (x - reach, x + reach, y - reach, y + reach);
     canvas.line(&[(left, top), (right, bottom)], 1.8, colour)?;
     canvas.line(&[(left, bottom), (right, top)], 1.8, colour)

@@ -1,23 +1,17 @@
 //! Values over time with the phases behind them.
 
-use plotters::style::{Color, RGBAColor};
-
 use super::canvas::{Align, Canvas, Pattern, Rect, Turn};
 use super::frame::{Frame, GAP, TICK, x_axis_height};
+use super::group::{self, Across, Group};
 use super::legend::{Entry, Mark};
-use super::palette::{self, AXIS, SOFT_INK};
+use super::palette::{self, AXIS, BAND, BESIDE_BAND, MARKED_BAND, SOFT_INK, SeriesStyle};
 use super::scale::{Scale, drawable};
 use super::{Error, Figure, LineSeries, Phase};
 
-/// Background of every second phase.
-const SHADE: RGBAColor = RGBAColor(0xf3, 0xf5, 0xf8, 1.0);
-/// Backgrounds of the highlighted phase and of the phases beside it; the grid is visible on both.
-const MARKED: RGBAColor = RGBAColor(0xfd, 0xf0, 0xcf, 1.0);
-const BESIDE: RGBAColor = RGBAColor(0xe9, 0xef, 0xf6, 1.0);
 /// Names of phases take at most this many rows above the data.
 const MOST_ROWS: usize = 4;
 
-pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phases: &[Phase]) -> Result<(), Error> {
+pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phases: &[Phase], log: bool) -> Result<(), Error> {
     let names: Vec<&str> = series.iter().map(|one| one.name.as_str()).collect();
     let series_styles = palette::series_styles(&names);
     let points = || series.iter().flat_map(|one| one.lines.iter().flatten()).filter_map(point);
@@ -26,15 +20,13 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phas
         .filter(|phase| drawable(phase.start).is_some() && drawable(phase.end).is_some())
         .filter(|phase| phase.start <= phase.end)
         .collect();
-    let y_scale = Scale::from_zero(points().map(|(_, value)| value));
+    let values = points().map(|(_, value)| value);
+    let y_scale = if log { Scale::log(values) } else { Scale::from_zero(values) };
     let edges = phases.iter().flat_map(|phase| [phase.start, phase.end]);
     let x_scale = Scale::tight(points().map(|(time, _)| time).chain(edges));
 
-    let entries: Vec<Entry> = series
-        .iter()
-        .zip(&series_styles)
-        .map(|(one, style)| Entry { name: one.name.clone(), mark: Mark::Line(*style) })
-        .collect();
+    let looks = series.iter().zip(&series_styles).enumerate();
+    let entries: Vec<Entry> = looks.map(|(i, (one, style))| Entry::of(i, &one.name, Mark::Line(*style))).collect();
     let frame = Frame::new(canvas, figure, &entries, &y_scale)?;
     let area = frame.area;
     let x = |time: f64| area.left + x_scale.place(time) * area.width();
@@ -42,59 +34,83 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phas
     let rows = labels.iter().map(|label| label.row + 1).max().unwrap_or(0);
     let plot = Rect { top: area.top + TICK.line_height() * rows as f64, bottom: area.bottom - x_axis_height(), ..area };
     let marked = phases.iter().position(|phase| phase.marked);
-    for (i, phase) in phases.iter().enumerate() {
-        let band = Rect { left: x(phase.start), right: x(phase.end), ..plot };
-        // If one phase is highlighted, all phases have a tab that contains their name.
-        let tab = Rect { top: area.top, ..band };
-        match marked {
-            None if i % 2 == 0 => canvas.rect(band, SHADE)?,
-            Some(marked) if i == marked => canvas.rect(tab, MARKED)?,
-            Some(marked) if i.abs_diff(marked) % 2 == 1 => canvas.rect(tab, BESIDE)?,
-            _ => {}
+    let across = Across::Scale(&x_scale);
+    frame.plot(plot, across, || {
+        for (i, phase) in phases.iter().enumerate() {
+            let band = Rect { left: x(phase.start), right: x(phase.end), ..plot };
+            // If one phase is highlighted, all phases have a tab that contains their name.
+            let tab = Rect { top: area.top, ..band };
+            let mark = group::Mark::alone("phase").at(phase.name.trim());
+            canvas.group(&Group::Mark(mark), || match marked {
+                None if i % 2 == 0 => canvas.rect(band, BAND),
+                Some(marked) if i == marked => canvas.rect(tab, MARKED_BAND),
+                Some(marked) if i.abs_diff(marked) % 2 == 1 => canvas.rect(tab, BESIDE_BAND),
+                _ => Ok(()),
+            })?;
         }
-    }
+        Ok(())
+    })?;
     frame.y_axis(plot)?;
     frame.x_axis(plot, &x_scale.ticks())?;
-    for phase in &phases {
-        for edge in [x(phase.start), x(phase.end)] {
-            canvas.patterned(&[(edge, plot.top), (edge, plot.bottom)], 1.2, AXIS, Pattern::Stripes)?;
+    canvas.group(&Group::Axis("phases"), || {
+        for phase in &phases {
+            for edge in [x(phase.start), x(phase.end)] {
+                canvas.patterned(&[(edge, plot.top), (edge, plot.bottom)], 1.2, AXIS, Pattern::Stripes)?;
+            }
         }
-    }
-    for label in &labels {
-        let lower_edge = plot.top - TICK.line_height() * label.row as f64;
-        if let Some(pole) = label.pole {
-            let top = lower_edge - TICK.line_height() + 3.0;
-            canvas.line(&[(pole, top), (pole, plot.top)], 1.2, AXIS)?;
+        for label in &labels {
+            let lower_edge = plot.top - TICK.line_height() * label.row as f64;
+            if let Some(pole) = label.pole {
+                let top = lower_edge - TICK.line_height() + 3.0;
+                canvas.line(&[(pole, top), (pole, plot.top)], 1.2, AXIS)?;
+            }
+            let at = (label.left, lower_edge - TICK.line_height() / 2.0);
+            canvas.text(&label.text, at, TICK, SOFT_INK, Align::Left, Turn::None)?;
         }
-        let at = (label.left, lower_edge - TICK.line_height() / 2.0);
-        canvas.text(&label.text, at, TICK, SOFT_INK, Align::Left, Turn::None)?;
-    }
+        Ok(())
+    })?;
 
-    for (one, style) in series.iter().zip(&series_styles) {
-        let (width, opacity) = match (one.middle.is_empty(), one.lines.len()) {
-            (true, 0..=1) => (2.4, 1.0),
-            (true, 2..=6) => (1.8, 0.65),
-            (true, _) => (1.4, 0.4),
-            (false, 0..=6) => (1.1, 0.35),
-            (false, _) => (1.0, 0.2),
-        };
-        let each = one.lines.iter().map(|line| (line, width, opacity));
-        for (line, width, opacity) in each.chain([(&one.middle, 2.6, 1.0)]) {
-            // A value that is not finite interrupts the line.
-            for piece in line.split(|raw| point(raw).is_none()) {
-                let place = |(time, value): (f64, f64)| (x(time), plot.bottom - y_scale.place(value) * plot.height());
-                let piece: Vec<_> = piece.iter().filter_map(point).map(place).collect();
-                let colour = style.colour.mix(opacity);
-                match piece.as_slice() {
-                    [] => {}
-                    [alone] => canvas.line(&[*alone], 8.0, colour)?,
-                    _ => canvas.patterned(&piece, width, colour, style.pattern)?,
-                }
+    let place = |(time, value): (f64, f64)| (x(time), plot.bottom - y_scale.place(value) * plot.height());
+    frame.plot(plot, across, || {
+        for (i, (one, style)) in series.iter().zip(&series_styles).enumerate() {
+            draw_series(canvas, i, one, *style, place)?;
+        }
+        Ok(())
+    })?;
+    frame.edges(plot)?;
+    if points().next().is_none() { frame.no_data(plot) } else { Ok(()) }
+}
+
+/// A line for each repetition, and their median.
+fn draw_series(
+    canvas: &Canvas,
+    number: usize,
+    one: &LineSeries,
+    style: SeriesStyle,
+    place: impl Fn((f64, f64)) -> (f64, f64),
+) -> Result<(), Error> {
+    let (width, opacity) = match (one.middle.is_empty(), one.lines.len()) {
+        (true, 0..=1) => (2.4, 1.0),
+        (true, 2..=6) => (1.8, 0.65),
+        (true, _) => (1.4, 0.4),
+        (false, 0..=6) => (1.1, 0.35),
+        (false, _) => (1.0, 0.2),
+    };
+    let each = one.lines.iter().enumerate().map(|(i, line)| ((i + 1).to_string(), line, width, opacity));
+    for (name, line, width, opacity) in each.chain([("median".to_owned(), &one.middle, 2.6, 1.0)]) {
+        // A value that is not finite interrupts the line.
+        for piece in line.split(|raw| point(raw).is_none()) {
+            let piece: Vec<_> = piece.iter().filter_map(point).map(&place).collect();
+            let colour = style.colour.mix(opacity);
+            let mark = group::Mark::of(number, "line").line(&name);
+            match piece.as_slice() {
+                [] => {}
+                [alone] => canvas.group(&Group::Mark(mark), || canvas.line(&[*alone], 8.0, colour))?,
+                _ => canvas.group(&Group::Mark(mark), || canvas.patterned(&piece, width, colour, style.pattern))?,
             }
         }
     }
-    frame.edges(plot)?;
-    if points().next().is_none() { frame.no_data(plot) } else { Ok(()) }
+    Ok(())
 }
 
 fn point(raw: &(f64, f64)) -> Option<(f64, f64)> {

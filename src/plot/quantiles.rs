@@ -2,6 +2,7 @@
 
 use super::canvas::{Canvas, Rect};
 use super::frame::{Frame, x_axis_height};
+use super::group::{self, Across, Group};
 use super::legend::{Entry, Mark};
 use super::palette;
 use super::scale::{Scale, Tick, drawable};
@@ -15,31 +16,26 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[QuantileSeries]) 
     // At least two nines, so that the axis can be recognised.
     let last = points().map(|(nines, _)| nines).fold(2.0, f64::max);
 
-    let entries: Vec<Entry> = series
-        .iter()
-        .zip(&series_styles)
-        .map(|(one, style)| Entry { name: one.name.clone(), mark: Mark::Line(*style) })
-        .collect();
+    let looks = series.iter().zip(&series_styles).enumerate();
+    let entries: Vec<Entry> = looks.map(|(i, (one, style))| Entry::of(i, &one.name, Mark::Line(*style))).collect();
     let frame = Frame::new(canvas, figure, &entries, &y_scale)?;
     let plot = Rect { bottom: frame.area.bottom - x_axis_height(), ..frame.area };
     frame.y_axis(plot)?;
     frame.x_axis(plot, &ticks(last))?;
-    for (one, style) in series.iter().zip(&series_styles) {
-        let curve: Vec<_> = one
-            .points
-            .iter()
-            .filter_map(point)
-            .map(|(nines, value)| {
-                let x = plot.left + nines / last * plot.width();
-                (x, plot.bottom - y_scale.place(value) * plot.height())
-            })
-            .collect();
-        match curve.as_slice() {
-            [] => {}
-            [alone] => canvas.line(&[*alone], 8.0, style.colour)?,
-            _ => canvas.patterned(&curve, 2.4, style.colour, style.pattern)?,
+    let place = |(nines, value): (f64, f64)| {
+        (plot.left + nines / last * plot.width(), plot.bottom - y_scale.place(value) * plot.height())
+    };
+    frame.plot(plot, Across::Nines(last), || {
+        for (i, (one, style)) in series.iter().zip(&series_styles).enumerate() {
+            let curve: Vec<_> = one.points.iter().filter_map(point).map(place).collect();
+            canvas.group(&Group::Mark(group::Mark::of(i, "curve")), || match curve.as_slice() {
+                [] => Ok(()),
+                [alone] => canvas.line(&[*alone], 8.0, style.colour),
+                _ => canvas.patterned(&curve, 2.4, style.colour, style.pattern),
+            })?;
         }
-    }
+        Ok(())
+    })?;
     frame.edges(plot)?;
     if points().next().is_none() { frame.no_data(plot) } else { Ok(()) }
 }

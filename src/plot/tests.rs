@@ -1,6 +1,7 @@
 //! Whole figures: the same bytes every time, and no data that cannot be drawn.
 
 mod phases;
+mod svg;
 
 use super::*;
 
@@ -25,11 +26,12 @@ fn bars(groups: &[&str], series: Vec<(&str, Vec<Option<Bar>>)>) -> Data {
         groups: groups.iter().map(|group| (*group).to_owned()).collect(),
         series: series.into_iter().map(|(name, bars)| BarSeries { name: name.to_owned(), bars }).collect(),
         reference: Some(1.0),
+        log: false,
     }
 }
 
 fn lines(lines: Vec<Vec<(f64, f64)>>, phases: Vec<Phase>) -> Data {
-    Data::Lines { series: vec![LineSeries { name: "a".to_owned(), lines, middle: vec![] }], phases }
+    Data::Lines { series: vec![LineSeries { name: "a".to_owned(), lines, middle: vec![] }], phases, log: false }
 }
 
 fn quantiles(points: Vec<(f64, f64)>) -> Data {
@@ -46,6 +48,15 @@ fn trend(levels: &[&str], places: LevelPositions, points: &[(usize, f64)], model
 
 fn phase(name: &str, start: f64, end: f64) -> Phase {
     Phase { name: name.to_owned(), start, end, marked: false }
+}
+
+/// The same data on a logarithmic axis, if they can have one.
+fn logarithmic(data: &Data) -> Data {
+    let mut data = data.clone();
+    if let Data::Bars { log, .. } | Data::Lines { log, .. } | Data::Trend { log, .. } | Data::Rounds { log, .. } = &mut data {
+        *log = true;
+    }
+    data
 }
 
 /// The pixels of a rendered figure, three bytes each.
@@ -101,8 +112,8 @@ fn nothing_reaches_the_edge_of_the_picture() {
     for data in [
         trend(LevelPositions::Even),
         trend(LevelPositions::Linear((0..12).map(f64::from).collect())),
-        Data::Bars { groups: groups.clone(), series, reference: Some(2e5) },
-        Data::Lines { series: series_over_time, phases },
+        Data::Bars { groups: groups.clone(), series, reference: Some(2e5), log: false },
+        Data::Lines { series: series_over_time, phases, log: false },
         Data::Quantiles { series: vec![QuantileSeries { name: long.clone(), points: curve }] },
     ] {
         let figure = Figure {
@@ -200,8 +211,14 @@ fn any_data_can_be_drawn() {
         quantiles(vec![(0.5, nan), (0.6, inf), (0.7, -3.0)]),
         quantiles(vec![(1.0 - f64::EPSILON / 2.0, 1.0)]),
     ];
-    for data in cases {
-        render(&figure(data)).unwrap();
+    for data in cases.into_iter().flat_map(|data| [logarithmic(&data), data]) {
+        let figure = figure(data);
+        render(&figure).unwrap();
+        let table = table(&figure);
+        assert!(table.rows.iter().all(|row| row.len() == table.header.len()), "{table:?}");
+        for options in [SvgOptions::FILE, SvgOptions::PAGE, SvgOptions::SMALL] {
+            svg::elements(&crate::svg(&figure, options).unwrap());
+        }
     }
 }
 

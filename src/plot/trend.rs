@@ -1,12 +1,11 @@
 //! Means over the levels of a factor, joined by lines, with their intervals and the prediction of a model.
 
-use plotters::style::{Color, RGBAColor};
-
 use super::bars::{GroupNames, TALLEST_NAME};
 use super::canvas::{Canvas, Rect};
 use super::frame::{Frame, GAP, x_axis_height};
+use super::group::{self, Across, Group};
 use super::legend::{self, Entry, Mark};
-use super::palette::{self, INK, PAPER, SeriesStyle};
+use super::palette::{self, Colour, INK, PAPER, SeriesStyle};
 use super::scale::{Scale, Tick, drawable};
 use super::stroke::Point;
 use super::{Error, Figure, LevelPositions, TrendPoint, TrendSeries};
@@ -48,11 +47,8 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, trend: &Trend<'_>) -> Resul
         _ => INK,
     };
 
-    let mut entries: Vec<Entry> = series
-        .iter()
-        .zip(&series_styles)
-        .map(|(one, style)| Entry { name: one.name.clone(), mark: Mark::Trend(*style) })
-        .collect();
+    let looks = series.iter().zip(&series_styles).enumerate();
+    let mut entries: Vec<Entry> = looks.map(|(i, (one, style))| Entry::of(i, &one.name, Mark::Trend(*style))).collect();
     if let [Entry { name, .. }] = entries.as_mut_slice()
         && name.is_empty()
     {
@@ -60,10 +56,10 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, trend: &Trend<'_>) -> Resul
         entries.truncate(usize::from(trend.model.is_some() || absent));
     }
     if absent {
-        entries.push(Entry { name: "nothing measured".to_owned(), mark: Mark::Absent });
+        entries.push(Entry::other("nothing measured", Mark::Absent));
     }
     if let Some(name) = trend.model {
-        entries.push(Entry { name: name.to_owned(), mark: Mark::Model(model_look) });
+        entries.push(Entry::other(name, Mark::Model(model_look)));
     }
 
     let frame = Frame::new(canvas, figure, &entries, &y_scale)?;
@@ -72,28 +68,34 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, trend: &Trend<'_>) -> Resul
     let nearest = levels.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
     let share = if matches!(trend.places, LevelPositions::Even) { ASIDE.1 } else { ASIDE.0 };
     let apart = APART.min(nearest * share / series.len().max(1) as f64);
-    let place = |i: usize| {
+    let painter = |i: usize| {
         let aside = (i as f64 - (series.len() - 1) as f64 / 2.0) * apart;
         let levels = levels.iter().map(|x| x + aside).collect();
-        SeriesPainter { canvas, plot, y_scale: &y_scale, levels, size: (nearest / NEAR).clamp(0.4, 1.0) }
+        let size = (nearest / NEAR).clamp(0.4, 1.0);
+        SeriesPainter { canvas, plot, y_scale: &y_scale, number: i, names: trend.levels, levels, size }
     };
 
-    if let Some(model) = common {
-        SeriesPainter { levels: levels.clone(), ..place(0) }.model(model, INK)?;
-    } else {
-        for (i, (one, style)) in series.iter().zip(&series_styles).enumerate() {
-            place(i).model(&one.model, style.colour)?;
+    frame.plot(plot, Across::Names, || {
+        if let Some(model) = common {
+            let painter = SeriesPainter { levels: levels.clone(), ..painter(0) };
+            canvas.group(&Group::Mark(group::Mark::alone("model")), || painter.model(model, INK))?;
+        } else {
+            for (i, (one, style)) in series.iter().zip(&series_styles).enumerate() {
+                let mark = group::Mark::of(i, "model");
+                canvas.group(&Group::Mark(mark), || painter(i).model(&one.model, style.colour))?;
+            }
         }
-    }
-    for (i, (one, style)) in series.iter().zip(&series_styles).enumerate() {
-        place(i).intervals(one, *style)?;
-    }
-    // How many crosses there are at each level.
-    let mut crosses = vec![0; levels.len()];
-    for (i, (one, style)) in series.iter().zip(&series_styles).enumerate() {
-        place(i).line(one, *style)?;
-        place(i).crosses(one, *style, &mut crosses)?;
-    }
+        for (i, (one, style)) in series.iter().zip(&series_styles).enumerate() {
+            canvas.group(&Group::Mark(group::Mark::of(i, "interval")), || painter(i).intervals(one, *style))?;
+        }
+        // How many crosses there are at each level.
+        let mut crosses = vec![0; levels.len()];
+        for (i, (one, style)) in series.iter().zip(&series_styles).enumerate() {
+            painter(i).line(one, *style)?;
+            painter(i).crosses(one, *style, &mut crosses)?;
+        }
+        Ok(())
+    })?;
     frame.edges(plot)?;
     if measured().next().is_none() { frame.no_data(plot) } else { Ok(()) }
 }
@@ -152,7 +154,7 @@ fn x_axis(canvas: &Canvas, frame: &Frame<'_, '_>, trend: &Trend<'_>) -> Result<R
         let names = GroupNames::fit(trend.levels, slot, TALLEST_NAME.min(area.height() / 2.0));
         let plot = Rect { bottom: area.bottom - names.height - GAP, ..area };
         frame.y_axis(plot)?;
-        names.draw(canvas, plot, slot)?;
+        canvas.group(&Group::Axis("axis-x"), || names.draw(canvas, plot, slot))?;
         return Ok(plot);
     }
     let plot = Rect { bottom: area.bottom - x_axis_height(), ..area };
@@ -168,6 +170,10 @@ struct SeriesPainter<'a, 'b> {
     canvas: &'a Canvas<'b>,
     plot: Rect,
     y_scale: &'a Scale,
+    /// The number of the series.
+    number: usize,
+    /// The names of the levels.
+    names: &'a [String],
     /// The x of each level.
     levels: Vec<f64>,
     /// The size of points and caps; 1 where there is room.
@@ -179,13 +185,19 @@ impl SeriesPainter<'_, '_> {
         self.plot.bottom - self.y_scale.place(value) * self.plot.height()
     }
 
+    /// What is told of a point besides its value.
+    fn mark(&self, kind: &'static str, point: &TrendPoint) -> group::Mark<'_> {
+        let mark = group::Mark::of(self.number, kind);
+        self.names.get(point.level).map_or(mark.clone(), |name| mark.at(name))
+    }
+
     /// The position of a mean, if there is one.
     fn point(&self, point: &TrendPoint) -> Option<Point> {
         Some((*self.levels.get(point.level)?, self.y(drawable(point.value)?)))
     }
 
     /// The dashed line; anything outside of the axes is cut off.
-    fn model(&self, model: &[(usize, f64)], colour: RGBAColor) -> Result<(), Error> {
+    fn model(&self, model: &[(usize, f64)], colour: Colour) -> Result<(), Error> {
         let at = |&(level, value): &(usize, f64)| {
             let up = self.y_scale.position(drawable(value)?);
             let y = self.plot.bottom - up * self.plot.height();
@@ -226,10 +238,12 @@ impl SeriesPainter<'_, '_> {
         for piece in one.points.split(|p| self.point(p).is_none()) {
             let line: Vec<Point> = piece.iter().filter_map(|p| self.point(p)).collect();
             if line.len() > 1 {
-                self.canvas.line(&line, 2.4, style.colour)?;
+                let joined = group::Mark::of(self.number, "joined");
+                self.canvas.group(&Group::Mark(joined), || self.canvas.line(&line, 2.4, style.colour))?;
             }
-            for at in line {
-                legend::trend_dot(self.canvas, at, style, self.size)?;
+            for (point, at) in piece.iter().zip(line) {
+                let mark = self.mark("point", point).value(point.value).between(point.low, point.high);
+                self.canvas.group(&Group::Mark(mark), || legend::trend_dot(self.canvas, at, style, self.size))?;
             }
         }
         Ok(())
@@ -241,8 +255,10 @@ impl SeriesPainter<'_, '_> {
         for point in one.points.iter().filter(|p| drawable(p.value).is_none()) {
             let Some((x, below)) = self.levels.get(point.level).zip(below.get_mut(point.level)) else { continue };
             let at = (*x, self.plot.bottom - REACH - 6.0 - *below as f64 * 3.5 * REACH);
-            self.canvas.line(&[at], 2.0 * REACH + 5.0, PAPER)?;
-            legend::cross(self.canvas, at, REACH, style.colour)?;
+            self.canvas.group(&Group::Mark(self.mark("absent", point)), || {
+                self.canvas.line(&[at], 2.0 * REACH + 5.0, PAPER)?;
+                legend::cross(self.canvas, at, REACH, style.colour)
+            })?;
             *below += 1;
         }
         Ok(())

@@ -1,11 +1,27 @@
-//! Workloads as `plan.json` has them in formats 1 to 5: there the plan names the protocol, and what the protocol means is
-//! known here.
+//! What `plan.json` said in another way before.
 //!
-//! Frozen: a protocol that was added later has its steps, metrics and outcomes in the plan.
+//! Workloads in formats 1 to 5: there the plan names the protocol, and what the protocol means is known here. Frozen: a
+//! protocol that was added later has its steps, metrics and outcomes in the plan.
+//!
+//! Graphs in formats up to 6: the axis belonged to one shape only.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value as Json;
+
+use super::Graph;
 
 use vocabulary::{Interest, NamedMetric};
+
+/// Graphs: a shape that said that its axis is logarithmic is now a graph that says so.
+pub(super) fn graphs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Graph>, D::Error> {
+    let graphs = Vec::<Json>::deserialize(deserializer)?.into_iter().map(|mut graph| {
+        if graph.pointer("/shape/trend/log") == Some(&Json::Bool(true)) {
+            graph["y"] = "log".into();
+        }
+        serde_json::from_value(graph)
+    });
+    graphs.collect::<Result<_, _>>().map_err(serde::de::Error::custom)
+}
 
 /// What carries a workload.
 #[derive(Clone, Debug, Deserialize)]

@@ -44,6 +44,7 @@ pub struct PlanRecord {
     /// All cells, including those that were skipped.
     pub cells: Vec<CellRecord>,
     /// The pictures that `graph` draws.
+    #[serde(deserialize_with = "older::graphs")]
     pub graphs: Vec<Graph>,
     /// Expectations; empty in formats 1 and 2.
     #[serde(default)]

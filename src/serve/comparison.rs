@@ -31,8 +31,8 @@ struct View<'a> {
     other: &'a str,
     header: Vec<String>,
     rows: Vec<Vec<String>>,
-    /// The columns from this one on, and up to the second, hold numbers.
-    numbers: (usize, usize),
+    /// How many columns on the left are names; the last is the verdict, and those between are numbers.
+    names: usize,
     differences: &'a [String],
     notes: &'a [String],
     missing: &'a [String],
@@ -85,14 +85,14 @@ pub(super) fn make(found: &Runs, asked: &Asked) -> Result<Comparison, Absent> {
 /// # Errors
 /// A bug in the template.
 pub(super) fn page(comparison: &Comparison, asked: &Asked) -> Result<String, Absent> {
-    let (header, rows, numbers) = text::cells(comparison);
+    let text::Rows { header, names, rows } = text::rows(comparison);
     let view = View {
         experiment: &comparison.experiment,
         baseline: &asked.runs[0],
         other: &asked.runs[1],
         header,
         rows,
-        numbers: (numbers.start, numbers.end),
+        names,
         differences: &comparison.differences,
         notes: &comparison.notes,
         missing: &comparison.missing,

@@ -16,6 +16,16 @@ pub enum Order {
     Sequential,
 }
 
+/// How values are placed on an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Axis {
+    /// Linear, from zero.
+    Linear,
+    /// Logarithmic: equal ratios are equal distances.
+    Log,
+}
+
 /// How long a target lives: when it is started and stopped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

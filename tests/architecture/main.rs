@@ -29,7 +29,7 @@ const fn floor_of(name: &'static str, imports: &'static [&'static str]) -> Floor
 }
 
 /// The floors from the ground up.
-pub const FLOORS: [Floor; 18] = [
+pub const FLOORS: [Floor; 19] = [
     floor_of("vocabulary", &[]),
     // Fixtures import it, too: it knows nothing of the runner.
     floor_of("privileges", &[]),
@@ -49,6 +49,7 @@ pub const FLOORS: [Floor; 18] = [
     floor_of("export", &["vocabulary", "extract", "record", "analysis"]),
     floor_of("serve", &["vocabulary", "privileges", "record", "analysis", "export"]),
     Floor { tests: &["plan_read", "load"], ..floor_of("plot", &["vocabulary", "record", "analysis"]) },
+    floor_of("report", &["vocabulary", "record", "analysis", "plot"]),
     floor_of(
         "cmd",
         &[
@@ -67,6 +68,7 @@ pub const FLOORS: [Floor; 18] = [
             "export",
             "serve",
             "plot",
+            "report",
         ],
     ),
 ];
@@ -74,7 +76,23 @@ pub const FLOORS: [Floor; 18] = [
 /// Libraries that shape whatever imports them, and the floors that may. Tests are free.
 pub const LIBRARIES: [(&str, &[&str]); 4] = [
     // What is read or written in files and messages.
-    ("serde", &["vocabulary", "schema", "plan", "plan_read", "links", "supervise", "load", "record", "analysis", "serve", "cmd"]),
+    (
+        "serde",
+        &[
+            "vocabulary",
+            "schema",
+            "plan",
+            "plan_read",
+            "links",
+            "supervise",
+            "load",
+            "record",
+            "analysis",
+            "report",
+            "serve",
+            "cmd",
+        ],
+    ),
     // The rest waits for nobody, or has threads.
     ("tokio", &["tls", "supervise", "load", "executor", "serve", "cmd"]),
     // By far the most expensive to compile.

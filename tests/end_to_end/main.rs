@@ -52,6 +52,7 @@ mod reconcile;
 mod redis;
 mod release;
 mod repeat;
+mod report;
 mod requests;
 mod resume;
 mod revisions;

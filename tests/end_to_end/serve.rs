@@ -566,7 +566,11 @@ fn files_of_a_run_are_there_as_they_are_and_nothing_else() {
     assert_eq!(plan.body, std::fs::read(folder.join("plan.json")).unwrap());
     assert_eq!(plan.header("content-type"), Some("application/json"));
     let index = get(server.address, &format!("{base}/files/"));
-    assert!(index.text().contains("href=\"cells/all/run1/windows.parquet\"") && !index.text().contains("link"), "{}", index.text());
+    assert!(
+        index.text().contains("href=\"cells/all/run1/windows.parquet\"") && !index.text().contains("link"),
+        "{}",
+        index.text()
+    );
     let windows = get(server.address, &format!("{base}/files/cells/all/run1/windows.parquet"));
     assert_eq!(windows.body, std::fs::read(folder.join("cells/all/run1/windows.parquet")).unwrap());
     let tag = plan.header("etag").unwrap();
@@ -580,11 +584,16 @@ fn files_of_a_run_are_there_as_they_are_and_nothing_else() {
 
 #[test]
 fn a_change_between_runs_is_found_with_what_differs_and_figures_are_offered() {
-    let place = measured_often(1);
+    let mut place = measured_often(1);
     let first = runs_of(&place, "fast").remove(0);
     let results = place.path("results/fast");
     // Twenty runs, the last six of them with the figures of a slower one: throughput is what `figures.parquet` says.
-    place.write_as_is("slow.yaml", &FAST.replace("experiment: fast", "experiment: slow").replace("connections: 1", "connections: 1, think: {constant: 20ms}"));
+    place.write(
+        "slow.yaml",
+        &FAST
+            .replace("experiment: fast", "experiment: slow")
+            .replace("connections: 1", "connections: 1, think: {constant: 20ms}"),
+    );
     place.run(&["run", "slow.yaml"]).expect(0);
     let slow = place.path("results/slow").join(runs_of(&place, "slow").remove(0));
     let slower = std::fs::read(slow.join("figures.parquet")).unwrap();

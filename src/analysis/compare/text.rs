@@ -70,16 +70,26 @@ pub fn markdown(comparison: &Comparison) -> String {
     text
 }
 
-/// The comparison as cells of a table: the header, the rows, and the columns that hold numbers.
-pub fn cells(comparison: &Comparison) -> (Vec<String>, Vec<Vec<String>>, std::ops::Range<usize>) {
-    let columns = Columns::of(comparison);
-    let rows = comparison.rows.iter().map(|row| columns.row(row)).collect();
-    (columns.header(), rows, columns.names()..columns.names() + NUMBERS)
-}
-
-/// What the numbers of [`cells`] are, and how often each verdict was given; in words.
+/// What the numbers of [`rows`] are, and how often each verdict was given; in words.
 pub fn explanation(comparison: &Comparison) -> String {
     format!("{}{}", method(comparison), counts(comparison))
+}
+
+/// The rows of a comparison in words, as [`text`] and [`markdown`] show them.
+pub struct Rows {
+    /// Names of the columns.
+    pub header: Vec<String>,
+    /// How many columns on the left are names; those behind them are numbers, and the last is the verdict.
+    pub names: usize,
+    /// The words of each row, in the order of [`Comparison::rows`].
+    pub rows: Vec<Vec<String>>,
+}
+
+/// The same words in columns, for other forms of the same table.
+pub fn rows(comparison: &Comparison) -> Rows {
+    let columns = Columns::of(comparison);
+    let rows = comparison.rows.iter().map(|row| columns.row(row)).collect();
+    Rows { header: columns.header(), names: columns.names(), rows }
 }
 
 /// Words in a line of their own, of which nothing means something in Markdown.
@@ -87,7 +97,8 @@ fn plain(text: &str) -> String {
     literal(&harmless(text).replace(['\n', '\t'], " "))
 }
 
-fn title(comparison: &Comparison) -> String {
+/// What is compared with what.
+pub fn title(comparison: &Comparison) -> String {
     match &comparison.by {
         Some(by) => format!("{}: levels of {by} against {}", comparison.experiment, comparison.baseline),
         None => {
@@ -100,7 +111,8 @@ fn title(comparison: &Comparison) -> String {
     }
 }
 
-fn method(comparison: &Comparison) -> String {
+/// What the columns mean, in lines that fit a terminal.
+pub fn method(comparison: &Comparison) -> String {
     let threshold = (comparison.threshold * 10_000.0).round() / 100.0;
     let over = match comparison.corrected_over {
         1 => "one comparison".to_owned(),
@@ -154,7 +166,7 @@ pub fn letters(comparison: &Comparison) -> Vec<(char, String)> {
 }
 
 /// How often each verdict was given.
-fn counts(comparison: &Comparison) -> String {
+pub fn counts(comparison: &Comparison) -> String {
     let mut counts: Vec<(&str, usize)> = Vec::new();
     for row in &comparison.rows {
         let word = row.verdict.words();
@@ -251,7 +263,7 @@ fn more(repetitions: usize) -> String {
     if repetitions > 1000 { "+>1000".to_owned() } else { format!("+{repetitions}") }
 }
 
-/// A ratio near 1 needs its third decimal, a large one does not.
-fn ratio(ratio: f64) -> String {
+/// A ratio in words: one near 1 needs its third decimal, a large one does not.
+pub fn ratio(ratio: f64) -> String {
     if ratio < 10.0 { format!("{ratio:.3}") } else { vocabulary::units::significant(ratio) }
 }

@@ -56,6 +56,8 @@ pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
     let output = cli::Output {
         graphs: PathBuf::from("graphs"),
         no_graphs: true,
+        no_report: true,
+        svg: false,
         reports: cli::Reports { junit: None, markdown: None },
         quiet: true,
         json: false,

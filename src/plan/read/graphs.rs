@@ -117,7 +117,7 @@ impl ResultQuery<'_> {
                 return None;
             }
             let metric = self.metric_of("lines", name, false)?;
-            Shape::Trend { metric, model: self.model(typed), log: typed.y == Some(types::Axis::Log) }
+            Shape::Trend { metric, model: self.model(typed) }
         } else if let Some(name) = &typed.lines {
             x.get_or_insert_with(|| "time".to_owned());
             let metric = self.metric_of("lines", name, true)?;
@@ -164,10 +164,14 @@ impl ResultQuery<'_> {
             (Shape::Quantiles(_), Some(_)) => self.say("x", "`quantiles` have no `x`", "leave it out: x is the quantile"),
             _ => {}
         }
-        if !matches!(shape, Shape::Trend { .. }) {
-            for entry in ["model", "y"].into_iter().filter_map(|key| self.node.entry(key)) {
-                let found = format!("`{}` has no meaning here", entry.key);
-                let expected = "expected it only in `lines` with a factor as `x`";
+        let has_model = matches!(shape, Shape::Trend { .. });
+        let has_scale = !matches!(shape, Shape::Stack(_) | Shape::Quantiles(_));
+        for (key, has_meaning, expected) in [
+            ("model", has_model, "expected it only in `lines` with a factor as `x`"),
+            ("y", has_scale, "expected none: a `stack` is always linear, and `quantiles` are always logarithmic"),
+        ] {
+            if let Some(entry) = self.node.entry(key).filter(|_| !has_meaning) {
+                let found = format!("`{key}` has no meaning here");
                 self.mistakes.push(Mistake::new(self.file, entry.key_span, found).expected(expected));
             }
         }
@@ -203,6 +207,7 @@ impl ResultQuery<'_> {
             only,
             step: typed.step.clone(),
             workload: typed.workload.clone(),
+            y: typed.y,
             title: typed.title.clone(),
         })
     }
@@ -272,6 +277,8 @@ impl ResultQuery<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vocabulary::choices::Axis;
+
     use crate::{Document, Options, Rejection, build};
 
     /// The graphs of a scenario with two factors; the settings are those of `--set`.
@@ -313,8 +320,9 @@ mod tests {
         let json = serde_json::to_value(&graphs).unwrap();
         let read: Vec<Graph> = serde_json::from_value(json).unwrap();
         assert_eq!(read, graphs);
+        assert_eq!(read[0].y, Some(Axis::Log));
         let first = serde_json::json!({"trend": {"metric": "throughput"}});
-        let shape = Shape::Trend { metric: Metric::Throughput, model: None, log: false };
+        let shape = Shape::Trend { metric: Metric::Throughput, model: None };
         assert_eq!(serde_json::from_value::<Shape>(first).unwrap(), shape);
     }
 

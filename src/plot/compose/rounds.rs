@@ -35,7 +35,6 @@ impl Composer<'_> {
             part.step = part.step.or(self.graph.step.as_deref());
             let name = match by {
                 Some(factor) if !PARTS.contains(&factor) => level_label(factor, &level),
-                _ if level.is_empty() => "all targets".to_owned(),
                 _ => level.clone(),
             };
             series.extend(one(cell, metric, &part, name));
@@ -59,12 +58,14 @@ impl Composer<'_> {
             return None;
         }
         let n = series.iter().map(|s| s.points.len()).max().unwrap_or_default();
+        let log = self.is_log(series.iter().flat_map(|one| &one.points).map(|point| point.value));
+        let axis = if log { "the y axis is logarithmic" } else { "the axis does not start at 0" };
         let note = format!(
-            "{n} valid repetitions; dashes: their median, shaded: its bootstrap (BCa) 95 % interval; the axis does not start at 0; run {}",
+            "{n} valid repetitions; dashes: their median, shaded: its bootstrap (BCa) 95 % interval; {axis}; run {}",
             self.summary.run
         );
         let unit = self.unit(metric);
-        Some(self.frame(&format!("{} by round", metric.words()), &unit, "round".to_owned(), Data::Rounds { series }, note))
+        Some(self.frame(&format!("{} by round", metric.words()), &unit, "round".to_owned(), Data::Rounds { series, log }, note))
     }
 }
 

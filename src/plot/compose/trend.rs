@@ -15,7 +15,7 @@ const WIDE: f64 = 16.0;
 
 impl Composer<'_> {
     /// A metric by the levels of the factor along x, with one line for each level of the series.
-    pub(super) fn trend(&self, metric: &Metric, model: Option<&Model>, log: bool) -> Figure {
+    pub(super) fn trend(&self, metric: &Metric, model: Option<&Model>) -> Figure {
         let x = self.graph.x.as_deref().unwrap_or_default();
         let (levels, places) = placed(self.axis(Some(x)));
         let predicted: BTreeMap<&str, f64> =
@@ -37,6 +37,7 @@ impl Composer<'_> {
         }
         let is_log_x = matches!(places, LevelPositions::Log(_));
         let values = || series.iter().flat_map(|s| &s.points).map(|p| p.value);
+        let log = self.is_log(values());
         let axes = match (is_log_x, log) {
             (true, true) => "; both axes are logarithmic",
             (true, false) => "; the x axis is logarithmic",
@@ -154,7 +155,7 @@ mod tests {
     }
 
     fn trend_of(run: &RunRecord, summary: &Summary) -> (String, Vec<String>, LevelPositions, Vec<TrendSeries>, Option<String>) {
-        let mut figures = figures(run, summary).unwrap();
+        let mut figures = figures(run, summary).unwrap().figures;
         assert_eq!(figures.len(), 1);
         let (name, figure) = figures.remove(0);
         let Data::Trend { levels, places, series, model, .. } = figure.data else { panic!("{figure:?}") };

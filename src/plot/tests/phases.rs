@@ -15,7 +15,7 @@ use load::windows::Windows;
 use plan_read::{Document, Options, build};
 use record::RunRecord;
 use record::manifest::{Choice, Manifest};
-use record::tables::{Tables, WorkloadNames};
+use record::tables::{Tables, WHOLE, WorkloadNames};
 use vocabulary::Metric;
 use vocabulary::rows::ProcessSample;
 use vocabulary::rows::RequestRow;
@@ -25,7 +25,7 @@ use vocabulary::{Outcome, Phase};
 const SCENARIO: &str = "experiment: x
 repetitions: REPETITIONS
 factors: {work: [inline, threads]}
-window: 500ms
+window: 250ms
 phases: {before: 1s, during: 2s, after: 1s}
 targets: {server: {command: [sleep, \"9\"]}, helper: {command: [sleep, \"9\"]}}
 workloads:
@@ -57,7 +57,7 @@ fn write(path: &Path, cell: &str, work: &str, repetition: u32) {
     tables.set_epoch(epoch);
     let mut statuses = Vec::new();
     for (index, name) in ["easy", "heavy"].into_iter().enumerate() {
-        let mut windows = Windows::new(index as u16, 1, 500_000_000);
+        let mut windows = Windows::new(index as u16, 1, 250_000_000);
         let mut rows = Vec::new();
         for (phase, start, end) in PHASES.into_iter().filter(|(phase, ..)| name == "easy" || *phase == Phase::During) {
             let gap = if name == "easy" { gap_ms(work, phase, repetition) } else { 100 };
@@ -151,7 +151,7 @@ fn run(repetitions: u32, more: &str) -> (tempfile::TempDir, RunRecord, Summary) 
 }
 
 fn figure(record: &RunRecord, summary: &Summary) -> Figure {
-    let mut figures = crate::compose::figures(record, summary).unwrap();
+    let mut figures = crate::compose::figures(record, summary).unwrap().figures;
     assert_eq!(figures.len(), 1);
     figures.remove(0).1
 }
@@ -289,7 +289,7 @@ fn a_ratio_graph_to_a_phase_is_paired_too() {
     let (_folder, record, summary) = run(6, graph);
     let figure = figure(&record, &summary);
     assert_eq!(figure.subtitle, "throughput of easy, ratio to before");
-    let Data::Bars { groups, series, reference } = figure.data else { panic!("no bars") };
+    let Data::Bars { groups, series, reference, .. } = figure.data else { panic!("no bars") };
     assert_eq!((groups, reference), (vec!["inline".to_owned(), "threads".to_owned()], Some(1.0)));
     let bars = |name: &str| series.iter().find(|s| s.name == name).unwrap().bars.clone();
     let during = bars("during")[0].clone().unwrap();
@@ -299,19 +299,86 @@ fn a_ratio_graph_to_a_phase_is_paired_too() {
     assert_eq!((before.value, before.low, before.high, before.points.len()), (1.0, 1.0, 1.0, 0));
     // What exists only in the middle has nothing to be divided by.
     let (_folder, record, summary) = run(6, &graph.replace("easy", "heavy"));
-    let Data::Bars { series, .. } = self::figure(&record, &summary).data else { panic!("no bars") };
-    assert!(series.iter().all(|s| s.bars.iter().all(Option::is_none)), "{series:?}");
+    let pictures = crate::compose::figures(&record, &summary).unwrap();
+    assert_eq!(pictures.figures, []);
+    let expected = "1 graph not drawn (throughput-ratio-heavy): nothing was measured for it [work=inline, work=threads]";
+    assert_eq!(pictures.left_out_words(), [expected]);
 }
 
 #[test]
 fn lines_of_a_factor_have_the_phases_behind_them() {
     let graph = "graphs: [{lines: throughput, series: work, workload: easy}]\n";
     let (_folder, record, summary) = run(3, graph);
-    let Data::Lines { series, phases } = figure(&record, &summary).data else { panic!("no lines") };
+    let Data::Lines { series, phases, .. } = figure(&record, &summary).data else { panic!("no lines") };
     let names: Vec<_> = series.iter().map(|s| (s.name.as_str(), s.lines.len())).collect();
     assert_eq!(names, [("inline", 3), ("threads", 3)]);
     let phases: Vec<_> = phases.iter().map(|p| (p.name.as_str(), p.start, p.end, p.marked)).collect();
     assert_eq!(phases, [("before", 0.0, 1.0, false), ("during", 1.0, 3.0, true), ("after", 3.0, 4.0, false)]);
+}
+
+#[test]
+fn a_load_of_a_few_windows_has_no_lines_over_time_but_all_other_graphs() {
+    let graphs = "graphs: [{lines: throughput, series: work, workload: easy}, {bars: throughput, x: work, workload: easy}]\n";
+    let (_folder, mut record, summary) = run(3, graphs);
+    let names = |record: &RunRecord| {
+        let pictures = crate::compose::figures(record, &summary).unwrap();
+        let names: Vec<String> = pictures.figures.iter().map(|(name, _)| name.clone()).collect();
+        (names, pictures.left_out_words())
+    };
+    // The load takes 4 s.
+    record.plan.window = Duration::from_millis(400);
+    let (drawn, left_out) = names(&record);
+    assert_eq!((drawn.len(), left_out.len()), (2, 0));
+    record.plan.window = Duration::from_millis(401);
+    let (drawn, left_out) = names(&record);
+    assert_eq!(drawn, ["throughput-bars-easy"]);
+    let expected = "1 graph not drawn (throughput-lines-easy): the load is shorter than ten windows of 401ms \
+                    [work=inline, work=threads]";
+    assert_eq!(left_out, [expected]);
+}
+
+#[test]
+fn cells_that_were_skipped_are_told_once_and_in_the_pictures_of_the_others() {
+    let graphs =
+        "graphs: [{bars: throughput, x: work, workload: easy}, {bars: pss, x: phase}, {quantiles: response, facet: work}]\n";
+    let (_folder, record, mut summary) = run(3, graphs);
+    let skipped = &mut summary.cells[1];
+    skipped.skipped = Some("haproxy is not installed".to_owned());
+    skipped.repetitions.valid = 0;
+    skipped.steps.clear();
+    skipped.targets.clear();
+    skipped.figures = analysis::cells::Figures::default();
+    let pictures = crate::compose::figures(&record, &summary).unwrap();
+    let told = "; 1 cell skipped, because haproxy is not installed";
+    let notes: Vec<(&str, bool)> = pictures
+        .figures
+        .iter()
+        .map(|(name, figure)| (name.as_str(), figure.note.as_ref().is_some_and(|note| note.ends_with(told))))
+        .collect();
+    let expected = [("throughput-bars-easy", true), ("pss-bars-work=inline", false), ("response-quantiles-work=inline", false)];
+    assert_eq!(notes, expected);
+    let expected = "2 graphs not drawn (pss-bars-work=threads, response-quantiles-work=threads): skipped, because haproxy is not \
+                    installed [work=threads]";
+    assert_eq!(pictures.left_out_words(), [expected]);
+}
+
+#[test]
+fn values_that_span_two_decades_have_a_logarithmic_axis_unless_the_graph_says_otherwise() {
+    let is_log = |y: &str, fewer: f64| {
+        let (_folder, record, mut summary) = run(3, &format!("graphs: [{{bars: throughput, x: work, workload: easy{y}}}]\n"));
+        let part = Part { workload: "easy".to_owned(), phase: "during".to_owned(), step: WHOLE.to_owned(), ..Part::default() };
+        for repetition in 1..=3 {
+            summary.cells[0].figures.set(&part, "throughput", repetition, Some(100.0 / fewer));
+        }
+        let figure = figure(&record, &summary);
+        let Data::Bars { log, .. } = figure.data else { panic!("no bars") };
+        assert_eq!(figure.note.unwrap().contains("the y axis is logarithmic"), log);
+        log
+    };
+    assert_eq!(
+        [("", 99.0), ("", 101.0), (", y: linear", 101.0), (", y: log", 2.0)].map(|(y, fewer)| is_log(y, fewer)),
+        [false, true, false, true]
+    );
 }
 
 #[test]
@@ -338,7 +405,7 @@ graphs: [{bars: throughput_stdev, x: work, workload: easy}, {lines: response_std
 ";
     let (_folder, record, summary) = run(6, expect);
     assert!(summary.expectations.iter().all(|f| f.outcome == Judged::Pass), "{:#?}", summary.expectations);
-    let figures = crate::compose::figures(&record, &summary).unwrap();
+    let figures = crate::compose::figures(&record, &summary).unwrap().figures;
     assert_eq!(
         figures.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
         ["throughput_stdev-bars-easy", "response_stdev-lines-easy"]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde_json::Value as Json;
 
-use crate::types::{Names, Text};
+use crate::types::{Axis, Names, Text};
 
 /// A picture. Exactly one of `bars`, `stack`, `ratio`, `lines`, `rounds` and `quantiles` says what it draws.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
@@ -49,9 +49,10 @@ pub struct Graph {
     #[serde(default)]
     #[schemars(extend("x-default" = "`time` in `lines`", "examples" = ["action"]))]
     pub x: Option<String>,
-    /// The scale of the y axis: `linear`, which starts at 0, or `log`. Only in `lines` over a factor.
+    /// The scale of the y axis: `linear`, which starts at 0 except in `rounds`, or `log`. A `stack` is always linear, and
+    /// `quantiles` are always logarithmic.
     #[serde(default)]
-    #[schemars(extend("x-default" = "linear", "examples" = ["log"]))]
+    #[schemars(extend("x-default" = "`log` where the largest value is more than 100 times the smallest, and all are above 0", "examples" = ["log"]))]
     pub y: Option<Axis>,
     /// What the metric should be: an expression over factors and names of `let`, without `${…}`, in the unit of the y axis.
     /// It is drawn as a dashed line. Only in `lines` over a factor. See [Models](graphs.md#models).
@@ -87,14 +88,4 @@ pub struct Graph {
     #[serde(default)]
     #[schemars(extend("x-default" = "the question", "examples" = ["Flags"]))]
     pub title: Option<String>,
-}
-
-/// How values are placed on an axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Axis {
-    /// Linear, from zero.
-    Linear,
-    /// Logarithmic: equal ratios are equal distances.
-    Log,
 }

@@ -1,0 +1,218 @@
+//! The table of cells as data: which columns there are, and the words and values in them. For forms of it that can be sorted
+//! and copied; `text` has the same rows for a terminal.
+
+use std::collections::BTreeSet;
+
+use super::summary::{CellSummary, Estimate, StepSummary, Summary};
+use super::text::{ResultColumn, result_columns, spread};
+use super::values;
+use record::tables::WHOLE;
+use vocabulary::Metric;
+use vocabulary::units::{human_bytes, human_duration, significant};
+
+/// A column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// What stands above it.
+    pub name: String,
+    /// What it means, in words.
+    pub words: String,
+    /// Whether it holds names, on the left, and not figures.
+    pub is_name: bool,
+}
+
+/// What stands in a row and a column.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Entry {
+    /// In words; `–` where there is nothing.
+    pub text: String,
+    /// In base units; none for names and where there is nothing.
+    pub value: Option<f64>,
+}
+
+/// A row: one workload of a cell in one phase.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Index of the cell in the summary.
+    pub cell: usize,
+    /// The entries, in the order of the columns.
+    pub entries: Vec<Entry>,
+}
+
+/// The table of cells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overview {
+    /// Names first.
+    pub columns: Vec<Column>,
+    /// The executed cells in the order of the scenario.
+    pub rows: Vec<Row>,
+}
+
+/// The factors that differ between executed cells: only these need a column or a name.
+pub fn varied(summary: &Summary) -> Vec<&str> {
+    let executed = || summary.cells.iter().filter(|c| c.repetitions.valid > 0);
+    let differs = |factor: &str| executed().map(|c| c.levels.get(factor)).collect::<BTreeSet<_>>().len() > 1;
+    summary.factors.iter().map(|(name, _)| name.as_str()).filter(|name| differs(name)).collect()
+}
+
+/// The short name of a cell: the levels of the factors that differ, or its whole name where none does.
+pub fn short_name(cell: &CellSummary, varied: &[&str]) -> String {
+    let levels: Vec<&str> = varied.iter().filter_map(|f| cell.levels.get(*f)).map(String::as_str).collect();
+    match (levels.is_empty(), cell.cell.is_empty()) {
+        (false, _) => levels.join(" "),
+        (true, false) => cell.cell.clone(),
+        (true, true) => "the only cell".to_owned(),
+    }
+}
+
+/// The table of cells of a run.
+pub fn overview(summary: &Summary) -> Overview {
+    let varied = varied(summary);
+    let own = result_columns(summary);
+    let brings = |cell: &CellSummary, name: &str| cell.metrics.iter().any(|m| m.workload == name && values::is_own(cell, m));
+    let shown = |s: &&StepSummary| s.step == WHOLE && !matches!(s.phase.as_str(), "warm-up" | "search");
+    let all = || summary.cells.iter().flat_map(|c| c.steps.iter().filter(shown).map(move |s| (c, s)));
+    let workloads: BTreeSet<&str> = all().map(|(_, s)| s.workload.as_str()).collect();
+    let has = Has {
+        workload: workloads.len() > 1,
+        phase: all().any(|(_, s)| s.phase != "during"),
+        // What a command measures matters, not how long the command took.
+        passes: all().any(|(c, s)| !brings(c, &s.workload)),
+        lag: all().any(|(_, s)| s.lag_ns.is_some_and(|l| l.max > 0)),
+        unsent: all().any(|(_, s)| s.unsent > 0),
+        errors: all().any(|(_, s)| errors(s) > 0),
+    };
+    let mut rows = Vec::new();
+    for (index, cell) in summary.cells.iter().enumerate() {
+        let names: Vec<Entry> = varied.iter().map(|f| name(cell.levels.get(*f).map_or("", String::as_str))).collect();
+        let steps: Vec<&StepSummary> = cell.steps.iter().filter(shown).collect();
+        for step in &steps {
+            let mut entries = names.clone();
+            entries.extend(has.workload.then(|| name(&step.workload)));
+            entries.extend(has.phase.then(|| name(&step.phase)));
+            entries.extend(brought(cell, step, &own));
+            if has.passes {
+                entries.extend(passes(step, brings(cell, &step.workload)));
+            }
+            entries.extend(behind(step, &has));
+            entries.extend(resources(cell, has.phase.then_some(step.phase.as_str())));
+            entries.push(counted(cell));
+            rows.push(Row { cell: index, entries });
+        }
+    }
+    Overview { columns: columns(&varied, &own, &has), rows }
+}
+
+/// Which columns there are besides those of factors.
+struct Has {
+    workload: bool,
+    phase: bool,
+    passes: bool,
+    lag: bool,
+    unsent: bool,
+    errors: bool,
+}
+
+fn columns(varied: &[&str], own: &[ResultColumn], has: &Has) -> Vec<Column> {
+    let name = |name: &str, words: &str| Column { name: name.to_owned(), words: words.to_owned(), is_name: true };
+    let figure = |name: &str, words: &str| Column { is_name: false, name: name.to_owned(), words: words.to_owned() };
+    let mut columns: Vec<Column> = varied.iter().map(|factor| name(factor, "a factor")).collect();
+    columns.extend(has.workload.then(|| name("workload", "who sends")));
+    columns.extend(has.phase.then(|| name("phase", "a stretch of the repetition")));
+    for column in own {
+        let unit = if column.unit.is_empty() { String::new() } else { format!(" ({})", column.unit) };
+        columns.push(figure(&column.name(), &format!("{}{unit}, median over repetitions", column.metric.replace('_', " "))));
+        columns.push(figure("95 %", "farther end of the 95 % interval of the median"));
+    }
+    if has.passes {
+        columns.push(figure("per second", "passes answered as expected per second, median over repetitions"));
+        columns.push(figure("95 %", "farther end of the 95 % interval of the median"));
+        columns.push(figure("p50", "response time of passes, median"));
+        columns.push(figure("p99", "response time of passes, 99th percentile"));
+    }
+    columns.extend(has.lag.then(|| figure("lag", "99th percentile of how late passes were sent")));
+    columns.extend(has.unsent.then(|| figure("unsent", "share of arrivals that were never sent")));
+    columns.extend(has.errors.then(|| figure("errors", "passes that were not answered as expected")));
+    columns.push(figure("PSS", "memory of all targets, peak"));
+    columns.push(figure("CPU", "processors that all targets used, mean"));
+    columns.push(figure("valid", "repetitions that count, of those that were planned"));
+    columns
+}
+
+fn name(text: &str) -> Entry {
+    Entry { text: text.to_owned(), value: None }
+}
+
+fn figure(value: Option<f64>, words: impl Fn(f64) -> String) -> Entry {
+    Entry { text: value.map_or_else(|| "–".to_owned(), words), value }
+}
+
+fn median(estimate: Option<&Estimate>) -> Option<f64> {
+    estimate.map(|e| e.median)
+}
+
+/// The farther end of an interval, as words and as a share of the median.
+fn interval(estimate: Option<&Estimate>) -> Entry {
+    let value = estimate.and_then(|e| super::stability::half_width(e.median, e.median_interval));
+    Entry { text: estimate.map_or_else(|| "–".to_owned(), spread), value }
+}
+
+/// The metrics that commands, taps and collected files bring.
+fn brought(cell: &CellSummary, step: &StepSummary, own: &[ResultColumn]) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for column in own {
+        let mine = |m: &&super::summary::MetricSummary| {
+            m.metric == column.metric && m.phase == step.phase && column.of.as_ref().is_none_or(|of| *of == m.workload)
+        };
+        let found = cell.metrics.iter().find(mine).map(|m| &m.value);
+        entries.push(figure(median(found), significant));
+        entries.push(interval(found));
+    }
+    entries
+}
+
+fn passes(step: &StepSummary, is_run_time: bool) -> Vec<Entry> {
+    if is_run_time {
+        return vec![figure(None, significant); 4];
+    }
+    let rate = step.throughput_per_s.as_ref();
+    let time = |of: fn(&super::summary::Times) -> u64| figure(step.response_ns.as_ref().map(|t| of(t) as f64), human_duration);
+    vec![figure(median(rate), significant), interval(rate), time(|t| t.p50), time(|t| t.p99)]
+}
+
+fn behind(step: &StepSummary, has: &Has) -> Vec<Entry> {
+    let share = |value: f64| format!("{:.2} %", value * 100.0);
+    let mut entries = Vec::new();
+    entries.extend(has.lag.then(|| figure(step.lag_ns.map(|t| t.p99 as f64), human_duration)));
+    entries.extend(has.unsent.then(|| figure(Some(step.unsent as f64 / step.offered.max(1) as f64), share)));
+    entries.extend(has.errors.then(|| figure(Some(errors(step) as f64), |n| vocabulary::units::count(n as u64))));
+    entries
+}
+
+/// What was not answered as expected: wrong, never sent, open at the end.
+fn errors(step: &StepSummary) -> u64 {
+    step.errors.values().sum::<u64>() + step.unsent + step.open
+}
+
+/// Memory and processors of all targets: sums of their medians; `phase`: of one phase, else of the whole load.
+fn resources(cell: &CellSummary, phase: Option<&str>) -> [Entry; 2] {
+    let sum = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>());
+    let of_phase =
+        |phase: &str| cell.targets.iter().flat_map(|t| &t.phases).filter(move |p| p.phase == phase).collect::<Vec<_>>();
+    let (pss, cpu) = match phase.map(of_phase) {
+        Some(phases) => (
+            phases.iter().filter_map(|p| median(p.pss_bytes.as_ref())).collect(),
+            phases.iter().filter_map(|p| median(p.cpu_cores.as_ref())).collect(),
+        ),
+        None => (
+            cell.targets.iter().filter_map(|t| median(t.pss_bytes.as_ref())).collect(),
+            cell.targets.iter().filter_map(|t| median(t.cpu_cores.as_ref())).collect(),
+        ),
+    };
+    [figure(sum(pss), human_bytes), figure(sum(cpu), |cpu| Metric::Cpu.human("", cpu))]
+}
+
+fn counted(cell: &CellSummary) -> Entry {
+    let r = &cell.repetitions;
+    Entry { text: format!("{} of {}", r.valid, r.planned), value: Some(f64::from(r.valid)) }
+}

@@ -1,0 +1,207 @@
+//! The answer in one or two sentences, made of verdicts. Nothing is called a difference that `compare` does not call one.
+
+use analysis::compare::{Comparison, Row, Verdict, text::ratio};
+use analysis::expectations::{Finding, Outcome};
+use analysis::overview::{short_name, varied};
+use analysis::summary::{CellSummary, Estimate, Summary};
+use analysis::values;
+use record::PlanRecord;
+use record::tables::WHOLE;
+use vocabulary::Metric;
+use vocabulary::units::percent;
+
+use crate::view::Sentence;
+
+/// So many differences are told one by one; of more, the largest.
+const TOLD: usize = 3;
+/// More repetitions than this are not recommended as a number.
+const MOST: usize = 1000;
+
+/// What a comparison and expectations say.
+pub fn answer(comparison: Option<&Comparison>, plan: &PlanRecord, summary: &Summary) -> Vec<Sentence> {
+    let mut sentences = match comparison {
+        Some(comparison) => compared(comparison),
+        None => figures(plan, summary),
+    };
+    sentences.extend(expected(&summary.expectations));
+    if sentences.is_empty() {
+        sentences.push(Sentence::default().say("Nothing was measured that counts."));
+    }
+    sentences
+}
+
+/// The differences that were shown, and what can be said of the rest.
+fn compared(comparison: &Comparison) -> Vec<Sentence> {
+    let asked: Vec<&Row> = comparison.rows.iter().filter(|row| row.primary).collect();
+    let mut differs: Vec<&Row> = asked.iter().copied().filter(|row| row.verdict.is_difference()).collect();
+    let size = |row: &Row| row.ratio.map_or(f64::INFINITY, |ratio| ratio.ln().abs());
+    differs.sort_by(|a, b| size(b).total_cmp(&size(a)));
+    let mut sentences = Vec::new();
+    if differs.len() > TOLD {
+        sentences.push(counted(&differs, asked.len()));
+    } else {
+        sentences.extend(differs.iter().map(|row| difference(comparison, row)));
+    }
+    let rest: Vec<&Row> = asked.into_iter().filter(|row| !row.verdict.is_difference()).collect();
+    if differs.len() > TOLD {
+        sentences.push(difference(comparison, differs[0]));
+    }
+    sentences.extend(undecided(comparison, &rest, differs.is_empty()));
+    sentences
+}
+
+/// `Faster in 3 of 20 comparisons, slower in 11.`
+fn counted(differs: &[&Row], all: usize) -> Sentence {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for row in differs {
+        match counts.iter_mut().find(|(word, _)| *word == row.verdict.words()) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((row.verdict.words(), 1)),
+        }
+    }
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let words: Vec<String> = counts.iter().map(|(word, count)| format!("{word} in {count}")).collect();
+    let words = format!("{} of {all} comparisons", words.join(", "));
+    Sentence::default().link(capitalized(&words), "compared").say("; the largest difference:")
+}
+
+/// `get with processes=2: throughput 1.18 times that of processes=1 (95 %: 1.05 to 1.32), faster.`
+fn difference(comparison: &Comparison, row: &Row) -> Sentence {
+    let metric = Metric::by_name(&row.metric);
+    let (base, other) = match &comparison.by {
+        Some(by) => (format!("{by}={}", comparison.baseline), format!("{by}={}", row.side)),
+        None => (comparison.baseline.clone(), row.side.clone()),
+    };
+    let of = cell_words(comparison, row);
+    let sentence = if of.is_empty() { Sentence::default() } else { Sentence::default().name(of).say(" with ") };
+    let sentence = sentence.name(other).say(": ");
+    let words = metric.words();
+    let sentence = match (row.ratio, row.ratio_interval) {
+        (Some(found), Some((low, high))) => {
+            let interval = format!(" (95 %: {} to {})", ratio(low), ratio(high));
+            sentence.link(format!("{words} {} times", ratio(found)), "compared").say(" that of ").name(base).say(interval)
+        }
+        _ => {
+            let (median, baseline) = (metric.human(&row.unit, row.median), metric.human(&row.unit, row.baseline_median));
+            sentence.link(format!("{words} {median}"), "compared").say(format!(", against {baseline} with ")).name(base)
+        }
+    };
+    sentence.say(format!(": {}.", row.verdict.words()))
+}
+
+/// Which cell and workload a row is about, as far as they differ between rows.
+fn cell_words(comparison: &Comparison, row: &Row) -> String {
+    let levels = comparison.factors.iter().filter_map(|factor| row.levels.get(factor)).cloned();
+    let several = comparison.rows.iter().any(|other| other.workload != row.workload && other.primary);
+    let workload = (several && !row.workload.is_empty()).then(|| row.workload.clone());
+    levels.chain(workload).collect::<Vec<_>>().join(" ")
+}
+
+/// What can be said where no difference was shown.
+fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Option<Sentence> {
+    let within = percent(comparison.threshold);
+    let of = |verdict: Verdict| rest.iter().filter(|row| row.verdict == verdict).copied().collect::<Vec<&Row>>();
+    let (same, few, open) = (of(Verdict::NoDifferenceShown), of(Verdict::TooFewRepetitions), of(Verdict::CannotTell));
+    if rest.is_empty() {
+        return None;
+    }
+    if !open.is_empty() {
+        let words = "Nothing can be told from one session each: runs made at different times differ even when nothing changed.";
+        return Some(Sentence::default().link(words, "compared"));
+    }
+    let mut parts = Vec::new();
+    if !same.is_empty() {
+        let all = if few.is_empty() { "everything".to_owned() } else { format!("{} of {}", same.len(), rest.len()) };
+        let where_ = if is_everything { "" } else { " of the rest" };
+        let of = if few.is_empty() && !is_everything { "everything else".to_owned() } else { format!("{all}{where_}") };
+        parts.push(format!("no difference beyond {within} in {of}"));
+    }
+    if !few.is_empty() {
+        let what = match (same.is_empty(), is_everything) {
+            (true, true) => "nothing can be told apart".to_owned(),
+            (true, false) => "nothing else can be told apart".to_owned(),
+            (false, _) => format!("{} cannot be told apart", few.len()),
+        };
+        let n = few.iter().map(|row| row.n.min(row.baseline_n)).min().unwrap_or_default();
+        parts.push(format!("{what} at {n} repetitions{}", enough(&few, &within)));
+    }
+    let words = parts.join("; ");
+    Some(Sentence::default().link(capitalized(&words), "compared").say("."))
+}
+
+/// How many repetitions would do: the most that any of the comparisons needs.
+fn enough(few: &[&Row], within: &str) -> String {
+    let needed = |row: &&&Row| Some(row.n.min(row.baseline_n) + row.more_for_threshold.or(row.more_for_seen)?);
+    match few.iter().filter_map(|row| needed(&row)).max() {
+        Some(most) if most > MOST => format!("; more than {MOST} would show a difference of {within}"),
+        Some(most) => format!("; {most} would show a difference of {within}"),
+        None => String::new(),
+    }
+}
+
+/// Without anything to compare: the figure that the experiment is mainly about, of each cell.
+fn figures(plan: &PlanRecord, summary: &Summary) -> Vec<Sentence> {
+    let varied = varied(summary);
+    let cells = summary.cells.iter().enumerate().filter(|(_, c)| c.repetitions.valid > 0);
+    let told = cells.filter_map(|(index, cell)| {
+        let (metric, unit, estimate) = main_figure(plan, cell)?;
+        let say = |value: f64| metric.human(&unit, value);
+        let interval = match estimate.median_interval {
+            Some((low, high)) if estimate.n > 2 => format!(" (95 %: {} to {})", say(low), say(high)),
+            _ => format!(" (n = {})", estimate.n),
+        };
+        let name = short_name(cell, &varied);
+        let figure = format!("{} {}", metric.words(), say(estimate.median));
+        Some(Sentence::default().name(name).say(": ").link(figure, format!("c{index}")).say(format!("{interval}.")))
+    });
+    told.take(TOLD).collect()
+}
+
+/// The figure that a cell is mainly about: the primary metric of the scenario, else what its program brings, else its rate.
+fn main_figure(plan: &PlanRecord, cell: &CellSummary) -> Option<(Metric, String, Estimate)> {
+    if let Some(limit) = cell.limits.iter().find_map(|l| l.rate_per_s.clone()) {
+        return Some((Metric::Limit, String::new(), limit));
+    }
+    let own = |name: Option<&str>| {
+        let mut metrics = cell.metrics.iter().filter(|m| m.phase == "during");
+        let found = metrics.find(|m| name.map_or_else(|| values::is_own(cell, m), |name| m.metric == name))?;
+        Some((Metric::named(&found.metric), found.unit.clone(), found.value.clone()))
+    };
+    match &plan.primary {
+        Some(metric) if metric.is_named() => own(Some(metric.name())),
+        Some(metric) if *metric != Metric::Throughput => {
+            let values = values::of_cell(cell, metric, &values::Selection::default());
+            Some((metric.clone(), String::new(), analysis::estimate::estimate(&values)?))
+        }
+        _ => own(None).or_else(|| {
+            let step = cell.steps.iter().find(|s| s.step == WHOLE && s.phase == "during")?;
+            Some((Metric::Throughput, String::new(), step.throughput_per_s.clone()?))
+        }),
+    }
+}
+
+/// How many expectations hold.
+fn expected(findings: &[Finding]) -> Option<Sentence> {
+    let count = |outcome: Outcome| findings.iter().filter(|f| f.outcome == outcome).count();
+    let judged = findings.len() - count(Outcome::Skipped);
+    if judged == 0 {
+        return None;
+    }
+    let (fail, open) = (count(Outcome::Fail), count(Outcome::Inconclusive));
+    let mut words = match judged - fail - open {
+        all if all == judged && judged == 1 => "What is expected holds".to_owned(),
+        all if all == judged => format!("All {judged} expectations hold"),
+        holds => format!("{holds} of {judged} expectations hold"),
+    };
+    for (count, verb, verbs) in [(fail, "fails", "fail"), (open, "is inconclusive", "are inconclusive")] {
+        if count > 0 {
+            words += &format!(", {count} {}", if count == 1 { verb } else { verbs });
+        }
+    }
+    Some(Sentence::default().link(words, "expectations").say("."))
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + letters.as_str())
+}

@@ -1,0 +1,105 @@
+//! How a run was made, and how it is made again.
+
+use record::RunRecord;
+use record::manifest::Manifest;
+use vocabulary::units::human_bytes;
+
+use crate::view::Circumstances;
+
+/// The most that a page shows of a scenario or a rendered file, in bytes.
+const MOST: usize = 100_000;
+
+/// The circumstances of a run. `letter`: of the run, where there are several.
+pub fn circumstances(run: &RunRecord, letter: &str) -> Circumstances {
+    let scenario = record::files::read(&run.path.join("experiment.yaml")).unwrap_or_default();
+    Circumstances {
+        run: letter.to_owned(),
+        facts: facts(run),
+        command: command(&run.manifest, run.plan.seed),
+        scenario: cut(&String::from_utf8_lossy(&scenario)),
+        files: files(run),
+    }
+}
+
+fn facts(run: &RunRecord) -> Vec<(String, String)> {
+    let Manifest { host, git, .. } = &run.manifest;
+    let mut facts: Vec<(&str, String)> = vec![
+        ("run", run.name.clone()),
+        ("started", run.manifest.started_at.clone()),
+        ("seed", run.plan.seed.to_string()),
+        ("runner", run.manifest.runner.clone()),
+        ("processor", format!("{}, {} cores", host.processor, host.cores)),
+        ("memory", human_bytes(host.memory_bytes as f64)),
+        ("system", host.system.clone()),
+        ("kernel", host.kernel.clone()),
+        ("file system of scratch files", host.scratch.clone()),
+        ("load when it started", format!("{:.2}", host.load_1min)),
+    ];
+    if let Some(git) = git {
+        facts.push(("commit", format!("{}{}", git.commit, if git.changed { ", with changes" } else { "" })));
+    }
+    let mut facts: Vec<(String, String)> = facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    facts.extend(run.manifest.programs.iter().map(|(name, version)| (format!("version of {name}"), version.clone())));
+    facts.extend(run.manifest.resumed.iter().map(|resumed| ("resumed".to_owned(), resumed.at.clone())));
+    facts.extend(run.manifest.settings.iter().map(|(name, value)| (name.clone(), value.clone())));
+    facts
+}
+
+/// The command that repeats a run: its own, with the seed, from its directory.
+fn command(manifest: &Manifest, seed: u64) -> String {
+    let mut words: Vec<String> = manifest.command_line.clone();
+    if let Some(program) = words.first_mut() {
+        // How it was called depends on the machine.
+        *program = program.rsplit('/').next().unwrap_or("runner").to_owned();
+    }
+    if !words.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {
+        words.extend(["--seed".to_owned(), seed.to_string()]);
+    }
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+/// The files that were rendered for targets, from the plan; what is the same in several cells is there once.
+fn files(run: &RunRecord) -> Vec<(String, String)> {
+    let mut files: Vec<(String, String)> = Vec::new();
+    let list = |value: &serde_json::Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+    for cell in list(&run.raw_plan, "cells") {
+        for target in list(&cell, "targets") {
+            for replica in list(&target, "replicas") {
+                for file in list(&replica, "files") {
+                    let text = |key: &str| file[key].as_str().unwrap_or_default().to_owned();
+                    let name = format!("{} of {}", text("name"), target["name"].as_str().unwrap_or_default());
+                    let content = cut(&text("content"));
+                    if !files.iter().any(|(_, known)| *known == content) {
+                        files.push((name, content));
+                    }
+                }
+            }
+        }
+    }
+    files
+}
+
+fn cut(text: &str) -> String {
+    if text.len() <= MOST {
+        return text.to_owned();
+    }
+    let end = (0..=MOST).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    format!("{}\n… {} bytes more", &text[..end], text.len() - end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_as_a_shell_reads_them() {
+        let words = ["a=1", "", "it's", "$(rm)"].map(quoted);
+        assert_eq!(words, ["a=1", "''", "'it'\\''s'", "'$(rm)'"]);
+    }
+}

@@ -1,0 +1,61 @@
+//! A page as one HTML file: templates, with style, script and data in them, and nothing from elsewhere.
+
+use base64::Engine as _;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Serde, Value};
+use minijinja::{AutoEscape, Environment, context};
+use sha2::{Digest as _, Sha256};
+
+use crate::Error;
+use crate::view::{CellView, Page};
+
+const STYLE: &str = include_str!("templates/page.css");
+const SCRIPT: &str = include_str!("templates/page.js");
+const TEMPLATES: [(&str, &str); 3] = [
+    ("page.html.j2", include_str!("templates/page.html.j2")),
+    ("parts.html.j2", include_str!("templates/parts.html.j2")),
+    ("cells.html.j2", include_str!("templates/cells.html.j2")),
+];
+
+/// Writes a page as HTML.
+///
+/// # Errors
+/// Only when the template and the data do not fit.
+pub fn html(page: &Page) -> Result<String, Error> {
+    let mut environment = Environment::new();
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    for (name, text) in TEMPLATES {
+        environment.add_template(name, text)?;
+    }
+    let data = page.cells.iter().map(data).collect::<Result<Vec<Value>, Error>>()?;
+    let pictures: Vec<Value> = page.charts.iter().map(|chart| Value::from_safe_string(chart.picture.clone())).collect();
+    let style = format!("{STYLE}{}", plot::svg_style(plot::SvgPlace::Page));
+    // Nothing but this style and this script: no other may come in with a text from a log.
+    let policy = format!(
+        "default-src 'none'; style-src '{}'; script-src '{}'; img-src data:; base-uri 'none'; form-action 'none'",
+        hash(&style),
+        hash(SCRIPT)
+    );
+    let text = environment.get_template("page.html.j2")?.render(context! {
+        page => Value::from(Serde(page)),
+        data,
+        pictures,
+        policy,
+        style => Value::from_safe_string(style),
+        script => Value::from_safe_string(SCRIPT.to_owned()),
+    })?;
+    Ok(text)
+}
+
+/// The data of a cell as JSON that no text in it can leave: without `<`, `>` and `&`.
+fn data(cell: &CellView) -> Result<Value, Error> {
+    let json = serde_json::to_string(&cell.data)?;
+    let json = json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+    Ok(Value::from_safe_string(json))
+}
+
+/// How a content security policy names an element: by the hash of its text.
+fn hash(text: &str) -> String {
+    format!("sha256-{}", base64::engine::general_purpose::STANDARD.encode(Sha256::digest(text.as_bytes())))
+}

@@ -1,0 +1,43 @@
+//! What a run compares: the factor whose levels its question is about.
+
+use std::collections::BTreeSet;
+
+use analysis::Summary;
+use record::{PlanRecord, Shape, Subject};
+
+/// A factor whose levels are compared, and the level that the others are compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Name of the factor.
+    pub by: String,
+    /// The baseline; none: the first level that was executed.
+    pub baseline: Option<String>,
+}
+
+/// What a run compares, as far as its scenario says it: what repeating was to decide; else what a graph of ratios shows; else
+/// the factor of a ratio that is expected; else the only factor with several executed levels, or the first of them.
+///
+/// None where no factor has two executed levels.
+pub fn question(plan: &PlanRecord, summary: &Summary) -> Option<Question> {
+    let executed = |factor: &str| {
+        let cells = summary.cells.iter().filter(|c| c.repetitions.valid > 0);
+        cells.filter_map(|c| c.levels.get(factor)).collect::<BTreeSet<_>>()
+    };
+    let is_possible = |question: &Question| {
+        let levels = executed(&question.by);
+        levels.len() > 1 && question.baseline.as_ref().is_none_or(|baseline| levels.contains(baseline))
+    };
+    let decided = summary.decide.iter().map(|d| (d.by.clone(), Some(d.baseline.clone())));
+    let drawn = plan.graphs.iter().filter_map(|graph| match &graph.shape {
+        Shape::Ratio(_, baseline) => Some((graph.series.clone()?, Some(baseline.clone()))),
+        _ => None,
+    });
+    let expected = plan.expect.iter().filter_map(|expectation| match &expectation.subject {
+        Subject::Ratio { factor, over, .. } => Some((factor.clone(), Some(over.clone()))),
+        _ => None,
+    });
+    let first = |factor: &str, levels: &[String]| levels.iter().find(|l| executed(factor).contains(l)).cloned();
+    let varied = summary.factors.iter().map(|(name, levels)| (name.clone(), first(name, levels)));
+    let wanted = decided.chain(drawn).chain(expected).chain(varied).map(|(by, baseline)| Question { by, baseline });
+    wanted.into_iter().find(is_possible)
+}
