@@ -185,6 +185,20 @@ pub struct StopEarly {
     pub keep_going: bool,
 }
 
+/// Serving results while they are made.
+#[derive(Debug, Args)]
+pub struct Serving {
+    /// Serve the results at this address during the run, such as `127.0.0.1:8700`, from a separate process
+    #[arg(long, value_name = "ADDRESS")]
+    pub serve: Option<SocketAddr>,
+    /// With --serve: allow addresses that others can reach
+    #[arg(long, requires = "serve")]
+    pub public: bool,
+    /// With --serve: the user that the process switches to once it listens
+    #[arg(long, value_name = "NAME", requires = "serve")]
+    pub user: Option<String>,
+}
+
 /// Reports for continuous integration.
 #[derive(Debug, Args)]
 pub struct Reports {
@@ -211,6 +225,9 @@ pub struct Run {
     /// Where results go: DIR/EXPERIMENT/TIME-ID
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub out: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub serving: Serving,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: Output,
@@ -267,6 +284,9 @@ pub struct Repeat {
     pub out: PathBuf,
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub serving: Serving,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub output: Output,
 }
 
@@ -288,15 +308,9 @@ pub struct Measure {
     /// Seed of order, ids and random bodies; without one a new run draws its own and records it
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Serve the results at this address during the run, such as `127.0.0.1:8000`, from a separate process
-    #[arg(long, value_name = "ADDRESS")]
-    pub serve: Option<SocketAddr>,
-    /// With --serve: allow addresses that others can reach
-    #[arg(long, requires = "serve")]
-    pub public: bool,
-    /// With --serve: the user that the process switches to once it listens
-    #[arg(long, value_name = "NAME", requires = "serve")]
-    pub user: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub serving: Serving,
     /// Where results go: DIR/EXPERIMENT/TIME-ID; the newest run there is continued if it has the same plan
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub out: PathBuf,

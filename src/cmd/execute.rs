@@ -23,10 +23,10 @@ use crate::executor::{Error, Executor, Interrupt, Over, Progress, actions, check
 use crate::exit::Exit;
 use crate::plan::order::{Turn, rounds, sequence};
 use crate::plan::{Action, Cache, Checkout, Plan, Scratch, factors};
-use crate::record::RunDirectory;
 use crate::record::gaps::Why;
 use crate::record::manifest::{Choice, Manifest};
 use crate::record::status::{NeverReady, Status, Verdict};
+use crate::record::{RunDirectory, live};
 use crate::supervise::{Guard, journal};
 use crate::vocabulary::Task;
 use crate::vocabulary::errors::tell;
@@ -222,12 +222,14 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
         let repetitions = async {
             tokio::select! { biased; ended = repetitions => ended, never = reporter.watch() => match never {} }
         };
+        reporter.follow(directory.path.clone());
         let ended = match &measuring {
             None => repetitions.await,
             Some(session) => {
                 tokio::select! { biased; ended = repetitions => ended, never = session.watch(&executor.marks) => match never {} }
             }
         };
+        live::remove(&directory.path);
         if let Some(session) = &measuring {
             session.note(&executor.marks);
             session.end(match &ended {

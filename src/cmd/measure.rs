@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use super::execute::{self, RunStart};
 use super::measuring::Measuring;
-use super::serve::{self, Beside};
-use super::{Stop, export, plan_of, require_utf8_path, resume, run};
+use super::{Stop, plan_of, require_utf8_path, resume, run, serve};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::{Plan, Repeat, revisions};
@@ -17,7 +16,6 @@ use crate::record::files::read_json;
 use crate::record::manifest::{Choice, Manifest};
 use crate::record::write::{is_at_work, plan_json};
 use crate::record::{FORMAT, PLAN_FORMAT, RunDirectory, difference};
-use crate::serve::Options as ServeOptions;
 use crate::vocabulary::errors::{chain, tell};
 use crate::vocabulary::{Metric, units};
 
@@ -48,21 +46,10 @@ pub(super) fn measure(args: &cli::Measure) -> Result<Exit, Stop> {
         }
     };
     // Measuring neither waits for serving nor fails with it.
-    let serving = serving(args, &plan.experiment)?;
+    let serving = serve::during(&args.serving, args.out.join(&plan.experiment))?;
     let exit = invocation.runtime.block_on(execute::execute(&plan, start, &invocation));
     drop(serving);
     exit
-}
-
-/// Starts to serve what is measured, if requested.
-fn serving(args: &cli::Measure, experiment: &str) -> Result<Option<Beside>, Stop> {
-    let Some(listen) = args.serve else { return Ok(None) };
-    let results = args.out.join(experiment);
-    let failed = |error| Stop::new(Exit::Failure, format!("cannot make {}: {error}", results.display()));
-    std::fs::create_dir_all(&results).map_err(failed)?;
-    let source = export::source(None)?;
-    let options = ServeOptions { results, listen, is_public: args.public, user: args.user.clone(), source };
-    serve::beside(options).map(Some)
 }
 
 fn say(args: &cli::Measure, words: &str) {

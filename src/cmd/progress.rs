@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,8 @@ use super::print_data;
 use crate::executor::Progress;
 use crate::plan::order::Turn;
 use crate::plan::{Cell, Plan};
-use crate::record::Verdict;
 use crate::record::status::Status;
+use crate::record::{Verdict, live};
 use crate::vocabulary::columns::{WIDTH, wrap};
 use crate::vocabulary::errors::tell;
 use crate::vocabulary::live::{Live, LiveFigures, LiveRepetition};
@@ -35,6 +36,8 @@ use crate::vocabulary::words::{first_line, harmless};
 const MOST_LINES: usize = 12;
 /// How often it is looked what is being done.
 const TICK: Duration = Duration::from_millis(200);
+/// How often those who follow a run are told how it stands.
+const FOLLOWED: Duration = Duration::from_secs(1);
 /// How often it is looked what load and targets do.
 const LOOK: Duration = Duration::from_millis(500);
 /// So long nothing is said where there is no terminal: a line at least every ten seconds.
@@ -87,6 +90,8 @@ struct State {
     names: Vec<String>,
     /// When something was last said.
     said: Instant,
+    /// The directory of the run, and when those who follow it were last told how it stands.
+    followed: Option<(PathBuf, Option<Instant>)>,
 }
 
 /// The repetition that is executed.
@@ -153,6 +158,7 @@ impl Reporter {
                 under_way: None,
                 names: Vec::new(),
                 said: now,
+                followed: None,
             }),
         }
     }
@@ -280,7 +286,27 @@ impl Reporter {
         }
     }
 
+    /// From now on, who follows the run in this directory is told how it stands.
+    pub(super) fn follow(&self, run: PathBuf) {
+        self.state.borrow_mut().followed = Some((run, None));
+    }
+
+    /// Tells those who follow the run how it stands, where it is time to.
+    fn tell_followers(&self) {
+        let mut state = self.state.borrow_mut();
+        let Some((run, told)) = &mut state.followed else { return };
+        if told.is_some_and(|at| at.elapsed() < FOLLOWED) {
+            return;
+        }
+        *told = Some(Instant::now());
+        let run = run.clone();
+        drop(state);
+        // A disk that is full is told by what has to be kept.
+        let _ = live::write(&run, &self.live());
+    }
+
     fn tick(&self) {
+        self.tell_followers();
         if let Some(screen) = &self.screen {
             screen.show(&self.live());
         } else if self.style == Style::People {

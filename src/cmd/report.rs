@@ -8,11 +8,8 @@ use crate::cli;
 use crate::exit::Exit;
 use crate::record::files::{make_directory, write_whole};
 use crate::record::floor;
-use crate::report::{self, Asked, Pictures, Question};
+use crate::report::{self, Asked, Pictures};
 use crate::vocabulary::errors::tell;
-
-/// A difference within ± this share does not matter, where nobody says so.
-const THRESHOLD: f64 = 0.05;
 
 /// Writes runs as one page.
 pub(super) fn report(args: &cli::Report) -> Result<Exit, Stop> {
@@ -57,15 +54,8 @@ fn within(run: &ReadRun, args: &cli::Report, threshold: f64) -> Result<Option<Co
             let found = comparing::levels(run, by, args.baseline.as_deref(), &options(threshold));
             found.map(Some).map_err(|error| Stop::from_error(Exit::InvalidInput, &error))
         }
-        None => Ok(usual_comparison(run, threshold)),
+        None => Ok(report::usual_comparison(run, threshold)),
     }
-}
-
-/// What a run compares by itself.
-fn usual_comparison(run: &ReadRun, threshold: f64) -> Option<Comparison> {
-    let Question { by, baseline } = report::question(&run.0.plan, &run.1)?;
-    // What cannot be compared is told as what speaks against the result.
-    comparing::levels(run, &by, baseline.as_deref(), &options(threshold)).ok()
 }
 
 fn options(threshold: f64) -> Options {
@@ -92,9 +82,7 @@ pub(super) fn beside_graphs(run: &ReadRun, graphs: &Path) -> Result<Option<PathB
         return Ok(None);
     }
     let failed = |error: &dyn std::error::Error| Stop::from_error(Exit::Failure, error);
-    let comparison = usual_comparison(run, THRESHOLD);
-    let page = report::page(&Asked { runs: vec![run], comparison: comparison.as_ref() }).map_err(|e| failed(&e))?;
-    let text = report::html(&page).map_err(|e| failed(&e))?;
+    let text = report::alone(run).map_err(|e| failed(&e))?;
     let folder = graphs.join(&run.1.experiment).join(&run.1.run);
     let path = folder.join("report.html");
     match make_directory(&folder).and_then(|()| write_whole(&path, text.as_bytes())) {

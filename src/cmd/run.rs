@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::execute::{self, Invocation, RunStart};
 use super::progress::Style;
+use super::serve;
 use super::{Stop, again, fixture, open_files, plan_of, report_all, require_utf8_path};
 use crate::cli;
 use crate::executor::{Interrupt, cache};
@@ -29,6 +30,7 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
     let plans = report_all(args.files.iter().map(|file| plan_of(file, &options)))?;
     let invocation =
         Invocation { fail_fast: args.stop.fail_fast, keep_going: args.stop.keep_going, ..prepare(&plans, &args.output)? };
+    let _serving = serve::during(&args.serving, args.out.clone())?;
     execute_each(&plans, &options, &args.out, &invocation)
 }
 

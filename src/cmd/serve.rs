@@ -1,5 +1,6 @@
-//! `runner serve`, and what `runner measure --serve` serves meanwhile.
+//! `runner serve`, and what `--serve` of `run`, `repeat` and `measure` serves meanwhile.
 
+use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -39,7 +40,7 @@ pub(super) struct Beside {
 
 /// Starts to serve, on a thread of its own, and continues whatever happens to the serving process: nothing that is
 /// measured waits for it.
-pub(super) fn beside(options: Options) -> Result<Beside, Stop> {
+fn beside(options: Options) -> Result<Beside, Stop> {
     let handle = begin(&options)?;
     // With port 0 the system has chosen a port, which others know by now.
     let options = Options { listen: handle.address(), ..options };
@@ -48,6 +49,15 @@ pub(super) fn beside(options: Options) -> Result<Beside, Stop> {
     let thread = std::thread::Builder::new().name("serving".to_owned()).spawn(keep);
     let thread = thread.map_err(|error| Stop::from_error(Exit::Failure, &error))?;
     Ok(Beside { end: Some(end), thread: Some(thread) })
+}
+
+/// Starts to serve `results` while they are made, where that is asked for.
+pub(super) fn during(args: &cli::Serving, results: PathBuf) -> Result<Option<Beside>, Stop> {
+    let Some(listen) = args.serve else { return Ok(None) };
+    let failed = |error| Stop::new(Exit::Failure, format!("cannot make {}: {error}", results.display()));
+    std::fs::create_dir_all(&results).map_err(failed)?;
+    let source = export::source(None)?;
+    beside(Options { results, listen, is_public: args.public, user: args.user.clone(), source }).map(Some)
 }
 
 impl Drop for Beside {

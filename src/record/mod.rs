@@ -23,6 +23,7 @@ mod durable;
 pub mod files;
 pub mod floor;
 pub mod gaps;
+pub mod live;
 pub mod manifest;
 pub mod names;
 mod older;

@@ -29,7 +29,9 @@ pub mod view;
 pub use html::html;
 pub use markdown::{Pictures, markdown};
 pub use page::{Asked, page};
-pub use question::{Question, question};
+pub use question::{Question, question, usual_comparison};
+
+use analysis::compare::ReadRun;
 
 /// Why a page could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -46,4 +48,16 @@ pub enum Error {
     /// The data of a cell cannot be written as JSON: a bug in this program.
     #[error("the data of a cell cannot be written")]
     Data(#[from] serde_json::Error),
+}
+
+/// A difference within ± this share does not matter, where nobody says so.
+const THRESHOLD: f64 = 0.05;
+
+/// A run by itself as HTML, with what it compares.
+///
+/// # Errors
+/// When a table that a graph of the scenario needs cannot be read.
+pub fn alone(run: &ReadRun) -> Result<String, Error> {
+    let comparison = usual_comparison(run, THRESHOLD);
+    html(&page(&Asked { runs: vec![run], comparison: comparison.as_ref() })?)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use analysis::Summary;
+use analysis::compare::{self, Comparison, Options, ReadRun};
 use record::{PlanRecord, Shape, Subject};
 
 /// A factor whose levels are compared, and the level that the others are compared with.
@@ -40,4 +41,13 @@ pub fn question(plan: &PlanRecord, summary: &Summary) -> Option<Question> {
     let varied = summary.factors.iter().map(|(name, levels)| (name.clone(), first(name, levels)));
     let wanted = decided.chain(drawn).chain(expected).chain(varied).map(|(by, baseline)| Question { by, baseline });
     wanted.into_iter().find(is_possible)
+}
+
+/// The levels that a run compares by itself; none where no factor has two levels that can be compared.
+///
+/// `threshold`: a smaller difference does not matter, a share. What cannot be compared is told as what speaks against the result.
+pub fn usual_comparison(run: &ReadRun, threshold: f64) -> Option<Comparison> {
+    let Question { by, baseline } = question(&run.0.plan, &run.1)?;
+    let options = Options { threshold, metrics: Vec::new(), primary: None };
+    compare::levels(run, &by, baseline.as_deref(), &options).ok()
 }

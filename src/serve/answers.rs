@@ -59,7 +59,7 @@ const EXPERIMENT: &[(&str, Answer)] = &[
     ("/latest/", || get(latest)),
     ("/latest/{*rest}", || get(latest)),
     ("/runs/{run}", || get(async |at: At| moved(&format!("{}/", at.name("run"))))),
-    ("/runs/{run}/", || get(async |at: At| only(&at, Kind::Report(at.name("run").to_owned()), HTML).await)),
+    ("/runs/{run}/", || get(report)),
     ("/runs/{run}/summary.json", || get(async |at: At| only(&at, Kind::SummaryOf(at.name("run").to_owned()), JSON).await)),
     ("/runs/{run}/results.db", || get(async |at: At| only(&at, Kind::DatabaseOf(at.name("run").to_owned()), SQLITE).await)),
     ("/runs/{run}/files", || get(async || moved("files/"))),
@@ -183,6 +183,13 @@ async fn metrics(State(site): State<Arc<Site>>) -> Response {
 async fn list(at: At) -> Response {
     let number = at.query.first("page").and_then(|number| number.parse().ok()).unwrap_or(1);
     only(&at, Kind::List(number), HTML).await
+}
+
+/// The report of a run. It says itself, by hashes, which style and script it has, and that nothing else may come in.
+async fn report(at: At) -> Response {
+    let mut response = only(&at, Kind::Report(at.name("run").to_owned()), HTML).await;
+    set(&mut response, header::CONTENT_SECURITY_POLICY, "frame-ancestors 'none'");
+    response
 }
 
 /// Leads to the newest run.

@@ -187,7 +187,11 @@ pub(super) fn make(
         )?,
         Kind::List(number) => making.add(ONLY, page::list(heads, *number)?.as_bytes())?,
         Kind::Heads => making.add(ONLY, &json_bytes(&json!({"runs": heads}))[..])?,
-        Kind::Report(_) => return Err(NO_SUCH_RUN),
+        Kind::Report(_) => {
+            let run = one()?;
+            let page = report::alone(&(run.clone(), summary(run)?)).map_err(|error| Absent::Failed(chain(&error)))?;
+            making.add(ONLY, page.as_bytes())?;
+        }
         Kind::SummaryOf(_) => making.add(ONLY, &json_bytes(&summary(one()?)?)[..])?,
         Kind::Comparison(asked) => {
             let comparison = comparison::make(found, asked)?;

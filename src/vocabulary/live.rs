@@ -3,8 +3,12 @@
 
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
+use crate::units::nanos;
+
 /// A run at one instant.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Live {
     /// Repetitions that have ended, those of earlier invocations included.
     pub done: u64,
@@ -15,19 +19,22 @@ pub struct Live {
     /// Those of this invocation that do not count for another reason.
     pub invalid: u64,
     /// Since the run started.
+    #[serde(rename = "elapsed_ns", serialize_with = "as_ns")]
     pub elapsed: Duration,
     /// When the run ends, from now on; none where nobody can know.
+    #[serde(rename = "left_ns", serialize_with = "option_as_ns")]
     pub left: Option<Duration>,
     /// What is being done: a stage of the repetition, or a step around repetitions.
     pub stage: String,
     /// How long that has been done.
+    #[serde(rename = "stage_elapsed_ns", serialize_with = "as_ns")]
     pub stage_elapsed: Duration,
     /// The repetition that is under way; none before the first and between two.
     pub repetition: Option<LiveRepetition>,
 }
 
 /// The repetition that is under way.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LiveRepetition {
     /// Levels of its cell, as its name has them.
     pub cell: String,
@@ -40,7 +47,7 @@ pub struct LiveRepetition {
 }
 
 /// What is seen of a load and of the targets, over the last seconds.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LiveFigures {
     /// Each workload of the cell.
     pub workloads: Vec<LiveWorkload>,
@@ -51,7 +58,7 @@ pub struct LiveFigures {
 }
 
 /// What is seen of a workload.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LiveWorkload {
     /// Its name.
     pub name: String,
@@ -68,7 +75,7 @@ pub struct LiveWorkload {
 }
 
 /// What a target uses.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LiveTarget {
     /// Its name.
     pub name: String,
@@ -76,4 +83,13 @@ pub struct LiveTarget {
     pub cpu_cores: Option<f64>,
     /// Proportional set size of all its replicas, in bytes; none where it cannot be read.
     pub pss_bytes: Option<u64>,
+}
+
+fn as_ns<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(nanos(*time))
+}
+
+#[allow(clippy::ref_option, reason = "serde requires it")]
+fn option_as_ns<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(nanos).serialize(serializer)
 }

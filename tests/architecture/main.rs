@@ -47,9 +47,9 @@ pub const FLOORS: [Floor; 19] = [
     // Tests of `analysis` and `plot` make a small run by hand: windows as the load fills them, a plan from a few lines.
     Floor { tests: &["load"], ..floor_of("analysis", &["vocabulary", "record"]) },
     floor_of("export", &["vocabulary", "extract", "record", "analysis"]),
-    floor_of("serve", &["vocabulary", "privileges", "record", "analysis", "export"]),
     Floor { tests: &["plan_read", "load"], ..floor_of("plot", &["vocabulary", "record", "analysis"]) },
     floor_of("report", &["vocabulary", "record", "analysis", "plot"]),
+    floor_of("serve", &["vocabulary", "privileges", "record", "analysis", "export", "report"]),
     floor_of(
         "cmd",
         &[
