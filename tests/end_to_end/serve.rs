@@ -98,7 +98,7 @@ fn exchange(address: SocketAddr, request: &[u8]) -> Option<Answer> {
 }
 
 fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let mut request = format!("{method} {path} HTTP/1.1\r\nhost: test\r\n");
+    let mut request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
     headers.iter().for_each(|(name, value)| write!(request, "{name}: {value}\r\n").unwrap());
     exchange(address, (request + "\r\n").as_bytes()).unwrap_or_else(|| panic!("no answer to {method} {path:?}"))
 }
@@ -264,7 +264,7 @@ fn no_name_leads_out_and_nothing_is_changed() {
         }
     }
     // Heads that are too large, and what is no request.
-    let large = format!("GET / HTTP/1.1\r\nhost: test\r\nx: {}\r\n\r\n", "x".repeat(20_000));
+    let large = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(20_000));
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(100));
     for request in
         [large.as_str(), &many, "hello\r\n\r\n", "GET  / HTTP/9.9\r\n\r\n", "\0\0\0\0\r\n\r\n", "GET /\0 HTTP/1.1\r\n\r\n"]
@@ -307,7 +307,7 @@ fn who_says_nothing_does_not_keep_others_waiting() {
     // Many at a time are all answered: with what they ask for, or with a word that there is no room.
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let asking: Vec<_> =
-            (0..64).map(|_| scope.spawn(|| exchange(at, b"GET /results.db HTTP/1.1\r\nhost: test\r\n\r\n"))).collect();
+            (0..64).map(|_| scope.spawn(|| exchange(at, b"GET /results.db HTTP/1.1\r\nhost: localhost\r\n\r\n"))).collect();
         asking.into_iter().filter_map(|thread| thread.join().unwrap()).map(|answer| answer.status).collect()
     });
     assert!(statuses.iter().all(|status| [200, 503].contains(status)) && statuses.iter().filter(|s| **s == 200).count() >= 16);
@@ -681,4 +681,81 @@ fn ten_thousand_runs_are_listed_in_a_second_and_a_thousand_need_little_memory() 
     let status = std::fs::read_to_string(format!("/proc/{}/status", serving(&place))).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")).unwrap();
     assert!(peak.parse::<u64>().unwrap() < 64 << 10, "{peak} kB");
+}
+
+#[test]
+fn a_run_in_progress_is_followed_while_it_is_served() {
+    let place = Place::with(
+        "experiment: long
+question: How does it stand?
+targets:
+  server: {fixture: null-server, port: PORT1}
+workloads:
+  clients:
+    url: http://127.0.0.1:PORT1
+    load: {closed: {connections: 2}, duration: 5s}
+    steps: [{get: /}]
+",
+    );
+    let server = started(place.runner().args(["run", "test.yaml", "--serve", "127.0.0.1:0", "--no-graphs"]));
+    let at = server.address;
+    within(Duration::from_secs(20), "a run is there", || (get(at, "/experiments/long/live.json").status == 200).then_some(()));
+    let mut stream = connect(at);
+    stream.write_all(b"GET /experiments/long/live/events HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut said = String::new();
+    let events = |said: &str| -> Vec<Json> {
+        let lines = said.lines().filter_map(|line| line.strip_prefix("data: "));
+        lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
+    };
+    let has_ended = |said: &str| events(said).iter().skip_while(|e| e["live"].is_null()).any(|event| event["live"].is_null());
+    let begun = Instant::now();
+    while !has_ended(&said) && begun.elapsed() < Duration::from_secs(30) {
+        let mut piece = [0; 4096];
+        match stream.read(&mut piece) {
+            Ok(read) if read > 0 => said += &String::from_utf8_lossy(&piece[..read]),
+            _ => break,
+        }
+    }
+    let seen = events(&said);
+    assert!(said.contains("content-type: text/event-stream"), "{said}");
+    let busy: Vec<&Json> = seen.iter().filter(|event| event["live"]["repetition"]["share"].is_number()).collect();
+    assert!(busy.len() >= 3, "an event each second: {said}");
+    let last = &busy.last().unwrap()["live"];
+    let workload = &last["repetition"]["figures"]["workloads"][0];
+    assert_eq!((&workload["name"], &last["of"], &last["done"]), (&"clients".into(), &1.into(), &0.into()));
+    assert!(
+        workload["passes_per_s"].as_f64().unwrap() > 100.0 && workload["response_p99_ns"].as_u64().unwrap() > 0,
+        "{workload}"
+    );
+    assert!(last["left_ns"].is_u64() && last["repetition"]["figures"]["targets"][0]["name"] == "server", "{last}");
+    server.started.wait().expect(0);
+    assert!(!place.run_directory("long").join("live.json").exists());
+}
+
+#[test]
+fn five_hundred_clients_that_read_a_byte_a_second_neither_stop_it_nor_stay() {
+    let place = measured_often(1);
+    let server = serve_all(&place);
+    let run = runs_of(&place, "fast").remove(0);
+    let files = || std::fs::read_dir(format!("/proc/{}/fd", serving(&place))).unwrap().count();
+    let before = files();
+    let request = format!("GET /experiments/fast/runs/{run}/ HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let mut clients: Vec<TcpStream> = (0..500)
+        .filter_map(|_| {
+            let mut stream = TcpStream::connect(server.address).ok()?;
+            stream.write_all(request.as_bytes()).ok()?;
+            Some(stream)
+        })
+        .collect();
+    for _ in 0..3 {
+        clients.iter_mut().for_each(|stream| drop(stream.set_nonblocking(true).and_then(|()| stream.read(&mut [0]))));
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    assert!(files() < before + 100, "{} open files, {before} before", files());
+    drop(clients);
+    within(Duration::from_secs(10), "others are served again", || {
+        let answer = exchange(server.address, b"GET /experiments.json HTTP/1.1\r\nhost: localhost\r\n\r\n")?;
+        (answer.status == 200).then_some(())
+    });
+    within(Duration::from_secs(10), "nothing stays open", || (files() <= before + 2).then_some(()));
 }
