@@ -46,7 +46,8 @@ impl<'a, 'b> Frame<'a, 'b> {
     pub fn new(canvas: &'a Canvas<'b>, figure: &Figure, entries: &[Entry], y_scale: &'a Scale) -> Result<Self, Error> {
         // From the top down.
         let page = canvas.width - 2.0 * MARGIN;
-        let mut top = MARGIN;
+        // Without a title the page has its own space above.
+        let mut top = if canvas.has_words { MARGIN } else { 0.0 };
         let head = [("title", &figure.title, TITLE, INK), ("subtitle", &figure.subtitle, SUBTITLE, SOFT_INK)];
         for (class, text, style, colour) in head.into_iter().filter(|_| canvas.has_words) {
             canvas.group(&Group::Words(class), || {

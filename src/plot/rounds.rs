@@ -30,7 +30,11 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[RoundSeries], log
     let y_scale = if log { Scale::log(values.iter().copied()) } else { near(&values) };
     let rounds = || series.iter().flat_map(|one| one.points.iter().map(|p| f64::from(p.round)));
     let last = rounds().fold(1.0, f64::max);
-    let x_scale = Scale::tight([0.0, last + 1.0]);
+    let mut x_scale = Scale::tight([0.0, last + 1.0]);
+    // Between two rounds there is nothing.
+    if let Scale::Linear { step, .. } = &mut x_scale {
+        *step = step.max(1.0);
+    }
 
     let looks = series.iter().zip(&series_styles).enumerate();
     let mut entries: Vec<Entry> = looks.map(|(i, (one, style))| Entry::of(i, &one.name, Mark::Line(*style))).collect();

@@ -138,7 +138,7 @@ fn range(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
 }
 
 /// The smallest of 1, 2, 5 times a power of ten that is not below `rough`, which is positive.
-fn nice_step(rough: f64) -> f64 {
+pub(super) fn nice_step(rough: f64) -> f64 {
     one_two_five(rough, 1)
 }
 

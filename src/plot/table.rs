@@ -4,8 +4,8 @@
 //! time or for each quantile that people ask for.
 
 use super::figure::{Bar, BarSeries, Data, Figure, LineSeries, QuantileSeries, RoundSeries, TrendSeries};
-use super::number::single;
-use super::scale::drawable;
+use super::number::{single, tick_labels};
+use super::scale::{drawable, nice_step};
 use super::svg::unit;
 
 /// Rows of text under a header; all rows are as long as the header.
@@ -19,7 +19,7 @@ pub struct Table {
 
 /// What stands where nothing was measured.
 const ABSENT: &str = "not measured";
-/// At most this many rows for the time of a load.
+/// About as many rows for the time of a load.
 const STRETCHES: usize = 20;
 /// The quantiles of a distribution that have a row, as far as it has them.
 const QUANTILES: [f64; 9] = [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999];
@@ -28,7 +28,7 @@ const QUANTILES: [f64; 9] = [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.999
 ///
 /// - bars, stacks and trends: a row for each group or level, with intervals in brackets, and a column for each model;
 /// - rounds: a row for each round, then the medians;
-/// - lines over time: at most 20 stretches of equal length, each with the median of all points in it;
+/// - lines over time: about 20 stretches of equal length, each with the median of all points in it;
 /// - distributions: a row for each of the usual quantiles that has a value.
 pub fn table(figure: &Figure) -> Table {
     match &figure.data {
@@ -131,26 +131,40 @@ fn quantiles(figure: &Figure, series: &[QuantileSeries]) -> Table {
 }
 
 fn lines(figure: &Figure, series: &[LineSeries]) -> Table {
-    let points = |one: &'_ LineSeries| -> Vec<(f64, f64)> {
-        let finite = |(x, y): &(f64, f64)| Some((drawable(*x)?, drawable(*y)?));
-        one.lines.iter().flatten().filter_map(finite).collect()
+    let points = |one: &LineSeries| -> Vec<(f64, f64)> {
+        let drawn = |(time, value): &(f64, f64)| Some((drawable(*time)?, drawable(*value)?));
+        one.lines.iter().flatten().filter_map(drawn).collect()
     };
     let all: Vec<Vec<(f64, f64)>> = series.iter().map(points).collect();
-    let times = || all.iter().flatten().map(|(time, _)| *time);
-    let (start, end) = times().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), t| (low.min(t), high.max(t)));
     let longest = series.iter().flat_map(|one| &one.lines).map(Vec::len).max().unwrap_or(0);
-    let count = if end > start { longest.clamp(1, STRETCHES) } else { usize::from(start == end) };
-    let length = (end - start) / count.max(1) as f64;
-    let inside = |i: usize, time: f64| ((time - start) / length).floor().min((count - 1) as f64) as usize == i || count == 1;
-    let middle = |points: &[(f64, f64)], i: usize| {
-        let mut found: Vec<f64> = points.iter().filter(|(time, _)| inside(i, *time)).map(|(_, value)| *value).collect();
-        found.sort_by(f64::total_cmp);
-        let half = found.len() / 2;
-        let median = |upper: f64| if found.len() % 2 == 1 { upper } else { f64::midpoint(found[half - 1], upper) };
-        found.get(half).copied().map(median)
+    let edges = stretches(all.iter().flatten().map(|(time, _)| *time), longest);
+    let names = tick_labels(&edges, edges.get(1).map_or(1.0, |second| second - edges[0]));
+    let last = edges.len().saturating_sub(2);
+    let row = |i: usize| {
+        // The last stretch contains its end.
+        let inside = |time: f64| time >= edges[i] && (time < edges[i + 1] || i == last);
+        let median = |points: &Vec<(f64, f64)>| {
+            let mut found: Vec<f64> = points.iter().filter(|(time, _)| inside(*time)).map(|(_, value)| *value).collect();
+            found.sort_by(f64::total_cmp);
+            let half = found.len() / 2;
+            let middle = |upper: f64| if found.len() % 2 == 1 { upper } else { f64::midpoint(found[half - 1], upper) };
+            number(found.get(half).copied().map(middle))
+        };
+        first(&format!("{} to {}", names[i], names[i + 1]), all.iter().map(median))
     };
-    let edge = |i: usize| single(start + length * i as f64);
-    let name = |i: usize| if length > 0.0 { format!("{} to {}", edge(i), edge(i + 1)) } else { edge(i) };
-    let rows = (0..count).map(|i| first(&name(i), all.iter().map(|points| number(middle(points, i))))).collect();
-    of(figure, &figure.x_label, &[], rows)
+    of(figure, &figure.x_label, &[], (0..edges.len().saturating_sub(1)).map(row).collect())
+}
+
+/// Round numbers that divide all times into about `STRETCHES` parts, and not into more than a line of `longest` points has.
+fn stretches(times: impl Iterator<Item = f64>, longest: usize) -> Vec<f64> {
+    let (start, end) = times.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), t| (low.min(t), high.max(t)));
+    if start > end {
+        return Vec::new();
+    }
+    let parts = longest.saturating_sub(1).clamp(1, STRETCHES) as f64;
+    // Times that cannot be told apart have a stretch all the same.
+    let step = nice_step(((end - start) / parts).max(1e-9 * start.abs().max(end.abs())).max(1e-9));
+    let from = (start / step).floor();
+    let count = ((end / step).ceil() - from).clamp(1.0, 2.0 * STRETCHES as f64) as u32;
+    (0..=count).map(|i| (from + f64::from(i)) * step).collect()
 }

@@ -671,12 +671,14 @@ fn no_run_is_overwritten() {
 
 #[test]
 fn the_same_results_give_the_same_pictures_and_summary() {
-    let graphs = "graphs:\n  - {bars: throughput, x: number, series: number}\n  - {lines: pss, x: time, series: target}\n";
+    // The load of one request has no course.
+    let graphs = "graphs:\n  - {bars: throughput, x: number, series: number}\n  - {quantiles: response, series: number}\n  \
+                  - {lines: pss, x: time, series: target}\n";
     let place = Place::with(&format!("{FOUR_CELLS}{graphs}"));
     let outcome = place.run(&["run", "--json", "test.yaml", "--set", "number=1,2", "-n", "2"]).expect(0);
     let run = place.run_directory("test");
     let drawn = files(&place.path("graphs"));
-    assert!(drawn.len() >= 2, "{drawn:?}");
+    assert_eq!(drawn.len(), 2, "{drawn:?}");
     assert_eq!(outcome.events().last().unwrap()["graphs"].as_array().unwrap().len(), drawn.len());
     let name = run.file_name().unwrap().to_str().unwrap().to_owned();
     assert!(drawn.iter().all(|path| path.starts_with(&format!("test/{name}/")) && path.ends_with(".png")), "{drawn:?}");
@@ -688,10 +690,20 @@ fn the_same_results_give_the_same_pictures_and_summary() {
 
     let outcome = place.run(&["graph", "results", "--out", "again"]).expect(0);
     assert_eq!(outcome.stdout.lines().count(), drawn.len());
+    outcome.complains(&[
+        "2 graphs not drawn (pss-lines-number=1, pss-lines-number=2): the load is shorter than ten windows of 500ms",
+    ]);
     assert_eq!(files(&place.path("again")), drawn);
     for path in &drawn {
         let [first, again] = ["graphs", "again"].map(|folder| std::fs::read(place.path(folder).join(path)).unwrap());
         assert!(first.starts_with(b"\x89PNG\r\n") && first == again, "{path} differs");
+    }
+
+    let outcome = place.run(&["graph", "results", "--out", "both", "--svg"]).expect(0);
+    assert_eq!(outcome.stdout.lines().count(), 2 * drawn.len());
+    for path in &drawn {
+        let svg = std::fs::read_to_string(place.path("both").join(path.replace(".png", ".svg"))).unwrap();
+        assert!(svg.starts_with("<svg xmlns=") && svg.ends_with("</svg>") && svg.contains("Which number is best?"), "{svg}");
     }
 }
 

@@ -41,7 +41,10 @@ impl Pictures {
                     cells.push(cell);
                 }
             }
-            let graphs = if names.len() == 1 { "graph" } else { "graphs" };
+            let (graphs, why) = match names.len() {
+                1 => ("graph", why.to_owned()),
+                _ => ("graphs", why.replace("its cells", "their cells")),
+            };
             let of = if cells.is_empty() { String::new() } else { format!(" [{}]", some(&cells)) };
             format!("{} {graphs} not drawn ({}): {why}{of}", names.len(), some(&names))
         };
@@ -60,8 +63,8 @@ fn some(names: &[&str]) -> String {
 /// Why a cell has no values at all.
 fn reason(cell: &CellSummary) -> Option<String> {
     match (&cell.skipped, cell.repetitions.valid) {
-        (Some(why), _) => Some(format!("skipped, because {why}")),
-        (None, 0) => Some("no valid repetition".to_owned()),
+        (Some(why), _) => Some(format!("its cells were skipped, because {why}")),
+        (None, 0) => Some("its cells have no valid repetition".to_owned()),
         (None, _) => None,
     }
 }
@@ -131,13 +134,13 @@ mod tests {
     fn a_reason_is_told_once_however_many_graphs_it_concerns() {
         let cells = ["x=1", "x=2", "x=3", "x=4"];
         let left_out = vec![
-            left_out("a", "skipped, because haproxy is missing", &cells[..2]),
+            left_out("a", "its cells were skipped, because haproxy is missing", &cells[..2]),
             left_out("b", "nothing was measured for it", &[]),
-            left_out("c", "skipped, because haproxy is missing", &cells),
+            left_out("c", "its cells were skipped, because haproxy is missing", &cells),
         ];
         let words = Pictures { figures: Vec::new(), left_out }.left_out_words();
         let expected = [
-            "2 graphs not drawn (a, c): skipped, because haproxy is missing [x=1, x=2, x=3 and 1 more]",
+            "2 graphs not drawn (a, c): their cells were skipped, because haproxy is missing [x=1, x=2, x=3 and 1 more]",
             "1 graph not drawn (b): nothing was measured for it",
         ];
         assert_eq!(words, expected);

@@ -357,8 +357,8 @@ fn cells_that_were_skipped_are_told_once_and_in_the_pictures_of_the_others() {
         .collect();
     let expected = [("throughput-bars-easy", true), ("pss-bars-work=inline", false), ("response-quantiles-work=inline", false)];
     assert_eq!(notes, expected);
-    let expected = "2 graphs not drawn (pss-bars-work=threads, response-quantiles-work=threads): skipped, because haproxy is not \
-                    installed [work=threads]";
+    let expected = "2 graphs not drawn (pss-bars-work=threads, response-quantiles-work=threads): their cells were skipped, because \
+                    haproxy is not installed [work=threads]";
     assert_eq!(pictures.left_out_words(), [expected]);
 }
 
