@@ -50,10 +50,15 @@ fn noted(notes: &str) -> Vec<(String, Vec<String>)> {
         // A reason of several lines goes on at the margin: a line without a kind belongs to what is above it.
         let kind = line.split_once(": ").map_or("", |(kind, _)| kind);
         let is_head = !kind.is_empty() && kind.chars().all(|c| c.is_uppercase() || " -_0123456789".contains(c));
-        match noted.last_mut() {
-            Some((_, details)) if !is_head => details.push(line.trim().to_owned()),
-            _ => noted.push((line.to_owned(), Vec::new())),
+        if is_head || noted.is_empty() {
+            noted.push((line.to_owned(), Vec::new()));
+            continue;
         }
+        // Why repetitions do not count is told behind everything else of their cell.
+        let is_reason = line.starts_with("  repetition ");
+        let does_not_count = |head: &str| ["FAILED", "INVALID"].iter().any(|kind| head.starts_with(kind));
+        let place = noted.iter().rposition(|(head, _)| !is_reason || does_not_count(head)).unwrap_or(noted.len() - 1);
+        noted[place].1.push(line.trim().to_owned());
     }
     noted
 }
@@ -64,11 +69,11 @@ mod tests {
 
     #[test]
     fn lines_below_a_note_belong_to_it() {
-        let text =
-            "\nFAILED: 1 of 2 repetitions of a=1\n  repetition 1: it did not start:\ncannot listen: in use\nBUSY: much [a=1]\n";
+        let text = "\nERRORS: 3 of 9 passes of a=1\n  answered 404:\nnot here\nFAILED: 1 of 2 repetitions of a=1\nBUSY: much [a=1]\n  repetition 1: gone\n";
         let found = noted(text);
-        assert_eq!(found.len(), 2, "{found:?}");
-        assert_eq!(found[0].1, ["repetition 1: it did not start:", "cannot listen: in use"]);
-        assert_eq!(found[1].0, "BUSY: much [a=1]");
+        let heads: Vec<&str> = found.iter().map(|(head, _)| head.as_str()).collect();
+        assert_eq!(heads, ["ERRORS: 3 of 9 passes of a=1", "FAILED: 1 of 2 repetitions of a=1", "BUSY: much [a=1]"]);
+        assert_eq!(found[0].1, ["answered 404:", "not here"]);
+        assert_eq!(found[1].1, ["repetition 1: gone"], "a reason belongs to the repetitions that do not count");
     }
 }

@@ -32,7 +32,10 @@ pub fn answer(comparison: Option<&Comparison>, plan: &PlanRecord, summary: &Summ
 
 /// The differences that were shown, and what can be said of the rest.
 fn compared(comparison: &Comparison) -> Vec<Sentence> {
-    let asked: Vec<&Row> = comparison.rows.iter().filter(|row| row.primary).collect();
+    // What the memory of targets says is a question of its own, told where nothing else is asked.
+    let primary = || comparison.rows.iter().filter(|row| row.primary);
+    let of_workloads: Vec<&Row> = primary().filter(|row| !row.workload.is_empty()).collect();
+    let asked = if of_workloads.is_empty() { primary().collect() } else { of_workloads };
     let mut differs: Vec<&Row> = asked.iter().copied().filter(|row| row.verdict.is_difference()).collect();
     let size = |row: &Row| row.ratio.map_or(f64::INFINITY, |ratio| ratio.ln().abs());
     differs.sort_by(|a, b| size(b).total_cmp(&size(a)));
@@ -111,9 +114,12 @@ fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Opt
     }
     let mut parts = Vec::new();
     if !same.is_empty() {
-        let all = if few.is_empty() { "everything".to_owned() } else { format!("{} of {}", same.len(), rest.len()) };
-        let where_ = if is_everything { "" } else { " of the rest" };
-        let of = if few.is_empty() && !is_everything { "everything else".to_owned() } else { format!("{all}{where_}") };
+        let of = match (few.is_empty(), is_everything) {
+            (true, true) => "everything that was compared".to_owned(),
+            (true, false) => "everything else".to_owned(),
+            (false, true) => format!("{} of {} comparisons", same.len(), rest.len()),
+            (false, false) => format!("{} of {} others", same.len(), rest.len()),
+        };
         parts.push(format!("no difference beyond {within} in {of}"));
     }
     if !few.is_empty() {

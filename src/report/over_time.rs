@@ -25,12 +25,13 @@ pub fn over_time(run: &RunRecord, index: usize, cell: &CellSummary, repetitions:
         let found = curves::lines_of_each(&run.plan.cells[index], repetitions, &asked, metrics, window_s);
         let of_metric = |(metric, lines): (&Metric, Vec<Vec<Line>>)| {
             let (unit, scale) = metric.axis();
-            let line = |part: usize, lines: &Vec<Line>| lines.get(part).map_or_else(Vec::new, |line| packed(line, scale));
+            let steps = *metric == Metric::Cpu;
+            let line = |part: usize, lines: &Vec<Line>| lines.get(part).map_or_else(Vec::new, |line| packed(line, scale, steps));
             let part = |(at, (name, _)): (usize, &(String, LinePart))| {
                 (name.clone(), lines.iter().map(|lines| line(at, lines)).collect::<Vec<_>>())
             };
             let parts: Vec<_> = parts.iter().enumerate().map(part).collect();
-            OverTime { name: metric.words(), unit: unit.to_owned(), of_targets, parts }
+            OverTime { name: metric.words(), unit: unit.to_owned(), of_targets, steps, parts }
         };
         let there = |over: &OverTime| over.parts.iter().any(|(_, lines)| lines.iter().any(|line| line.len() > 2));
         metrics.iter().zip(found).map(of_metric).filter(there).collect()
@@ -54,10 +55,13 @@ fn values(line: &[Number]) -> impl Iterator<Item = f64> + '_ {
     line.iter().skip(1).step_by(2).map(|number| number.0)
 }
 
-/// Milliseconds and values in turn.
-fn packed(line: &Line, scale: f64) -> Vec<Number> {
-    let every = line.len().div_ceil(POINTS).max(1);
-    line.iter().step_by(every).flat_map(|(at, value)| [Number((at * 1e3).round()), short(value * scale)]).collect()
+/// Milliseconds and values in turn. Of `steps`, which have two points for each value, the first is kept, and the end of the last.
+fn packed(line: &Line, scale: f64, steps: bool) -> Vec<Number> {
+    let last = line.len().saturating_sub(1);
+    let kept: Vec<&(f64, f64)> =
+        line.iter().enumerate().filter(|(at, _)| !steps || at % 2 == 0 || *at == last).map(|(_, point)| point).collect();
+    let every = kept.len().div_ceil(POINTS).max(1);
+    kept.into_iter().step_by(every).flat_map(|(at, value)| [Number((at * 1e3).round()), short(value * scale)]).collect()
 }
 
 /// A number with four significant digits: more than a picture shows.
@@ -103,6 +107,14 @@ mod tests {
             [123_456.0, 1.234_56, 0.000_123_456, -0.5, 0.0, f64::NAN].map(|value| short(value).0),
             [123_500.0, 1.235, 0.000_123_5, -0.5, 0.0, 0.0]
         );
+    }
+
+    #[test]
+    fn of_steps_each_value_is_kept_once_with_the_end_of_the_last() {
+        let line = vec![(0.0, 1.0), (0.1, 1.0), (0.1, 2.0), (0.2, 2.0)];
+        let numbers = |steps| packed(&line, 1.0, steps).iter().map(|n| n.0).collect::<Vec<f64>>();
+        assert_eq!(numbers(true), [0.0, 1.0, 100.0, 2.0, 200.0, 2.0]);
+        assert_eq!(numbers(false).len(), 8);
     }
 
     #[test]

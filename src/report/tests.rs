@@ -136,6 +136,10 @@ fn the_answer_names_differences_and_how_many_repetitions_the_rest_needs() {
         said(vec![row("2", 1.0, Verdict::NoDifferenceShown, None)]),
         ["No difference beyond 5 % in everything that was compared."]
     );
+    // The memory of targets is a question of its own.
+    let memory = || Row { workload: String::new(), metric: "pss".to_owned(), ..row("2", 3.0, Verdict::More, None) };
+    assert_eq!(said(vec![few("2"), memory()]), said(vec![few("2")]));
+    assert!(said(vec![memory()])[0].contains("memory (PSS) 3.000 times"));
     let many: Vec<Row> = (0..4).map(|i| row("2", 2.0 + f64::from(i), Verdict::Slower, None)).chain([few("4")]).collect();
     assert_eq!(
         said(many),

@@ -339,6 +339,8 @@ pub struct OverTime {
     pub unit: String,
     /// Whether it belongs to targets, and not to requests.
     pub of_targets: bool,
+    /// Whether a value holds until the next one.
+    pub steps: bool,
     /// For each part – a workload, a target – its name and a line for each repetition: milliseconds and values in turn.
     pub parts: Vec<(String, Vec<Vec<Number>>)>,
 }

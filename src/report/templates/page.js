@@ -185,11 +185,12 @@ function repetitionsChart(figure, data, chosen, choose) {
   const all = there.map((dot) => dot[1]).concat(figure.interval || []);
   const [least, most] = [Math.min(...all), Math.max(...all)];
   const space = (most - least || Math.abs(most) || 1) * 0.1;
+  const bottom = least >= 0 ? Math.max(0, least - space) : least - space;
   const numbers = there.map((dot) => dot[0]);
   const xs = [Math.min(...numbers) - 0.5, Math.max(...numbers) + 0.5];
   const marks = ticks(xs[0], xs[1], 6).filter((n) => Number.isInteger(n)).map((n) => [n, String(n)]);
   const median = figure.median ? `, median ${figure.median[0]}` : "";
-  const { svg, x, y } = frame(`${figure.name} of ${there.length} repetitions${median}`, xs, [least - space, most + space], { marks });
+  const { svg, x, y } = frame(`${figure.name} of ${there.length} repetitions${median}`, xs, [bottom, most + space], { marks });
   if (figure.interval) {
     const [low, high] = figure.interval;
     svg.append(draw("rect", { class: "band s0", x: LEFT, width: WIDE - 8 - LEFT, y: y(high), height: Math.max(y(low) - y(high), 1) }));
@@ -223,7 +224,10 @@ function overTimeChart(over, data, chosen) {
     lines.forEach((line, at) => {
       if (line.length < 4) return;
       let path = "";
-      for (let i = 0; i < line.length; i += 2) path += `${i ? "L" : "M"}${x(line[i]).toFixed(1)} ${y(line[i + 1]).toFixed(1)}`;
+      for (let i = 0; i < line.length; i += 2) {
+        path += i === 0 ? "M" : over.steps ? `H${x(line[i]).toFixed(1)}L` : "L";
+        path += `${x(line[i]).toFixed(1)} ${y(line[i + 1]).toFixed(1)}`;
+      }
       const is = chosen === at || data.repetitions.length === 1;
       svg.append(draw("path", { class: `${is ? "thick" : "thin"} s${part % 8}`, d: path, "data-tip": `${name}, repetition ${data.repetitions[at].n}` }));
     });
@@ -270,7 +274,7 @@ function view(details) {
   const rows = [];
   const show = (chosen) => {
     charts.replaceChildren(
-      ...data.figures.filter((figure) => figure.values.some((value) => value !== null)).map((figure) => repetitionsChart(figure, data, chosen, select)),
+      ...data.figures.filter((figure) => figure.values.some((value) => value)).map((figure) => repetitionsChart(figure, data, chosen, select)),
       ...(data.quantiles.length ? [quantilesChart(data.quantiles)] : []),
       ...data.times.map((over) => overTimeChart(over, data, chosen)),
     );
@@ -454,6 +458,7 @@ function interactive(figure) {
         for (const part of svg.querySelectorAll(`.series-${at}:not(.legend)`)) part.classList.toggle("off", off);
       });
       series.append(button);
+      for (const entry of svg.querySelectorAll(`.legend[data-series="${at}"]`)) entry.addEventListener("click", () => button.click());
     });
   }
   const isZoomable = plots.length > 0 && plots[0].dataset.xScale !== "names";
