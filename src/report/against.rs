@@ -23,18 +23,17 @@ const ORDER: [&str; 12] = [
 /// What speaks against a run. `letter`: of the run; `id`: of a cell's view, by the index of the cell.
 pub fn against(summary: &Summary, letter: &str, id: impl Fn(usize) -> String) -> Vec<Objection> {
     let mut objections: Vec<Objection> = Vec::new();
-    for (head, details) in noted(&analysis::notes::notes(summary, usize::MAX)) {
-        let (kind, words) = head.split_once(": ").unwrap_or(("NOTE", &head));
+    for Note { kind, words, details } in noted(&analysis::notes::notes(summary, usize::MAX)) {
         let mut named: Vec<(usize, &str)> = summary.cells.iter().map(|c| c.cell.as_str()).enumerate().collect();
         // The longest first: the name of one cell may be the start of another's.
         named.sort_by_key(|(_, name)| std::cmp::Reverse(name.len()));
         let ends = |name: &str| words.ends_with(name) || words.ends_with(&format!("[{name}]"));
         let cell = named.into_iter().find(|(_, name)| !name.is_empty() && (ends(name) || words.contains(&format!("of {name} "))));
-        let line = ObjectionLine { words: words.to_owned(), details, to: cell.map(|(index, _)| id(index)) };
+        let line = ObjectionLine { details, to: cell.map(|(index, _)| id(index)), words };
         match objections.iter_mut().find(|o| o.kind == kind) {
             Some(objection) => objection.lines.push(line),
             None => {
-                objections.push(Objection { kind: kind.to_owned(), run: letter.to_owned(), count: 0, lines: vec![line] });
+                objections.push(Objection { kind, run: letter.to_owned(), count: 0, lines: vec![line] });
             }
         }
     }
@@ -43,24 +42,36 @@ pub fn against(summary: &Summary, letter: &str, id: impl Fn(usize) -> String) ->
     objections
 }
 
-/// The lines of the notes, each with the lines below it that are set in.
-fn noted(notes: &str) -> Vec<(String, Vec<String>)> {
-    let mut noted: Vec<(String, Vec<String>)> = Vec::new();
+/// A note: its kind, its words, and the lines below it.
+#[derive(Debug, PartialEq, Eq)]
+struct Note {
+    kind: String,
+    words: String,
+    details: Vec<String>,
+}
+
+/// The notes of a run. A line that does not start with a kind belongs to the note above it: what is set in, and a reason of
+/// several lines.
+fn noted(notes: &str) -> Vec<Note> {
+    let mut noted: Vec<Note> = Vec::new();
     for line in notes.lines().filter(|line| !line.trim().is_empty()) {
-        // A reason of several lines goes on at the margin: a line without a kind belongs to what is above it.
-        let kind = line.split_once(": ").map_or("", |(kind, _)| kind);
-        let is_head = !kind.is_empty() && kind.chars().all(|c| c.is_uppercase() || " -_0123456789".contains(c));
-        if is_head || noted.is_empty() {
-            noted.push((line.to_owned(), Vec::new()));
-            continue;
+        match (head(line), noted.last_mut()) {
+            (None, Some(note)) => note.details.push(line.trim().to_owned()),
+            (found, _) => {
+                let (kind, words) = found.unwrap_or(("NOTE", line.trim()));
+                noted.push(Note { kind: kind.to_owned(), words: words.to_owned(), details: Vec::new() });
+            }
         }
-        // Why repetitions do not count is told behind everything else of their cell.
-        let is_reason = line.starts_with("  repetition ");
-        let does_not_count = |head: &str| ["FAILED", "INVALID"].iter().any(|kind| head.starts_with(kind));
-        let place = noted.iter().rposition(|(head, _)| !is_reason || does_not_count(head)).unwrap_or(noted.len() - 1);
-        noted[place].1.push(line.trim().to_owned());
     }
     noted
+}
+
+/// The kind of a note, which is in capitals, and its words: `NOT STEADY: …`, `FAILED 3 of 9: …`. None where the line is no note.
+fn head(line: &str) -> Option<(&str, &str)> {
+    let (head, _) = line.split_once(": ")?;
+    let is_of_kind = |word: &&str| word.chars().all(|c| c.is_uppercase() || c == '-');
+    let length = head.split(' ').take_while(is_of_kind).map(|word| word.len() + 1).sum::<usize>().checked_sub(1)?;
+    Some((&line[..length], line[length..].trim_start_matches(':').trim_start())).filter(|(kind, _)| !kind.trim().is_empty())
 }
 
 #[cfg(test)]
@@ -69,11 +80,18 @@ mod tests {
 
     #[test]
     fn lines_below_a_note_belong_to_it() {
-        let text = "\nERRORS: 3 of 9 passes of a=1\n  answered 404:\nnot here\nFAILED: 1 of 2 repetitions of a=1\nBUSY: much [a=1]\n  repetition 1: gone\n";
+        let text = "\nERRORS: 3 of 9 passes of a=1\n  answered 404:\nnot here\nFAILED 1 of 2: port 8001 is taken\n  a=1 #1\nNOT STEADY: a=1\n";
         let found = noted(text);
-        let heads: Vec<&str> = found.iter().map(|(head, _)| head.as_str()).collect();
-        assert_eq!(heads, ["ERRORS: 3 of 9 passes of a=1", "FAILED: 1 of 2 repetitions of a=1", "BUSY: much [a=1]"]);
-        assert_eq!(found[0].1, ["answered 404:", "not here"]);
-        assert_eq!(found[1].1, ["repetition 1: gone"], "a reason belongs to the repetitions that do not count");
+        let heads: Vec<(&str, &str)> = found.iter().map(|note| (note.kind.as_str(), note.words.as_str())).collect();
+        assert_eq!(heads, [("ERRORS", "3 of 9 passes of a=1"), ("FAILED", "1 of 2: port 8001 is taken"), ("NOT STEADY", "a=1")]);
+        assert_eq!(found[0].details, ["answered 404:", "not here"]);
+        assert_eq!(found[1].details, ["a=1 #1"]);
+    }
+
+    #[test]
+    fn what_has_no_kind_is_no_note() {
+        for line in ["  FAILED 1 of 2: x", "answered 404: not here", "x", "", ": y", "Error: z"] {
+            assert_eq!(head(line), None, "{line:?}");
+        }
     }
 }
