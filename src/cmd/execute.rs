@@ -14,7 +14,7 @@ use super::known::Known;
 use super::measuring::{self, Measuring};
 use super::progress::failures::{Failures, MOST_IN_A_ROW};
 use super::progress::{Reporter, Style};
-use super::{Stop, graph, next, open_files, print, report, reports, summarize};
+use super::{Stop, beside, graph, next, open_files, print, reports, summarize};
 use crate::analysis::{self, Summary};
 use crate::cli;
 use crate::executor::memory::{Memory, make_passable};
@@ -840,7 +840,7 @@ fn conclude(
     };
     // A run without end has a page when somebody asks for one.
     let is_wanted = !output.no_graphs && !output.no_report && pictures && invocation.measuring.is_none();
-    let page = if is_wanted { report::beside_graphs(&read, &output.graphs)? } else { None };
+    let page = if is_wanted { beside::report(&read, &output.graphs)? } else { None };
     reporter.event(&json!({"event": "run-ends", "directory": directory.path, "summary": kept.is_ok().then(|| directory.path.join("summary.json")), "graphs": files, "report": page, "ended_by": ended_by}));
     if invocation.style == Style::People {
         print(&format!("\n{}\n", analysis::text::table(summary)));

@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
 mod again;
+mod beside;
 mod check;
 mod compare;
 mod doctor;

@@ -1,4 +1,4 @@
-//! `runner report`, and the page that `run` leaves beside its graphs.
+//! `runner report`.
 
 use std::path::{Path, PathBuf};
 
@@ -6,10 +6,9 @@ use super::{Stop, compare, print_data, summarize};
 use crate::analysis::compare::{self as comparing, Comparison, Options, ReadRun};
 use crate::cli;
 use crate::exit::Exit;
-use crate::record::files::{make_directory, write_whole};
+use crate::record::files::write_whole;
 use crate::record::floor;
 use crate::report::{self, Asked, Pictures};
-use crate::vocabulary::errors::tell;
 
 /// Writes runs as one page.
 pub(super) fn report(args: &cli::Report) -> Result<Exit, Stop> {
@@ -73,24 +72,4 @@ fn between(sides: &[Vec<ReadRun>], first: &Path, args: &cli::Report, threshold: 
     let floor =
         floor.iter().map(|path| summarize::read_samples(path, |run| options.needs(run))).collect::<Result<Vec<_>, Stop>>()?;
     comparing::runs(sides, &floor, &options).map_err(|error| Stop::from_error(Exit::InvalidInput, &error))
-}
-
-/// Writes the page of a run beside its graphs, and returns its path. Where it cannot be written because that is not allowed,
-/// this is said, and nothing is lost: the page can be made again at any time.
-pub(super) fn beside_graphs(run: &ReadRun, graphs: &Path) -> Result<Option<PathBuf>, Stop> {
-    if run.0.repetitions.is_empty() {
-        return Ok(None);
-    }
-    let failed = |error: &dyn std::error::Error| Stop::from_error(Exit::Failure, error);
-    let text = report::alone(run).map_err(|e| failed(&e))?;
-    let folder = graphs.join(&run.1.experiment).join(&run.1.run);
-    let path = folder.join("report.html");
-    match make_directory(&folder).and_then(|()| write_whole(&path, text.as_bytes())) {
-        Ok(()) => Ok(Some(path)),
-        Err(error) if error.is_forbidden() => {
-            tell(format_args!("warning: {}; there is no report", crate::vocabulary::errors::chain(&error)));
-            Ok(None)
-        }
-        Err(error) => Err(failed(&error)),
-    }
 }

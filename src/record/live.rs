@@ -19,7 +19,7 @@ pub fn write(run: &Path, live: &Live) -> Result<(), Error> {
         let path = path.to_owned();
         move |source| Error::Write { path, source }
     };
-    let (partial, path) = (run.join(".live.json-partial"), run.join(NAME));
+    let (partial, path) = (run.join(".live.json.new"), run.join(NAME));
     let text = serde_json::to_vec(live).map_err(|error| failed(&path)(error.into()))?;
     std::fs::write(&partial, text).map_err(failed(&partial))?;
     std::fs::rename(&partial, &path).map_err(failed(&path))

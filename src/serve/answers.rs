@@ -21,9 +21,10 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use sha1::{Digest as _, Sha1};
 
+use super::absent::Absent;
 use super::archive::{Archive, Entry};
 use super::live::{self, Events};
-use super::make::{Absent, DATA, Day, Kind, ONLY, PAGE};
+use super::make::{DATA, Day, Kind, ONLY, PAGE};
 use super::query::Query;
 use super::results::name_of;
 use super::site::Site;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use vocabulary::Metric;
 use vocabulary::errors::chain;
 
-use super::make::Absent;
+use super::absent::Absent;
 use super::page;
 use super::query::Query;
 use super::results::Runs;
@@ -70,7 +70,7 @@ pub(super) fn make(found: &Runs, asked: &Asked) -> Result<Comparison, Absent> {
     };
     let side = |name: &String| {
         let run = found.runs.iter().find(|run| run.name == *name);
-        Ok::<_, Absent>(vec![read(run.ok_or(super::make::NO_SUCH_RUN)?)?])
+        Ok::<_, Absent>(vec![read(run.ok_or(super::absent::NO_SUCH_RUN)?)?])
     };
     let sides = asked.runs.iter().map(side).collect::<Result<Vec<_>, _>>()?;
     let mut same = Vec::new();

@@ -7,7 +7,7 @@ use serde_json::json;
 use vocabulary::errors::chain;
 use vocabulary::{Metric, units::significant};
 
-use super::make::Absent;
+use super::absent::Absent;
 use super::page;
 use super::query::Query;
 use super::results::Head;

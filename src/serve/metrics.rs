@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use vocabulary::Metric;
 
-use super::make::Absent;
+use super::absent::Absent;
 use super::results::name_of;
 
 /// What is offered, where a run has it.

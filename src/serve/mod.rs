@@ -11,13 +11,14 @@
 //! number of connections; `answers` knows the paths; `site` finds the experiments; `store` keeps what was made of one until its
 //! results change, and has one thing made at a time; `results` finds the runs, `make` turns them into what was asked for – with
 //! `comparison` and `history` – and `page` makes the pages for people; `metrics`, `live` and `files` answer without a store;
-//! `archive` holds files without names.
+//! `absent` says why something is not there, and `archive` holds files without names.
 //!
 //! Nothing here joins a path with client input: names are looked up among the existing ones, and a file of a run is opened by
 //! the kernel below that run and through no link.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod absent;
 mod answers;
 mod archive;
 mod child;

@@ -11,10 +11,9 @@ use serde_json::json;
 use vocabulary::errors::chain;
 use vocabulary::units::{Bytes, count};
 
+use super::absent::Absent;
 use super::archive::Archive;
-use super::make::Absent;
-use super::results::Head;
-use super::site::Experiment;
+use super::results::{Experiment, Head};
 
 /// The content of the page of an experiment.
 #[derive(Debug, Default, Serialize)]
@@ -125,6 +124,7 @@ pub(super) fn list(heads: &[Head], number: usize) -> Result<String, Absent> {
 pub(super) fn files<'a>(title: &str, files: impl Iterator<Item = (&'a str, u64)>) -> Result<String, Absent> {
     let link =
         |name: &str| name.split('/').map(|part| utf8_percent_encode(part, PLAIN).to_string()).collect::<Vec<_>>().join("/");
+    // A link has no character that means something in HTML.
     let files = files.map(|(name, bytes)| json!({"name": name, "link": link(name), "bytes": count(bytes)}));
     render("files.html", &json!({"title": title, "files": files.collect::<Vec<_>>()}))
 }

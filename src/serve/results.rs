@@ -55,6 +55,17 @@ pub(super) struct Head {
     pub branch: Option<String>,
 }
 
+/// An experiment in a directory of them.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Experiment {
+    /// Its name.
+    pub name: String,
+    /// How many runs it has.
+    pub runs: usize,
+    /// The name of the newest.
+    pub newest: String,
+}
+
 /// Heads of runs as they were read, with the state of their manifests: a run has one for ever, unless it is resumed.
 #[derive(Debug, Default)]
 pub(super) struct Heads(BTreeMap<String, (Signature, Option<Head>)>);

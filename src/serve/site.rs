@@ -10,12 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use export::Source;
-use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::make::Absent;
+use super::absent::Absent;
 use super::metrics;
-use super::results::{Results, name_of, sorted};
+use super::results::{Experiment, Results, name_of, sorted};
 use super::store::Store;
 
 /// A directory of results.
@@ -38,17 +37,6 @@ pub(super) struct Site {
 const FOLLOWERS: usize = 16;
 /// How long figures count as the newest.
 const BELIEVED: Duration = Duration::from_secs(5);
-
-/// An experiment in a directory of them.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Experiment {
-    /// Its name.
-    pub name: String,
-    /// How many runs it has.
-    pub runs: usize,
-    /// The name of the newest.
-    pub newest: String,
-}
 
 impl Site {
     pub fn new(root: PathBuf, source: Source, is_public: bool) -> Arc<Self> {

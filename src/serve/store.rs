@@ -9,8 +9,9 @@ use export::Source;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use vocabulary::errors::tell;
 
+use super::absent::Absent;
 use super::archive::Archive;
-use super::make::{Absent, Ingredients, Kind, make};
+use super::make::{Ingredients, Kind, make};
 use super::results::{Heads, Needs, Results, Runs, Signature};
 
 /// How long a look at the results counts: many requests at a time look once.

@@ -125,8 +125,8 @@ fn a_server_of_the_users_is_measured_with_credentials_that_are_written_nowhere()
     let wrong = [("COUCHDB_URL", &*server.url), ("COUCHDB_USER", "admin"), ("COUCHDB_PASSWORD", "guessed-badly")];
     let outcome = run(&place, &external[..4], &wrong);
     let outcome = outcome.expect(4);
-    let said = "PUT http://127.0.0.1";
-    assert!(outcome.stdout.contains(said) && outcome.stdout.contains("answered 401 instead of"), "{}", outcome.stdout);
+    let said = outcome.flat();
+    assert!(said.contains("PUT http://127.0.0.1") && said.contains("answered 401 instead of"), "{}", outcome.stdout);
     assert_hidden(&place, &outcome, "guessed-badly", "YWRtaW46Z3Vlc3NlZC1iYWRseQ==");
 
     // A data base that is there already is 412, which a scenario may allow, or not.

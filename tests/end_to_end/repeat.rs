@@ -378,7 +378,7 @@ fn what_does_not_count_is_left_out() {
 #[test]
 fn each_cell_gets_a_picture_of_its_rounds() {
     let place = numbers("100 + ${repetition} % 3");
-    place.run(&["repeat", "test.yaml", "-n", "5", "--metric", "took", "--graphs", "pictures"]).expect(0);
+    place.run(&["repeat", "test.yaml", "-n", "5", "--metric", "took", "--graphs", "pictures", "--no-report"]).expect(0);
     let run = place.run_directory("test");
     let folder: PathBuf = place.path("pictures/test").join(run.file_name().unwrap());
     let expected = ["a", "b", "c"].map(|kind| format!("took-rounds-kind={kind}.png"));

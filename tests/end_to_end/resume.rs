@@ -426,7 +426,7 @@ fn it_may_be_asked_for_from_anywhere() {
     assert_eq!(names(&place), ALL);
     assert_eq!(listing(&place.path("")), before, "nothing is written to where the run began, but to the run");
     let pictures = files(&place.path("elsewhere/pictures"));
-    assert!(pictures.len() == 1 && pictures[0].ends_with(".png"), "{pictures:?}");
+    assert!(pictures.len() == 2 && pictures[0].ends_with("/report.html") && pictures[1].ends_with(".png"), "{pictures:?}");
     assert_eq!(files(&place.path("elsewhere/reports")), ["j.xml"]);
 }
 

@@ -133,7 +133,7 @@ fn every_page_is_there_and_says_what_was_recorded() {
 
     let page = get(at, "/");
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
-    assert!(page.text().contains("Is &lt;b&gt;this&lt;/b&gt; fast?") && !page.text().contains("<script"), "{}", page.text());
+    assert!(page.text().contains("Is &lt;b&gt;this&lt;&#x2f;b&gt; fast?") && !page.text().contains("<script"), "{}", page.text());
     assert!(page.text().contains("<td>download</td><td class=\"number\">50KiB</td><td>ok</td><td class=\"number\">2</td>"));
     assert!(page.header("content-security-policy").is_some_and(|policy| policy.starts_with("default-src 'none'")));
 
@@ -371,7 +371,7 @@ fn others_are_let_in_only_where_that_is_said() {
 fn what_cannot_be_served_is_said() {
     let place = Place::new();
     let serve = |path: &str| place.run(&["serve", path, "--listen", "127.0.0.1:0"]);
-    serve("nowhere").expect(2).complains(&["cannot serve nowhere: expected the directory of an experiment"]);
+    serve("nowhere").expect(2).complains(&["cannot serve nowhere: expected a directory of results"]);
     place.write_as_is("file", "");
     serve("file").expect(2).complains(&["cannot serve file"]);
     place.run(&["serve", ".", "--listen", "here"]).expect(2);
@@ -625,8 +625,10 @@ fn a_change_between_runs_is_found_with_what_differs_and_figures_are_offered() {
 
     let metrics = get(server.address, "/metrics");
     assert!(metrics.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")));
-    let line = metrics.text().lines().find(|line| line.starts_with("runner_median{") && line.contains("metric=\"throughput\""));
-    assert!(line.is_some_and(|line| line.contains("experiment=\"fast\"")) && metrics.text().ends_with("# EOF\n"), "{metrics:?}");
+    let is_ours = |line: &str| {
+        line.starts_with("runner_median{") && line.contains("experiment=\"fast\"") && line.contains("metric=\"throughput\"")
+    };
+    assert!(metrics.text().lines().any(is_ours) && metrics.text().ends_with("# EOF\n"), "{}", metrics.text());
 }
 
 #[test]
@@ -757,5 +759,6 @@ fn five_hundred_clients_that_read_a_byte_a_second_neither_stop_it_nor_stay() {
         let answer = exchange(server.address, b"GET /experiments.json HTTP/1.1\r\nhost: localhost\r\n\r\n")?;
         (answer.status == 200).then_some(())
     });
-    within(Duration::from_secs(10), "nothing stays open", || (files() <= before + 2).then_some(()));
+    // What was made of the run is kept, in a file without a name.
+    within(Duration::from_secs(45), "nothing stays open", || (files() <= before + 3).then_some(()));
 }
