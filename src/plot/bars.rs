@@ -1,11 +1,12 @@
 //! Grouped bars with error bars and single repetitions.
 
-use super::canvas::{Align, Canvas, Pattern, Rect, Turn};
+use super::canvas::Canvas;
 use super::frame::{Frame, GAP, TICK};
 use super::group::{self, Across, Group};
 use super::legend::{self, Entry, Mark};
 use super::palette::{self, AXIS, GRID, INK, PAPER, SOFT_INK, SeriesStyle};
 use super::scale::{Scale, drawable};
+use super::shapes::{Align, Pattern, Rect, Turn};
 use super::text::Style;
 use super::{Bar, BarSeries, Error, Figure, number};
 

@@ -285,7 +285,12 @@ impl Composer<'_> {
             Some("step") => {
                 distinct(self.cells().flat_map(|(_, c)| &c.steps).filter(|s| s.step != WHOLE).map(|s| s.step.clone()).collect())
             }
-            Some("workload") => distinct(self.cells().flat_map(|(_, c)| &c.steps).map(|s| s.workload.clone()).collect()),
+            Some("workload") => {
+                let sending = distinct(self.cells().flat_map(|(_, c)| &c.steps).map(|s| s.workload.clone()).collect());
+                // What was collected or followed belongs to no workload that sends requests.
+                let owners = distinct(self.owners());
+                if owners.is_empty() || sending.iter().any(|name| owners.contains(name)) { sending } else { owners }
+            }
             Some("phase") => {
                 let there = |phase: &&str| self.cells().any(|(_, c)| c.steps.iter().any(|s| s.phase == **phase));
                 PHASES.iter().filter(|p| there(p)).map(|p| (*p).to_owned()).collect()
@@ -293,6 +298,17 @@ impl Composer<'_> {
             Some("target") => distinct(self.cells().flat_map(|(_, c)| &c.targets).map(|t| t.target.clone()).collect()),
             Some(factor) => self.levels(factor),
         }
+    }
+
+    /// Whose the metrics of the graph are, where something brings them: workloads, taps, what is collected.
+    fn owners(&self) -> Vec<String> {
+        let metrics: &[Metric] = match &self.graph.shape {
+            Shape::Stack(metrics) => metrics,
+            shape => shape.metric().map_or(&[], std::slice::from_ref),
+        };
+        let is_meant = |name: &str| metrics.iter().any(|metric| metric.is_named() && metric.name() == name);
+        let brought = self.cells().flat_map(|(_, c)| &c.metrics).filter(|m| is_meant(&m.metric));
+        brought.map(|m| m.workload.clone()).collect()
     }
 
     /// The cell, and the part of it, for a level of x and one of the series.

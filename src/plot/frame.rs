@@ -2,11 +2,12 @@
 //!
 //! The words take the space that they need at the top and the bottom of the page; the rest in the middle is for the data.
 
-use super::canvas::{Align, Canvas, Rect, Turn};
+use super::canvas::Canvas;
 use super::group::{Across, Group};
 use super::legend::{self, Entry};
 use super::palette::{AXIS, Colour, FAINT_GRID, GRID, INK, PAPER, SOFT_INK};
 use super::scale::{Scale, Tick};
+use super::shapes::{Align, Rect, Turn};
 use super::text::Style;
 use super::{Error, Figure};
 

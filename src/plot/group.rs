@@ -2,8 +2,8 @@
 //!
 //! A picture of pixels ignores it. In SVG it becomes classes and data attributes, which scripts of a page read.
 
-use super::canvas::Rect;
 use super::scale::Scale;
+use super::shapes::Rect;
 
 /// A group of shapes.
 #[derive(Debug)]

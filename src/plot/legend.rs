@@ -1,9 +1,10 @@
 //! The legend under the title: which mark stands for what.
 
 use super::Error;
-use super::canvas::{Align, Canvas, Pattern, Rect, Turn};
+use super::canvas::Canvas;
 use super::group::Group;
 use super::palette::{Colour, INK, PAPER, SOFT_INK, SeriesStyle};
+use super::shapes::{Align, Pattern, Rect, Turn};
 use super::text::Style;
 
 const TEXT: Style = Style::regular(16.0);

@@ -1,11 +1,12 @@
 //! Values over time with the phases behind them.
 
-use super::canvas::{Align, Canvas, Pattern, Rect, Turn};
+use super::canvas::Canvas;
 use super::frame::{Frame, GAP, TICK, x_axis_height};
 use super::group::{self, Across, Group};
 use super::legend::{Entry, Mark};
 use super::palette::{self, AXIS, BAND, BESIDE_BAND, MARKED_BAND, SOFT_INK, SeriesStyle};
 use super::scale::{Scale, drawable};
+use super::shapes::{Align, Pattern, Rect, Turn};
 use super::{Error, Figure, LineSeries, Phase};
 
 /// Names of phases take at most this many rows above the data.

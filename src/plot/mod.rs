@@ -6,7 +6,7 @@
 //!
 //! In reading order: `figure` is the model; `bars`, `stack`, `lines`, `trend`, `rounds` and `quantiles` draw one kind of data
 //! each, inside the words and axes of `frame` and `legend`; `scale`, `number`, `text` and `palette` are pure helpers. All draw
-//! on a `canvas` and say what their shapes stand for (`group`). What a canvas is made of is known below it: `pixels` with
+//! `shapes` on a `canvas` and say what their shapes stand for (`group`). What a canvas is made of is known below it: `pixels` with
 //! `stroke`, and `svg` with `simplify`. `compose` chooses the numbers that a graph of a scenario shows; it is the only module
 //! that knows summaries. Where a picture is stored is decided elsewhere.
 
@@ -26,6 +26,7 @@ mod pixels;
 mod quantiles;
 mod rounds;
 mod scale;
+mod shapes;
 mod simplify;
 mod stack;
 mod stroke;

@@ -2,7 +2,7 @@
 //!
 //! A colour is named by what it is for: a picture of pixels has it on white paper, a picture for a page on light or dark paper.
 
-use super::canvas::Pattern;
+use super::shapes::Pattern;
 
 /// Three bytes: red, green, blue.
 type Rgb = [u8; 3];

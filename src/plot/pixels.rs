@@ -6,8 +6,9 @@ use ab_glyph::Font;
 use plotters::prelude::*;
 
 use super::Error;
-use super::canvas::{Align, Canvas, Paper, Pattern, Rect, Turn};
+use super::canvas::{Canvas, Paper};
 use super::palette::Colour;
+use super::shapes::{Align, Pattern, Rect, Turn};
 use super::stroke::{self, Mask, Point};
 use super::text::Style;
 

@@ -1,11 +1,12 @@
 //! Quantile curves on an axis where every nine takes the same width.
 
-use super::canvas::{Canvas, Rect};
+use super::canvas::Canvas;
 use super::frame::{Frame, x_axis_height};
 use super::group::{self, Across, Group};
 use super::legend::{Entry, Mark};
 use super::palette;
 use super::scale::{Scale, Tick, drawable};
+use super::shapes::Rect;
 use super::{Error, Figure, QuantileSeries};
 
 pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[QuantileSeries]) -> Result<(), Error> {

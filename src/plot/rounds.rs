@@ -2,12 +2,13 @@
 //!
 //! The axis does not start at zero: the picture is about drift and spread, which are a few percent of the value.
 
-use super::canvas::{Canvas, Pattern, Rect};
+use super::canvas::Canvas;
 use super::frame::{Frame, x_axis_height};
 use super::group::{self, Across, Group};
 use super::legend::{Entry, Mark};
 use super::palette::{self, INK, PAPER};
 use super::scale::{Scale, Tick, drawable};
+use super::shapes::{Pattern, Rect};
 use super::{Error, Figure, RoundSeries};
 
 /// The axis covers at least this share of the largest value, so that nothing is magnified beyond what matters.

@@ -1,12 +1,13 @@
 //! Bars that consist of parts, stacked on each other.
 
 use super::bars::{GroupNames, TALLEST_NAME};
-use super::canvas::{Canvas, Rect};
+use super::canvas::Canvas;
 use super::frame::{Frame, GAP};
 use super::group::{self, Across, Group};
 use super::legend::{Entry, Mark};
 use super::palette::{self, AXIS, PAPER};
 use super::scale::{Scale, drawable};
+use super::shapes::Rect;
 use super::{Error, Figure};
 
 /// The share of the width of a group that its bar takes.

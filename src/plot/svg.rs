@@ -12,11 +12,12 @@ use std::fmt::Write as _;
 
 use quick_xml::escape::escape;
 
-use super::canvas::{Align, Canvas, Paper, Pattern, Rect, Turn};
+use super::canvas::{Canvas, Paper};
 use super::group::{Across, Group, Mark};
 use super::number;
 use super::palette::{Colour, Tone};
 use super::scale::Scale;
+use super::shapes::{Align, Pattern, Rect, Turn};
 use super::simplify::simplified;
 use super::stroke::Point;
 use super::text::Style;

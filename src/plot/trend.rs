@@ -1,12 +1,13 @@
 //! Means over the levels of a factor, joined by lines, with their intervals and the prediction of a model.
 
 use super::bars::{GroupNames, TALLEST_NAME};
-use super::canvas::{Canvas, Rect};
+use super::canvas::Canvas;
 use super::frame::{Frame, GAP, x_axis_height};
 use super::group::{self, Across, Group};
 use super::legend::{self, Entry, Mark};
 use super::palette::{self, Colour, INK, PAPER, SeriesStyle};
 use super::scale::{Scale, Tick, drawable};
+use super::shapes::Rect;
 use super::stroke::Point;
 use super::{Error, Figure, LevelPositions, TrendPoint, TrendSeries};
 

@@ -14,13 +14,13 @@ experiment: test
 layout: all
 repetitions: 1
 limits: {errors: 100%}
+window: 100ms
 targets:
   web: {fixture: null-server, port: PORT1}
   talker:
     replicas: 2
     ready: {log: "start 5"}
     command: [sh, -c, 'printf "start 1\nstart 2\r\nstart \000 3\nstart \377 4\n"; echo start 5 >&2; i=0; while :; do i=$((i+1)); echo "item $i took 2.5 ms"; sleep 0.02; done']
-window: 100ms
 workloads:
   clients:
     url: http://127.0.0.1:PORT1
