@@ -213,7 +213,7 @@ fn held_until(samples: &Samples) -> i64 {
     last + (last - before).max(SAME_INSTANT_NS)
 }
 
-/// Metrics of a step over the windows of each repetition: for each metric a line for each repetition. 
+/// Metrics of a step over the windows of each repetition: for each metric a line for each repetition.
 fn of_step(
     repetitions: &[&Repetition],
     windows: &Windows,

@@ -197,7 +197,8 @@ fn errors(step: &StepSummary) -> u64 {
 /// Memory and processors of all targets: sums of their medians; `phase`: of one phase, else of the whole load.
 fn resources(cell: &CellSummary, phase: Option<&str>) -> [Entry; 2] {
     let sum = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>());
-    let of_phase = |phase: &str| cell.targets.iter().flat_map(|t| &t.phases).filter(move |p| p.phase == phase).collect::<Vec<_>>();
+    let of_phase =
+        |phase: &str| cell.targets.iter().flat_map(|t| &t.phases).filter(move |p| p.phase == phase).collect::<Vec<_>>();
     let (pss, cpu) = match phase.map(of_phase) {
         Some(phases) => (
             phases.iter().filter_map(|p| median(p.pss_bytes.as_ref())).collect(),

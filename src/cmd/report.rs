@@ -79,7 +79,8 @@ fn between(sides: &[Vec<ReadRun>], first: &Path, args: &cli::Report, threshold: 
     }
     let options = options(threshold);
     let floor = floor::sessions(first)?;
-    let floor = floor.iter().map(|path| summarize::read_samples(path, |run| options.needs(run))).collect::<Result<Vec<_>, Stop>>()?;
+    let floor =
+        floor.iter().map(|path| summarize::read_samples(path, |run| options.needs(run))).collect::<Result<Vec<_>, Stop>>()?;
     comparing::runs(sides, &floor, &options).map_err(|error| Stop::from_error(Exit::InvalidInput, &error))
 }
 

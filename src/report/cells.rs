@@ -29,7 +29,8 @@ pub fn cell_view(
     CellView {
         id,
         run: letter.to_owned(),
-        name: short_name(cell, varied),
+        // Levels that only skipped cells have are in no short name.
+        name: if cell.skipped.is_some() && !cell.cell.is_empty() { cell.cell.clone() } else { short_name(cell, varied) },
         levels: run.plan.cells[index].levels.clone(),
         size: size(cell),
         skipped: cell.skipped.clone(),
@@ -149,7 +150,8 @@ fn figures(cell: &CellSummary, repetitions: &[&Repetition]) -> Vec<RepetitionFig
 fn known_estimate(cell: &CellSummary, metric: &Metric, workload: &str) -> Option<Estimate> {
     match metric {
         Metric::Named(name) => {
-            let mine = |m: &&analysis::summary::MetricSummary| m.workload == workload && m.metric == **name && m.phase == "during";
+            let mine =
+                |m: &&analysis::summary::MetricSummary| m.workload == workload && m.metric == **name && m.phase == "during";
             cell.metrics.iter().find(mine).map(|m| m.value.clone())
         }
         Metric::Limit => cell.limits.iter().find(|l| l.workload == workload).and_then(|l| l.rate_per_s.clone()),
@@ -169,8 +171,22 @@ fn known_estimate(cell: &CellSummary, metric: &Metric, workload: &str) -> Option
 /// Every step in every phase.
 fn steps(cell: &CellSummary) -> Table {
     let header = [
-        "workload", "phase", "step", "requests", "ok", "errors", "per second", "95 %", "response p50", "p90", "p99", "p99.9", "max",
-        "service p50", "p99", "lag p99",
+        "workload",
+        "phase",
+        "step",
+        "requests",
+        "ok",
+        "errors",
+        "per second",
+        "95 %",
+        "response p50",
+        "p90",
+        "p99",
+        "p99.9",
+        "max",
+        "service p50",
+        "p99",
+        "lag p99",
     ];
     let row = |s: &StepSummary| {
         let time = |times: Option<Times>, of: fn(&Times) -> u64| times.map_or_else(none, |t| human_duration(of(&t) as f64));
@@ -211,7 +227,14 @@ fn brought(cell: &CellSummary) -> Table {
     let row = |m: &analysis::summary::MetricSummary| {
         let metric = Metric::named(&m.metric);
         let say = |value: f64| metric.human(&m.unit, value);
-        vec![m.workload.clone(), m.phase.clone(), m.metric.clone(), say(m.value.median), range(&m.value, say), m.value.n.to_string()]
+        vec![
+            m.workload.clone(),
+            m.phase.clone(),
+            m.metric.clone(),
+            say(m.value.median),
+            range(&m.value, say),
+            m.value.n.to_string(),
+        ]
     };
     let header = ["brought by", "phase", "metric", "median", "95 %", "repetitions"].map(str::to_owned).to_vec();
     Table { title: "What programs, taps and files bring".to_owned(), header, rows: cell.metrics.iter().map(row).collect() }
@@ -219,9 +242,11 @@ fn brought(cell: &CellSummary) -> Table {
 
 /// What targets used.
 fn targets(cell: &CellSummary) -> Table {
-    let header = ["target", "replicas", "start-up", "PSS", "RSS", "CPU", "threads", "open files", "CPU per request", "ended under load"];
+    let header =
+        ["target", "replicas", "start-up", "PSS", "RSS", "CPU", "threads", "open files", "CPU per request", "ended under load"];
     let row = |t: &analysis::summary::TargetSummary| {
-        let say = |metric: Metric, estimate: &Option<Estimate>| estimate.as_ref().map_or_else(none, |e| metric.human("", e.median));
+        let say =
+            |metric: Metric, estimate: &Option<Estimate>| estimate.as_ref().map_or_else(none, |e| metric.human("", e.median));
         vec![
             t.target.clone(),
             t.replicas.to_string(),

@@ -94,4 +94,3 @@ fn table(table: &CellTable) -> String {
 fn row(cells: impl IntoIterator<Item = String>) -> String {
     format!("| {} |\n", cells.into_iter().collect::<Vec<_>>().join(" | "))
 }
-

@@ -76,7 +76,10 @@ pub const FLOORS: [Floor; 19] = [
 /// Libraries that shape whatever imports them, and the floors that may. Tests are free.
 pub const LIBRARIES: [(&str, &[&str]); 4] = [
     // What is read or written in files and messages.
-    ("serde", &["vocabulary", "schema", "plan", "plan_read", "links", "supervise", "load", "record", "analysis", "report", "cmd"]),
+    (
+        "serde",
+        &["vocabulary", "schema", "plan", "plan_read", "links", "supervise", "load", "record", "analysis", "report", "cmd"],
+    ),
     // The rest waits for nobody, or has threads.
     ("tokio", &["tls", "supervise", "load", "executor", "serve", "cmd"]),
     // By far the most expensive to compile.

@@ -74,7 +74,10 @@ fn a_reader_sorts_filters_copies_and_goes_from_a_figure_to_its_windows_and_logs(
     assert_eq!(markdown.lines().count(), chosen.len() + 2, "{markdown}");
     assert!(markdown.lines().nth(1).unwrap().contains("---:") && csv.lines().count() == chosen.len() + 1, "{markdown}\n{csv}");
     let opened = values[9].as_array().unwrap();
-    assert!(opened[0].as_str().unwrap().starts_with("#c") && opened[1].as_u64() > Some(3) && opened[2].as_u64() > Some(5), "{opened:?}");
+    assert!(
+        opened[0].as_str().unwrap().starts_with("#c") && opened[1].as_u64() > Some(3) && opened[2].as_u64() > Some(5),
+        "{opened:?}"
+    );
     let repetition = values[10].as_array().unwrap();
     assert!(repetition[0].as_str().unwrap().ends_with("-r1"), "{repetition:?}");
     let parts: Vec<&str> = repetition[1].as_array().unwrap().iter().map(|s| s.as_str().unwrap()).collect();
