@@ -17,13 +17,13 @@ const TOLD: usize = 3;
 /// More repetitions than this are not recommended as a number.
 const MOST: usize = 1000;
 
-/// What a comparison and expectations say.
-pub fn answer(comparison: Option<&Comparison>, plan: &PlanRecord, summary: &Summary) -> Vec<Sentence> {
+/// What a comparison and expectations say. `plan`: of the first of the runs.
+pub fn answer(comparison: Option<&Comparison>, plan: &PlanRecord, runs: &[&Summary]) -> Vec<Sentence> {
     let mut sentences = match comparison {
         Some(comparison) => compared(comparison),
-        None => figures(plan, summary),
+        None => runs.first().map(|summary| figures(plan, summary)).unwrap_or_default(),
     };
-    sentences.extend(expected(&summary.expectations));
+    sentences.extend(expected(&runs.iter().flat_map(|summary| &summary.expectations).collect::<Vec<_>>()));
     if sentences.is_empty() {
         sentences.push(Sentence::default().say("Nothing was measured that counts."));
     }
@@ -187,7 +187,7 @@ fn main_figure(plan: &PlanRecord, cell: &CellSummary) -> Option<(Metric, String,
 }
 
 /// How many expectations hold.
-fn expected(findings: &[Finding]) -> Option<Sentence> {
+fn expected(findings: &[&Finding]) -> Option<Sentence> {
     let count = |outcome: Outcome| findings.iter().filter(|f| f.outcome == outcome).count();
     let judged = findings.len() - count(Outcome::Skipped);
     if judged == 0 {

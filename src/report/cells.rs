@@ -29,7 +29,8 @@ pub fn cell_view(
     CellView {
         id,
         run: letter.to_owned(),
-        name: short_name(cell, varied),
+        // Levels that only skipped cells have are in no short name.
+        name: if cell.skipped.is_some() && !cell.cell.is_empty() { cell.cell.clone() } else { short_name(cell, varied) },
         levels: run.plan.cells[index].levels.clone(),
         size: size(cell),
         skipped: cell.skipped.clone(),

@@ -1,6 +1,6 @@
 //! The ends of logs: as much of them as a page has room for.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
@@ -24,19 +24,19 @@ pub fn ends(repetitions: &[Repetition]) -> Vec<Vec<Log>> {
     let mut order: Vec<usize> = (0..repetitions.len()).collect();
     let counts = |index: &usize| matches!(repetitions[*index].status.verdict, Verdict::Valid);
     order.sort_by_key(|index| (counts(index), repetitions[*index].status.repetition));
-    let (mut used, mut known) = (0, HashMap::<String, ()>::new());
+    let (mut used, mut known) = (0, HashSet::<String>::new());
     for index in order {
         for (_, _, end) in &mut found[index] {
             let Some(text) = end.as_ref() else { continue };
             // What is the same as in another repetition takes no room.
-            if known.contains_key(text) {
+            if known.contains(text) {
                 continue;
             }
             used += text.len();
             if used > ALL {
                 *end = None;
             } else {
-                known.insert(text.clone(), ());
+                known.insert(text.clone());
             }
         }
     }

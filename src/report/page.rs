@@ -27,11 +27,12 @@ pub fn page(asked: &Asked<'_>) -> Result<Page, Error> {
     let letter = |index: usize| if several { letter(index) } else { String::new() };
     let id = |run: usize, cell: usize| if run == 0 { format!("c{cell}") } else { format!("r{run}c{cell}") };
     let (first, summary) = asked.runs[0];
+    let summaries: Vec<&Summary> = asked.runs.iter().map(|(_, summary)| summary).collect();
     let mut page = Page {
         experiment: summary.experiment.clone(),
         question: summary.question.clone(),
         runs: Vec::new(),
-        answer: answer::answer(asked.comparison, &first.plan, summary),
+        answer: answer::answer(asked.comparison, &first.plan, &summaries),
         expectations: Vec::new(),
         against: Vec::new(),
         charts: Vec::new(),

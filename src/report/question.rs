@@ -39,8 +39,8 @@ pub fn question(plan: &PlanRecord, summary: &Summary) -> Option<Question> {
     });
     let first = |factor: &str, levels: &[String]| levels.iter().find(|l| executed(factor).contains(l)).cloned();
     let varied = summary.factors.iter().map(|(name, levels)| (name.clone(), first(name, levels)));
-    let wanted = decided.chain(drawn).chain(expected).chain(varied).map(|(by, baseline)| Question { by, baseline });
-    wanted.into_iter().find(is_possible)
+    let mut wanted = decided.chain(drawn).chain(expected).chain(varied).map(|(by, baseline)| Question { by, baseline });
+    wanted.find(is_possible)
 }
 
 /// The levels that a run compares by itself; none where no factor has two levels that can be compared.

@@ -243,7 +243,7 @@ function quantilesChart(curves) {
   const ys = [Math.min(...values), Math.max(...values)];
   if (ys[0] === ys[1]) ys[1] = ys[0] * 1.1;
   const far = Math.max(1, ...points.map((point) => point[0]));
-  const marks = [[0, "0"], [0.30103, "50 %"], [1, "90 %"], [2, "99 %"], [3, "99.9 %"], [4, "99.99 %"], [5, "99.999 %"]].filter(([at]) => at <= far);
+  const marks = [[0, "0"], [0.30103, "50 %"], [1, "90 %"], [2, "99 %"], [3, "99.9 %"], [4, "99.99 %"], [5, "99.999 %"]].filter(([at]) => at <= far && (at !== 0.30103 || far < 3.5));
   const { svg, x, y } = frame(`response time by quantile, at most ${short(ys[1])} ms`, [0, far], ys, { marks, log: true });
   curves.forEach(([name, points], at) => {
     const d = points.map(([q, ms], i) => `${i ? "L" : "M"}${x(q).toFixed(1)} ${y(Math.max(ms, ys[0])).toFixed(1)}`).join("");
