@@ -269,7 +269,7 @@ fn what_is_not_a_revision_is_a_mistake() {
         "did you mean `+dirty`?",
     ]);
     check("['HEAD~99']", &[]).expect(2).complains(&["`HEAD~99` is not a revision", "`HEAD` has fewer commits before it"]);
-    check("[main, main]", &[]).expect(2).complains(&["the level `main` stands twice"]);
+    check("[main, main]", &[]).expect(2).complains(&["the level `main` appears twice"]);
     check("[main, '+dirty']", &[]).expect(2).complains(&["nothing is uncommitted in", "`+dirty` is the same as `HEAD`"]);
     // What is not asked for may be missing.
     let plan = |set: &str| repository.run(&["plan", "repo/test.yaml", "--set", set]);

@@ -675,7 +675,7 @@ fn the_same_results_give_the_same_pictures_and_summary() {
     let graphs = "graphs:\n  - {bars: throughput, x: number, series: number}\n  - {quantiles: response, series: number}\n  \
                   - {lines: pss, x: time, series: target}\n";
     let place = Place::with(&format!("{FOUR_CELLS}{graphs}"));
-    let outcome = place.run(&["run", "--json", "test.yaml", "--set", "number=1,2", "-n", "2"]).expect(0);
+    let outcome = place.run(&["run", "--json", "test.yaml", "--set", "number=1,2", "-n", "2", "--no-report"]).expect(0);
     let run = place.run_directory("test");
     let drawn = files(&place.path("graphs"));
     assert_eq!(drawn.len(), 2, "{drawn:?}");
