@@ -1,6 +1,8 @@
 //! What speaks against a result: what `analysis` tells below its table, by kind, the most serious first.
 
 use analysis::Summary;
+use analysis::notes::notes;
+use vocabulary::words::harmless;
 
 use crate::view::{Objection, ObjectionLine};
 
@@ -23,7 +25,7 @@ const ORDER: [&str; 12] = [
 /// What speaks against a run. `letter`: of the run; `id`: of a cell's view, by the index of the cell.
 pub fn against(summary: &Summary, letter: &str, id: impl Fn(usize) -> String) -> Vec<Objection> {
     let mut objections: Vec<Objection> = Vec::new();
-    for Note { kind, words, details } in noted(&analysis::notes::notes(summary, usize::MAX)) {
+    for Note { kind, words, details } in noted(&harmless(&notes(summary, usize::MAX))) {
         let mut named: Vec<(usize, &str)> = summary.cells.iter().map(|c| c.cell.as_str()).enumerate().collect();
         // The longest first: the name of one cell may be the start of another's.
         named.sort_by_key(|(_, name)| std::cmp::Reverse(name.len()));
@@ -68,10 +70,10 @@ fn noted(notes: &str) -> Vec<Note> {
 
 /// The kind of a note, which is in capitals, and its words: `NOT STEADY: …`, `FAILED 3 of 9: …`. None where the line is no note.
 fn head(line: &str) -> Option<(&str, &str)> {
-    let (head, _) = line.split_once(": ")?;
+    let (head, _) = line.split_once(": ").filter(|_| !line.starts_with(' '))?;
     let is_of_kind = |word: &&str| word.chars().all(|c| c.is_uppercase() || c == '-');
     let length = head.split(' ').take_while(is_of_kind).map(|word| word.len() + 1).sum::<usize>().checked_sub(1)?;
-    Some((&line[..length], line[length..].trim_start_matches(':').trim_start())).filter(|(kind, _)| !kind.trim().is_empty())
+    Some((&line[..length], line[length..].trim_start_matches(':').trim_start())).filter(|(kind, _)| !kind.is_empty())
 }
 
 #[cfg(test)]
