@@ -39,6 +39,9 @@ pub struct Steady {
     pub state: State,
     /// Start of the steady state, since the start of the load.
     pub steady_from_ns: Option<u64>,
+    /// Start of the first phase, warm-up included, since the start of the load: connections have to be made first.
+    #[serde(skip)]
+    pub begun_ns: u64,
     /// Whole windows of the measurement.
     pub windows: usize,
 }
@@ -89,8 +92,7 @@ impl Steadiness {
             .by_repetition
             .iter()
             .filter(|s| matches!(s.state, State::WarmingUp | State::SlowingDown))
-            .filter_map(|s| s.steady_from_ns)
-            .map(|ns| ns as f64)
+            .filter_map(|s| s.steady_from_ns.map(|ns| ns.saturating_sub(s.begun_ns) as f64))
             .collect();
         let from = if begins.is_empty() {
             String::new()
@@ -116,8 +118,14 @@ pub(super) fn of_repetition(repetition: &Repetition, workload: &str, points: &[W
     // The windows that are completely in the phase.
     let first = during.start_ns.div_ceil(window_ns);
     let count = (during.end_ns / window_ns).saturating_sub(first) as usize;
-    let mut steady =
-        Steady { repetition: repetition.status.repetition, state: State::TooShort, steady_from_ns: None, windows: count };
+    let mine = repetition.status.phases.iter().filter(|p| p.workload == workload);
+    let mut steady = Steady {
+        repetition: repetition.status.repetition,
+        state: State::TooShort,
+        steady_from_ns: None,
+        begun_ns: mine.map(|p| p.start_ns).min().unwrap_or_default(),
+        windows: count,
+    };
     if count >= FEWEST_WINDOWS as usize {
         let (state, from) = classify(points, first * window_ns, count, window_ns);
         steady.state = state;
@@ -225,6 +233,7 @@ mod tests {
             repetition,
             state: State::WarmingUp,
             steady_from_ns: Some(seconds * 1_000_000_000),
+            begun_ns: 0,
             windows: 20,
         };
         let steadiness =

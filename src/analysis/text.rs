@@ -121,9 +121,10 @@ fn stability(summary: &Summary, varied: &[&str]) -> String {
         ]);
     }
     let mut text = format!("\nstability of {} over rounds\n{}", summary.stability_of, table.text());
-    text += "±: farther end of the 95 % interval of the median; drift: first to last round (Theil\n";
-    text += "and Sen), p: Kendall's test; lag-1 r: correlation of successive rounds; n eff: so\n";
-    text += "many independent repetitions would say as much\n";
+    let legend = "±: farther end of the 95 % interval of the median; drift: first to last round (slope of Theil and Sen), \
+                  p: Kendall's test; lag-1 r: correlation of successive rounds; n eff: how many independent repetitions would \
+                  say as much";
+    text += &wrap(legend, WIDTH, 0);
     for (cell, s) in rows {
         for warning in s.warnings() {
             let name = name(cell, s);

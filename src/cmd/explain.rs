@@ -25,12 +25,12 @@ pub(super) fn explain(args: &cli::Explain) -> Result<Exit, Stop> {
     Ok(Exit::Success)
 }
 
-/// The explanation of one key or metric; `None` if nothing has this name.
+/// The explanation of one key, metric or word of the glossary; `None` if nothing has this name.
 fn explained(reference: &Reference, typed: &str) -> Option<String> {
     let typed = typed.trim_end_matches(':');
     let metric = metric::catalogue().iter().find(|row| row.name == typed.replace('-', "_"));
     let places = reference.find(typed);
-    let mut out = metric.map(of_metric).unwrap_or_default();
+    let mut out = metric.map(of_metric).or_else(|| of_word(typed)).unwrap_or_default();
     // A key of a block is explained once, wherever that block may stand.
     let mut distinct: Vec<(&Place<'_>, usize)> = Vec::new();
     for place in &places {
@@ -46,6 +46,16 @@ fn explained(reference: &Reference, typed: &str) -> Option<String> {
         out += &of_place(reference, place, more);
     }
     (!out.is_empty()).then_some(out)
+}
+
+/// The glossary, a section for each word.
+const GLOSSARY: &str = include_str!("../../docs/glossary.md");
+
+/// A word of the glossary.
+fn of_word(typed: &str) -> Option<String> {
+    let (_, text) =
+        GLOSSARY.split("\n### ").skip(1).filter_map(|entry| entry.split_once('\n')).find(|(word, _)| *word == typed)?;
+    Some(format!("{typed}\n\n{}\n  More: docs/glossary.md\n", wrapped(&plain(text.trim()), 2)))
 }
 
 fn of_place(reference: &Reference, place: &Place<'_>, more: usize) -> String {
@@ -119,11 +129,12 @@ fn unknown(reference: &Reference, typed: &str) -> String {
     let last = typed.rsplit('.').next().unwrap_or(typed);
     let keys = places.iter().map(|place| place.key.name.as_str());
     let metrics = metric::catalogue().iter().map(|row| row.name.as_str());
-    let help = match nearest(last, keys.chain(metrics)) {
+    let words = GLOSSARY.lines().filter_map(|line| line.strip_prefix("### "));
+    let help = match nearest(last, keys.chain(metrics).chain(words)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`runner explain` lists the keys at the top of a scenario".to_owned(),
     };
-    format!("there is no key or metric `{typed}`: {help}")
+    format!("there is no key, metric or word `{typed}`: {help}")
 }
 
 /// Markdown as plain text: links are only their words.

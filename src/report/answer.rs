@@ -132,7 +132,16 @@ fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Opt
         parts.push(format!("{what} at {n} repetitions{}", enough(&few, &within)));
     }
     let words = parts.join("; ");
-    Some(Sentence::default().link(capitalized(&words), "compared").say("."))
+    let sentence = Sentence::default().link(capitalized(&words), "compared").say(".");
+    Some(behind(comparison).into_iter().fold(sentence, |sentence, metric| {
+        sentence.say(format!(" By itself, {} differs: `--primary {}` asks it first.", metric.words(), metric.name()))
+    }))
+}
+
+/// The first metric that differs if it is tested alone, where the primary one, which is asked first, shows nothing.
+fn behind(comparison: &Comparison) -> Option<Metric> {
+    let row = comparison.rows.iter().find(|row| row.verdict == Verdict::BehindPrimary)?;
+    Some(Metric::by_name(&row.metric))
 }
 
 /// How many repetitions would do: the most that any of the comparisons needs.

@@ -5,6 +5,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, context};
 use sha2::{Digest as _, Sha256};
+use vocabulary::words::harmless;
 
 use crate::Error;
 use crate::view::{CellView, Page};
@@ -45,7 +46,8 @@ pub fn html(page: &Page) -> Result<String, Error> {
         style => Value::from_safe_string(style),
         script => Value::from_safe_string(SCRIPT.to_owned()),
     })?;
-    Ok(text)
+    // What others wrote may hold characters that steer a terminal.
+    Ok(harmless(&text).into_owned())
 }
 
 /// The data of a cell as JSON that no text in it can leave: without `<`, `>` and `&`.

@@ -48,7 +48,9 @@ impl Asked {
         let mut runs: Vec<String> = query.all("run").map(str::to_owned).collect();
         runs.sort();
         runs.dedup();
-        let mut runs: [String; 2] = runs.try_into().map_err(|_| "expected two different runs: ?run=NAME&run=NAME\n")?;
+        let mut runs: [String; 2] = runs
+            .try_into()
+            .map_err(|_| "tick two runs to compare them: expected ?run=NAME&run=NAME with two different names\n")?;
         if query.first("baseline") == Some(&runs[1]) {
             runs.swap(0, 1);
         }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 use vocabulary::errors::chain;
 use vocabulary::units::{Bytes, count};
+use vocabulary::words::harmless;
 
 use super::absent::Absent;
 use super::archive::Archive;
@@ -88,15 +89,14 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     templates
 });
 
-/// Renders a template. Characters that are not part of HTML are replaced.
+/// Renders a template. Characters that steer a terminal are made visible.
 ///
 /// # Errors
 /// [`Absent::Failed`]: a bug in the template.
 pub(super) fn render(template: &str, content: &impl Serialize) -> Result<String, Absent> {
     let failed = |error: minijinja::Error| Absent::Failed(chain(&error));
     let page = TEMPLATES.get_template(template).map_err(failed)?.render(Value::from(Serde(content))).map_err(failed)?;
-    let shown = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c };
-    Ok(page.chars().map(shown).collect())
+    Ok(harmless(&page).into_owned())
 }
 
 /// The page of an experiment.

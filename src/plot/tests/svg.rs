@@ -163,7 +163,7 @@ fn a_bar_tells_its_series_its_place_and_its_value() {
 #[test]
 fn the_vertices_of_a_line_are_its_values() {
     let all = page(each_kind().remove(2));
-    let plot = all.iter().filter(|one| one.is("plot")).next_back().unwrap();
+    let plot = all.iter().rfind(|one| one.is("plot")).unwrap();
     let [x, y] = ["x", "y"].map(|axis| {
         let (start, length) = (plot.number(axis), plot.number(if axis == "x" { "width" } else { "height" }));
         let (min, max) = (plot.number(&format!("data-{axis}-min")), plot.number(&format!("data-{axis}-max")));

@@ -55,7 +55,6 @@
         box(`${of}passes per second`, number(w.passes_per_s)),
         box(`${of}response p50`, time(w.response_p50_ns)),
         box(`${of}response p99`, time(w.response_p99_ns)),
-        box(`${of}lag p99`, time(w.lag_p99_ns)),
         box(`${of}errors`, number(w.errors)),
       ];
     });
