@@ -141,7 +141,7 @@ fn a_server_that_stands_still_or_closes_makes_the_load_invalid_whatever_the_coun
         let place = place(how, &format!("{expect}{}", load(&arrivals).replace("timeout: 30s", "timeout: 800ms")));
         let outcome = place.run_test().expect(4);
         assert!(
-            outcome.stdout.contains("no pass of `clients` was answered as expected although passes were due"),
+            outcome.flat().contains("no pass of `clients` was answered as expected although passes were due"),
             "{}",
             outcome.stdout
         );
