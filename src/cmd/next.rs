@@ -3,38 +3,19 @@
 use std::path::Path;
 
 use crate::analysis::Summary;
+use crate::vocabulary::words::in_shell;
 
 /// The next step after a run in `directory` of the scenario `source`.
 pub(super) fn step(summary: &Summary, directory: &Path, source: &Path) -> String {
-    let run = quoted(directory);
+    let (run, source) = (directory.display().to_string(), source.display().to_string());
+    let (run, source) = (in_shell(&run), in_shell(&source));
     if summary.cells.iter().all(|cell| cell.repetitions.valid == 0) {
-        return format!("remove the cause, then runner run {}; what programs printed is in {run}/cells", quoted(source));
+        return format!("remove the cause, then runner run {source}; what programs printed is in {run}/cells");
     }
     match summary.varied().as_slice() {
-        [] => format!("after a change, runner run {}, then runner compare {run} and the new run", quoted(source)),
+        [] => format!("after a change, runner run {source}, then runner compare {run} and the new run"),
         // It finds the only factor by itself.
         [_] => format!("runner compare {run}"),
-        [first, ..] => format!("runner compare {run} --by {}", quoted(Path::new(first))),
-    }
-}
-
-/// A path as a shell reads it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:=@%,".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_is_quoted_where_a_shell_would_not_read_it_as_it_is() {
-        for (path, shell) in
-            [("results/a/20260101T000000Z-1", "results/a/20260101T000000Z-1"), ("my runs/it's", r"'my runs/it'\''s'")]
-        {
-            assert_eq!(quoted(Path::new(path)), shell);
-        }
+        [first, ..] => format!("runner compare {run} --by {}", in_shell(first)),
     }
 }

@@ -3,6 +3,7 @@
 use record::RunRecord;
 use record::manifest::Manifest;
 use vocabulary::units::human_bytes;
+use vocabulary::words::in_shell;
 
 use crate::view::Circumstances;
 
@@ -55,13 +56,7 @@ fn command(manifest: &Manifest, seed: u64) -> String {
     if !words.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {
         words.extend(["--seed".to_owned(), seed.to_string()]);
     }
-    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
-}
-
-/// A word as a shell reads it.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+    words.iter().map(|word| in_shell(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// The files that were rendered for targets, from the plan; what is the same in several cells is there once.
@@ -91,15 +86,4 @@ fn cut(text: &str) -> String {
     }
     let end = (0..=MOST).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
     format!("{}\n… {} bytes more", &text[..end], text.len() - end)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_as_a_shell_reads_them() {
-        let words = ["a=1", "", "it's", "$(rm)"].map(quoted);
-        assert_eq!(words, ["a=1", "''", "'it'\\''s'", "'$(rm)'"]);
-    }
 }

@@ -74,6 +74,12 @@ pub fn acts(c: char) -> bool {
     c.is_control() && !matches!(c, '\n' | '\t') || turns || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
+/// A word as a shell reads it.
+pub fn in_shell(word: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")).into() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,5 +112,11 @@ mod tests {
         assert_eq!(nearest("SIGTERM", ["INT", "TERM"]), Some("TERM"));
         assert_eq!(nearest("100", ["10", "1000"]), None);
         assert_eq!(nearest("a", ["b", "c"]), None);
+    }
+
+    #[test]
+    fn words_are_quoted_as_a_shell_reads_them() {
+        let words = ["a=1", "", "it's", "$(rm)", "results/a/20260101T000000Z-1", "my runs/it's"].map(in_shell);
+        assert_eq!(words, ["a=1", "''", r"'it'\''s'", "'$(rm)'", "results/a/20260101T000000Z-1", r"'my runs/it'\''s'"]);
     }
 }
