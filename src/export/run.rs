@@ -238,11 +238,6 @@ fn estimates(cell_id: i64, cell: &CellSummary, sink: &mut dyn Sink) -> Result<()
 
 /// What `status.json` says.
 fn status(id: i64, cell_id: i64, cell: &CellSummary, status: &Status, sink: &mut dyn Sink) -> Result<(), Error> {
-    let verdict = match status.verdict {
-        Verdict::Valid => "valid",
-        Verdict::Invalid { .. } => "invalid",
-        Verdict::Failed { .. } => "failed",
-    };
     let (timings, generator) = (&status.timings, &status.generator);
     let counts = cell.repetitions.counted.contains(&status.repetition);
     let mut values = vec![
@@ -252,7 +247,7 @@ fn status(id: i64, cell_id: i64, cell: &CellSummary, status: &Status, sink: &mut
         Value::Text(&status.started_at),
     ];
     let seed = status.seed.to_string();
-    values.extend([Value::Text(&seed), Value::Text(verdict), truth(counts)]);
+    values.extend([Value::Text(&seed), Value::Text(status.verdict.word()), truth(counts)]);
     values.push(text(cell.figures.excluded.get(&status.repetition).map(String::as_str)));
     values.extend(
         [

@@ -127,6 +127,17 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// It in one word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Invalid { .. } => "invalid",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
 /// One phase of one workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhaseStatus {
