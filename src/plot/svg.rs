@@ -48,8 +48,6 @@ impl SvgOptions {
     pub const FILE: Self = SvgOptions { place: SvgPlace::File, size: (1200, 800), has_words: true };
     /// A picture as wide as the text of a page.
     pub const PAGE: Self = SvgOptions { place: SvgPlace::Page, size: (960, 520), has_words: false };
-    /// One of several pictures side by side, or one on a narrow screen.
-    pub const SMALL: Self = SvgOptions { place: SvgPlace::Page, size: (520, 320), has_words: false };
 }
 
 /// Draws a figure as one `<svg>` element.

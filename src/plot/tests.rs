@@ -5,6 +5,9 @@ mod svg;
 
 use super::*;
 
+/// One of several pictures side by side.
+const SMALL: SvgOptions = SvgOptions { size: (520, 320), ..SvgOptions::PAGE };
+
 fn figure(data: Data) -> Figure {
     Figure {
         title: "Title".to_owned(),
@@ -216,7 +219,7 @@ fn any_data_can_be_drawn() {
         render(&figure).unwrap();
         let table = table(&figure);
         assert!(table.rows.iter().all(|row| row.len() == table.header.len()), "{table:?}");
-        for options in [SvgOptions::FILE, SvgOptions::PAGE, SvgOptions::SMALL] {
+        for options in [SvgOptions::FILE, SvgOptions::PAGE, SMALL] {
             svg::elements(&crate::svg(&figure, options).unwrap());
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use super::{bar, bars, figure, lines, phase, quantiles, trend};
+use super::{SMALL, bar, bars, figure, lines, phase, quantiles, trend};
 use crate::{Data, Figure, LevelPositions, LineSeries, RoundPoint, RoundSeries, SvgOptions, svg, svg_style, table};
 
 /// An element: its name, its attributes, the text directly in it, and the classes of what contains it.
@@ -251,7 +251,7 @@ fn a_picture_is_as_large_as_what_can_be_seen_of_it() {
     let bars = svg(&figure(bars(&groups, ["1", "2", "4", "8"].map(all).to_vec())), SvgOptions::PAGE).unwrap().len();
     let short = |i: u32| LineSeries { lines: vec![busy(i)[..40].to_vec(); 5], middle: busy(i)[..40].to_vec(), ..series(i) };
     let small = Data::Lines { series: (0..2).map(short).collect(), phases: vec![], log: false };
-    let small = svg(&figure(small), SvgOptions::SMALL).unwrap().len();
+    let small = svg(&figure(small), SMALL).unwrap().len();
     assert!(14 * bars + 50 * small < 1_500_000, "{bars} {small}");
 }
 
