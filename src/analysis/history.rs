@@ -8,7 +8,7 @@
 //! Values come from `figures.parquet`: the tables of repetitions are not opened, so that hundreds of runs take seconds.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use polars::prelude::*;
 use serde::Serialize;
@@ -94,14 +94,31 @@ pub struct Change {
     pub verdict: Verdict,
 }
 
-/// Reads the values of a metric in a run: of passes as a whole, of targets, or of what was brought; without warm-up.
-///
-/// # Errors
-/// [`Error::Record`] when the run has no `figures.parquet`, or it cannot be read; [`Error::Table`] when it has other columns.
-pub fn values(run: &Path, metric: &Metric) -> Result<Values, Error> {
-    let path = run.join("figures.parquet");
-    let frame = read_columns(&path, &["cell", "workload", "target", "phase", "step", "metric", "value", "unit", "valid"])?;
-    of_frame(&frame, metric).map_err(|source| Error::Table { path, source })
+/// The figures of a run.
+pub struct Figures {
+    path: PathBuf,
+    frame: DataFrame,
+}
+
+impl Figures {
+    /// Reads the figures of the run in a directory.
+    ///
+    /// # Errors
+    /// [`Error::Record`] when the run has no `figures.parquet`, or it cannot be read.
+    pub fn read(run: &Path) -> Result<Self, Error> {
+        let path = run.join("figures.parquet");
+        let columns = ["cell", "workload", "target", "phase", "step", "metric", "value", "unit", "valid"];
+        let frame = read_columns(&path, &columns)?;
+        Ok(Self { path, frame })
+    }
+
+    /// The values of a metric: of passes as a whole, of targets, or of what was brought; without warm-up.
+    ///
+    /// # Errors
+    /// [`Error::Table`] when the table has other columns.
+    pub fn values(&self, metric: &Metric) -> Result<Values, Error> {
+        of_frame(&self.frame, metric).map_err(|source| Error::Table { path: self.path.clone(), source })
+    }
 }
 
 fn of_frame(frame: &DataFrame, metric: &Metric) -> PolarsResult<Values> {

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use super::summary::{CellSummary, Estimate, StepSummary, Summary};
 use super::text::{ResultColumn, result_columns, spread};
 use super::values;
-use record::tables::WHOLE;
 use vocabulary::Metric;
 use vocabulary::units::{human_bytes, human_duration, significant};
 
@@ -48,11 +47,9 @@ pub struct Overview {
     pub rows: Vec<Row>,
 }
 
-/// The factors that differ between executed cells: only these need a column or a name.
+/// The factors that differ between cells that were measured: only these need a column or a name.
 pub fn varied(summary: &Summary) -> Vec<&str> {
-    let executed = || summary.cells.iter().filter(|c| c.repetitions.valid > 0);
-    let differs = |factor: &str| executed().map(|c| c.levels.get(factor)).collect::<BTreeSet<_>>().len() > 1;
-    summary.factors.iter().map(|(name, _)| name.as_str()).filter(|name| differs(name)).collect()
+    summary.varied_among(|cell| cell.repetitions.valid > 0)
 }
 
 /// The short name of a cell: the levels of the factors that differ, or its whole name where none does.
@@ -69,30 +66,28 @@ pub fn short_name(cell: &CellSummary, varied: &[&str]) -> String {
 pub fn overview(summary: &Summary) -> Overview {
     let varied = varied(summary);
     let own = result_columns(summary);
-    let brings = |cell: &CellSummary, name: &str| cell.metrics.iter().any(|m| m.workload == name && values::is_own(cell, m));
-    let shown = |s: &&StepSummary| s.step == WHOLE && !matches!(s.phase.as_str(), "warm-up" | "search");
-    let all = || summary.cells.iter().flat_map(|c| c.steps.iter().filter(shown).map(move |s| (c, s)));
+    let all = || summary.cells.iter().flat_map(|c| c.steps.iter().filter(|s| s.has_row()).map(move |s| (c, s)));
     let workloads: BTreeSet<&str> = all().map(|(_, s)| s.workload.as_str()).collect();
     let has = Has {
         workload: workloads.len() > 1,
         phase: all().any(|(_, s)| s.phase != "during"),
         // What a command measures matters, not how long the command took.
-        passes: all().any(|(c, s)| !brings(c, &s.workload)),
+        passes: all().any(|(c, s)| !values::brings(c, &s.workload)),
         lag: all().any(|(_, s)| s.lag_ns.is_some_and(|l| l.max > 0)),
         unsent: all().any(|(_, s)| s.unsent > 0),
-        errors: all().any(|(_, s)| errors(s) > 0),
+        errors: all().any(|(_, s)| s.unanswered() > 0),
     };
     let mut rows = Vec::new();
     for (index, cell) in summary.cells.iter().enumerate() {
         let names: Vec<Entry> = varied.iter().map(|f| name(cell.levels.get(*f).map_or("", String::as_str))).collect();
-        let steps: Vec<&StepSummary> = cell.steps.iter().filter(shown).collect();
+        let steps: Vec<&StepSummary> = cell.steps.iter().filter(|s| s.has_row()).collect();
         for step in &steps {
             let mut entries = names.clone();
             entries.extend(has.workload.then(|| name(&step.workload)));
             entries.extend(has.phase.then(|| name(&step.phase)));
             entries.extend(brought(cell, step, &own));
             if has.passes {
-                entries.extend(passes(step, brings(cell, &step.workload)));
+                entries.extend(passes(step, values::brings(cell, &step.workload)));
             }
             entries.extend(behind(step, &has));
             entries.extend(resources(cell, has.phase.then_some(step.phase.as_str())));
@@ -185,13 +180,8 @@ fn behind(step: &StepSummary, has: &Has) -> Vec<Entry> {
     let mut entries = Vec::new();
     entries.extend(has.lag.then(|| figure(step.lag_ns.map(|t| t.p99 as f64), human_duration)));
     entries.extend(has.unsent.then(|| figure(Some(step.unsent as f64 / step.offered.max(1) as f64), share)));
-    entries.extend(has.errors.then(|| figure(Some(errors(step) as f64), |n| vocabulary::units::count(n as u64))));
+    entries.extend(has.errors.then(|| figure(Some(step.unanswered() as f64), |n| vocabulary::units::count(n as u64))));
     entries
-}
-
-/// What was not answered as expected: wrong, never sent, open at the end.
-fn errors(step: &StepSummary) -> u64 {
-    step.errors.values().sum::<u64>() + step.unsent + step.open
 }
 
 /// Memory and processors of all targets: sums of their medians; `phase`: of one phase, else of the whole load.

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::cells::Figures;
 use record::Decide;
+use record::tables::WHOLE;
 use vocabulary::Interest;
 
 pub use super::decisions::Decided;
@@ -193,9 +194,26 @@ pub struct Repetitions {
 impl Summary {
     /// The factors of which several levels were executed, in the order of the file.
     pub fn varied(&self) -> Vec<&str> {
-        let executed = || self.cells.iter().filter(|cell| cell.skipped.is_none());
-        let levels = |factor: &str| executed().filter_map(|cell| cell.levels.get(factor)).collect::<BTreeSet<_>>().len();
+        self.varied_among(|cell| cell.skipped.is_none())
+    }
+
+    /// The factors that have several levels in those cells that are meant, in the order of the file.
+    pub fn varied_among(&self, is_meant: impl Fn(&CellSummary) -> bool) -> Vec<&str> {
+        let meant = || self.cells.iter().filter(|cell| is_meant(cell));
+        let levels = |factor: &str| meant().filter_map(|cell| cell.levels.get(factor)).collect::<BTreeSet<_>>().len();
         self.factors.iter().map(|(name, _)| name.as_str()).filter(|name| levels(name) > 1).collect()
+    }
+}
+
+impl StepSummary {
+    /// Whether it has a row in tables of cells: a pass as a whole, in a phase that was measured.
+    pub fn has_row(&self) -> bool {
+        self.step == WHOLE && !matches!(self.phase.as_str(), "warm-up" | "search")
+    }
+
+    /// What was asked for and not answered as expected: wrong, never sent, open at the end.
+    pub fn unanswered(&self) -> u64 {
+        self.errors.values().sum::<u64>() + self.unsent + self.open
     }
 }
 

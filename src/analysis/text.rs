@@ -4,7 +4,6 @@ use super::grid::{Grid, Kind};
 use super::notes::notes;
 use super::summary::{CellSummary, Estimate, MetricSummary, Stability, StepSummary, Summary};
 use super::values;
-use record::tables::WHOLE;
 use vocabulary::columns::{WIDTH, wrap};
 use vocabulary::units::{human_bytes, human_duration, significant};
 use vocabulary::{Interest, Metric};
@@ -13,19 +12,14 @@ use vocabulary::{Interest, Metric};
 /// what programs have said.
 pub fn table(summary: &Summary) -> String {
     // Only what differs between executed cells needs a column.
-    let executed = || summary.cells.iter().filter(|c| !c.steps.is_empty());
-    let differs = |factor: &str| executed().map(|c| c.levels.get(factor)).collect::<std::collections::BTreeSet<_>>().len() > 1;
-    let varied: Vec<&str> = summary.factors.iter().map(|(name, _)| name.as_str()).filter(|name| differs(name)).collect();
+    let varied = summary.varied_among(|cell| !cell.steps.is_empty());
     let several_workloads = summary
         .cells
         .iter()
         .any(|c| c.steps.iter().map(|s| s.workload.as_str()).collect::<std::collections::BTreeSet<_>>().len() > 1);
-    let shown = |s: &&StepSummary| s.step == WHOLE && !matches!(s.phase.as_str(), "warm-up" | "search");
     // What a command does stands in a table of its own, where it brings metrics of its own.
-    let brings =
-        |cell: &CellSummary, workload: &str| cell.metrics.iter().any(|m| m.workload == workload && values::is_own(cell, m));
-    let rows = |cell: &CellSummary| -> Vec<StepSummary> {
-        cell.steps.iter().filter(shown).filter(|s| !brings(cell, &s.workload)).cloned().collect()
+    let rows = |cell: &'_ CellSummary| {
+        cell.steps.iter().filter(|s| s.has_row() && !values::brings(cell, &s.workload)).cloned().collect::<Vec<StepSummary>>()
     };
     let every: Vec<(&CellSummary, Vec<StepSummary>)> = summary.cells.iter().map(|c| (c, rows(c))).collect();
     let all = || every.iter().flat_map(|(_, steps)| steps);

@@ -93,15 +93,38 @@ pub fn of_cell(cell: &CellSummary, metric: &Metric, selection: &Selection<'_>) -
     by_repetition(cell, metric, selection).into_iter().map(|(_, v)| v).collect()
 }
 
+/// Whether a workload brings metrics of its own: they matter, and not how long its passes took.
+pub fn brings(cell: &CellSummary, workload: &str) -> bool {
+    cell.metrics.iter().any(|metric| metric.workload == workload && is_own(cell, metric))
+}
+
 /// The estimate that the summary already has of a metric, if it has one: what is drawn at random is drawn once.
 pub fn estimate_of(cell: &CellSummary, metric: &Metric, selection: &Selection<'_>) -> Option<Estimate> {
     let mine = |name: &str| selection.workload.is_none_or(|w| w == name);
-    if *metric != Metric::Throughput || selection.target.is_some() {
+    if selection.target.is_some() {
         return None;
     }
-    let (step, phase) = (selection.step.unwrap_or(WHOLE), selection.phase.unwrap_or("during"));
-    let found = cell.steps.iter().find(|s| s.step == step && s.phase == phase && mine(&s.workload));
-    found.and_then(|s| s.throughput_per_s.clone())
+    let phase = selection.phase.unwrap_or("during");
+    match metric {
+        Metric::Throughput => {
+            let step = selection.step.unwrap_or(WHOLE);
+            let found = cell.steps.iter().find(|s| s.step == step && s.phase == phase && mine(&s.workload));
+            found.and_then(|s| s.throughput_per_s.clone())
+        }
+        Metric::Named(name) => {
+            let found = cell.metrics.iter().find(|m| m.metric == **name && m.phase == phase && mine(&m.workload));
+            found.map(|m| m.value.clone())
+        }
+        Metric::Limit => cell.limits.iter().find(|l| mine(&l.workload)).and_then(|l| l.rate_per_s.clone()),
+        // Of several targets there is no sum.
+        Metric::Pss | Metric::Cpu | Metric::StartUp if selection.phase.is_none() => match (cell.targets.as_slice(), metric) {
+            ([target], Metric::Pss) => target.pss_bytes.clone(),
+            ([target], Metric::Cpu) => target.cpu_cores.clone(),
+            ([target], _) => target.start_up_ns.clone(),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// A resource of one target or of all together in one phase, or in the whole load where the phase is empty: the number of

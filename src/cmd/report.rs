@@ -50,15 +50,11 @@ pub(super) fn report(args: &cli::Report) -> Result<Exit, Stop> {
 fn within(run: &ReadRun, args: &cli::Report, threshold: f64) -> Result<Option<Comparison>, Stop> {
     match &args.by {
         Some(by) => {
-            let found = comparing::levels(run, by, args.baseline.as_deref(), &options(threshold));
+            let found = comparing::levels(run, by, args.baseline.as_deref(), &Options::usual(threshold));
             found.map(Some).map_err(|error| Stop::from_error(Exit::InvalidInput, &error))
         }
         None => Ok(report::usual_comparison(run, threshold)),
     }
-}
-
-fn options(threshold: f64) -> Options {
-    Options { threshold, metrics: Vec::new(), primary: None }
 }
 
 /// The other sides against the first. `first`: a run of the first side.
@@ -67,7 +63,7 @@ fn between(sides: &[Vec<ReadRun>], first: &Path, args: &cli::Report, threshold: 
     if args.by.is_some() {
         return Err(wrong("`--by` compares levels within one run; name one run only"));
     }
-    let options = options(threshold);
+    let options = Options::usual(threshold);
     let floor = floor::sessions(first).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
     let floor =
         floor.iter().map(|path| summarize::read_samples(path, |run| options.needs(run))).collect::<Result<Vec<_>, Stop>>()?;

@@ -77,10 +77,10 @@ fn view(repetition: &Repetition, logs: &[Log], texts: &mut Vec<String>, phases: 
         })
     };
     let status = &repetition.status;
-    let (state, why) = match &status.verdict {
-        Verdict::Valid => ("valid", String::new()),
-        Verdict::Invalid { reasons } => ("invalid", reasons.join("; ")),
-        Verdict::Failed { reason } => ("failed", reason.clone()),
+    let why = match &status.verdict {
+        Verdict::Valid => String::new(),
+        Verdict::Invalid { reasons } => reasons.join("; "),
+        Verdict::Failed { reason } => reason.clone(),
     };
     let several = status.phases.iter().any(|p| p.workload != status.phases[0].workload);
     let mut of_phases = Vec::new();
@@ -91,7 +91,7 @@ fn view(repetition: &Repetition, logs: &[Log], texts: &mut Vec<String>, phases: 
     let logs = logs.iter().map(|(name, length, text)| (name.clone(), *length, text.as_ref().map(|text| place(texts, text))));
     RepetitionView {
         n: status.repetition,
-        state,
+        state: status.verdict.word(),
         why,
         at: status.started_at.clone(),
         phases: of_phases,
@@ -116,7 +116,7 @@ fn figures(cell: &CellSummary, repetitions: &[&Repetition]) -> Vec<RepetitionFig
         let unit = values::unit_of(cell, metric);
         let (axis, scale) = metric.axis();
         let of = |r: &&Repetition| found.iter().find(|(n, _)| *n == r.status.repetition).map(|(_, value)| *value);
-        let known = known_estimate(cell, metric, workload);
+        let known = values::estimate_of(cell, metric, &part);
         figures.push(RepetitionFigure {
             name: label(metric, workload),
             unit: if metric.is_named() { unit.clone() } else { axis.to_owned() },
@@ -146,28 +146,6 @@ fn figures(cell: &CellSummary, repetitions: &[&Repetition]) -> Vec<RepetitionFig
     figures
 }
 
-/// The estimate that the summary has, if it has one.
-fn known_estimate(cell: &CellSummary, metric: &Metric, workload: &str) -> Option<Estimate> {
-    match metric {
-        Metric::Named(name) => {
-            let mine =
-                |m: &&analysis::summary::MetricSummary| m.workload == workload && m.metric == **name && m.phase == "during";
-            cell.metrics.iter().find(mine).map(|m| m.value.clone())
-        }
-        Metric::Limit => cell.limits.iter().find(|l| l.workload == workload).and_then(|l| l.rate_per_s.clone()),
-        _ if metric.is_resource() => match cell.targets.as_slice() {
-            [target] => match metric {
-                Metric::Pss => target.pss_bytes.clone(),
-                Metric::Cpu => target.cpu_cores.clone(),
-                Metric::StartUp => target.start_up_ns.clone(),
-                _ => None,
-            },
-            _ => None,
-        },
-        _ => values::estimate_of(cell, metric, &Selection { workload: Some(workload), ..Selection::default() }),
-    }
-}
-
 /// Every step in every phase.
 fn steps(cell: &CellSummary) -> Table {
     let header = [
@@ -191,14 +169,13 @@ fn steps(cell: &CellSummary) -> Table {
     let row = |s: &StepSummary| {
         let time = |times: Option<Times>, of: fn(&Times) -> u64| times.map_or_else(none, |t| human_duration(of(&t) as f64));
         let rate = s.throughput_per_s.as_ref();
-        let errors: u64 = s.errors.values().sum::<u64>() + s.unsent + s.open;
         vec![
             s.workload.clone(),
             s.phase.clone(),
             if s.step == WHOLE { "pass as a whole".to_owned() } else { s.step.clone() },
             count(s.requests),
             count(s.ok),
-            kinds(s, errors),
+            kinds(s),
             rate.map_or_else(none, |e| significant(e.median)),
             rate.map_or_else(none, |e| range(e, significant)),
             time(s.response_ns, |t| t.p50),
@@ -216,7 +193,8 @@ fn steps(cell: &CellSummary) -> Table {
 }
 
 /// How many errors, and of which kinds.
-fn kinds(step: &StepSummary, errors: u64) -> String {
+fn kinds(step: &StepSummary) -> String {
+    let errors = step.unanswered();
     let kinds = step.errors.iter().map(|(kind, n)| (kind.as_str(), *n)).chain([("unsent", step.unsent), ("open", step.open)]);
     let kinds: Vec<String> = kinds.filter(|(_, n)| *n > 0).map(|(kind, n)| format!("{} {kind}", count(n))).collect();
     if kinds.is_empty() { count(errors) } else { format!("{}: {}", count(errors), kinds.join(", ")) }

@@ -31,7 +31,7 @@ pub use markdown::{Pictures, markdown};
 pub use page::{Asked, page};
 pub use question::{Question, question, usual_comparison};
 
-use analysis::compare::ReadRun;
+use analysis::compare::{ReadRun, THRESHOLD};
 
 /// Why a page could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -49,9 +49,6 @@ pub enum Error {
     #[error("the data of a cell cannot be written")]
     Data(#[from] serde_json::Error),
 }
-
-/// A difference within ± this share does not matter, where nobody says so.
-const THRESHOLD: f64 = 0.05;
 
 /// A run by itself as HTML, with what it compares.
 ///

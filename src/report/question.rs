@@ -48,6 +48,5 @@ pub fn question(plan: &PlanRecord, summary: &Summary) -> Option<Question> {
 /// `threshold`: a smaller difference does not matter, a share. What cannot be compared is told as what speaks against the result.
 pub fn usual_comparison(run: &ReadRun, threshold: f64) -> Option<Comparison> {
     let Question { by, baseline } = question(&run.0.plan, &run.1)?;
-    let options = Options { threshold, metrics: Vec::new(), primary: None };
-    compare::levels(run, &by, baseline.as_deref(), &options).ok()
+    compare::levels(run, &by, baseline.as_deref(), &Options::usual(threshold)).ok()
 }

@@ -22,7 +22,7 @@ fn read(path: &Path) -> ReadRun {
 
 fn comparison(run: &ReadRun) -> Comparison {
     let asked = question(&run.0.plan, &run.1).unwrap();
-    levels(run, &asked.by, asked.baseline.as_deref(), &Options { threshold: 0.05, metrics: Vec::new(), primary: None }).unwrap()
+    levels(run, &asked.by, asked.baseline.as_deref(), &Options::usual(0.05)).unwrap()
 }
 
 fn page_of(run: &ReadRun) -> Page {

@@ -1,6 +1,6 @@
 //! Two runs against each other, as `runner compare` judges them.
 
-use analysis::compare::{self, Comparison, Options, text};
+use analysis::compare::{self, Comparison, Options, THRESHOLD, text};
 use record::{RunRecord, floor};
 use serde::Serialize;
 use vocabulary::Metric;
@@ -10,9 +10,6 @@ use super::absent::Absent;
 use super::page;
 use super::query::Query;
 use super::results::Runs;
-
-/// A smaller difference does not matter.
-const THRESHOLD: f64 = 0.05;
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,7 +33,8 @@ struct View<'a> {
     differences: &'a [String],
     notes: &'a [String],
     missing: &'a [String],
-    explanation: String,
+    method: String,
+    counts: String,
 }
 
 impl Asked {
@@ -64,7 +62,7 @@ impl Asked {
 /// When a run does not exist, or both have nothing in common.
 pub(super) fn make(found: &Runs, asked: &Asked) -> Result<Comparison, Absent> {
     let metrics = asked.metric.iter().map(|name| Metric::by_name(name)).collect();
-    let options = Options { threshold: THRESHOLD, metrics, primary: None };
+    let options = Options { metrics, ..Options::usual(THRESHOLD) };
     let failed = |error: &dyn std::error::Error| Absent::Failed(chain(error));
     let read = |run: &RunRecord| {
         let summary = analysis::samples(run, &options.needs(run)).map_err(|error| failed(&error))?;
@@ -98,7 +96,8 @@ pub(super) fn page(comparison: &Comparison, asked: &Asked) -> Result<String, Abs
         differences: &comparison.differences,
         notes: &comparison.notes,
         missing: &comparison.missing,
-        explanation: text::explanation(comparison),
+        method: text::method(comparison),
+        counts: text::counts(comparison),
     };
     page::render("comparison.html", &view)
 }

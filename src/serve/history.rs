@@ -1,6 +1,6 @@
 //! A metric over the runs of an experiment, and since when it is what it is.
 
-use analysis::history::{self, Change, MOST, Series};
+use analysis::history::{self, Change, Figures, MOST, Series};
 use record::RunRecord;
 use serde::Serialize;
 use serde_json::json;
@@ -100,7 +100,7 @@ pub(super) fn make(heads: &[Head], asked: &Asked) -> Result<History, Absent> {
     let chosen: Vec<&Head> = heads.iter().filter(of_branch).collect();
     let (mut runs, mut values, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
     for head in &chosen[chosen.len().saturating_sub(MOST)..] {
-        match history::values(&head.path, &metric) {
+        match Figures::read(&head.path).and_then(|figures| figures.values(&metric)) {
             Ok(found) => {
                 runs.push((*head).clone());
                 values.push(found);

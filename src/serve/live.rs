@@ -12,14 +12,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http_body::Frame;
 use record::files::read;
+use record::live::NAME;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Interval, interval};
 
 use super::results::name_of;
 use super::store::Store;
 
-/// The file.
-const NAME: &str = "live.json";
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 /// A run whose file is older than this has ended, however that came about.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use analysis::Summary;
 use export::{Source, recent};
 use record::rows::Value;
-use record::{RunRecord, Verdict, files::json_bytes};
+use record::{RunRecord, files::json_bytes};
 use serde_json::{Map, Value as Json, json};
 use vocabulary::errors::chain;
 use vocabulary::units::count;
@@ -239,14 +239,6 @@ fn exported(
     Ok(())
 }
 
-fn verdict(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Valid => "valid",
-        Verdict::Invalid { .. } => "invalid",
-        Verdict::Failed { .. } => "failed",
-    }
-}
-
 /// All runs, cells and repetitions as JSON.
 fn runs(found: &Runs) -> Json {
     let of_cell = |run: &RunRecord, (at, cell): (usize, &record::read::CellRecord)| {
@@ -257,7 +249,7 @@ fn runs(found: &Runs) -> Json {
                 json!({
                     "repetition": status.repetition,
                     "started_at": status.started_at,
-                    "verdict": verdict(&status.verdict),
+                    "verdict": status.verdict.word(),
                     "has_transfers": recent::has_transfers(repetition),
                 })
             })

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 
-use analysis::history;
+use analysis::{history, stats};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
@@ -42,22 +42,22 @@ pub(super) fn text(newest: &[(String, PathBuf)]) -> Result<String, Absent> {
     let counts = Family::<Labels, Gauge>::default();
     registry.register("repetitions", "Repetitions that the median is made of", counts.clone());
     for (experiment, run) in newest {
+        let Ok(figures) = history::Figures::read(run) else { continue };
         for metric in METRICS.map(Metric::by_name) {
-            let Ok(found) = history::values(run, &metric) else { continue };
-            for series in history::history(std::slice::from_ref(&found), &metric) {
-                let Some(point) = series.points.last() else { continue };
+            let Ok(found) = figures.values(&metric) else { continue };
+            for (place, values) in found.places {
                 let labels = Labels {
                     experiment: experiment.clone(),
                     run: name_of(run),
-                    cell: series.place.cell,
-                    workload: series.place.workload,
-                    target: series.place.target,
-                    phase: series.place.phase,
+                    cell: place.cell,
+                    workload: place.workload,
+                    target: place.target,
+                    phase: place.phase,
                     metric: metric.name().to_owned(),
                     unit: found.unit.clone(),
                 };
-                medians.get_or_create(&labels).set(point.median);
-                counts.get_or_create(&labels).set(i64::try_from(point.n).unwrap_or(i64::MAX));
+                medians.get_or_create(&labels).set(stats::median(&values));
+                counts.get_or_create(&labels).set(i64::try_from(values.len()).unwrap_or(i64::MAX));
             }
         }
     }

@@ -119,7 +119,12 @@ impl Results {
 
     /// The directory of the newest run.
     pub fn newest(&self) -> Option<PathBuf> {
-        self.paths().ok()?.pop()
+        if is_run(&self.0) {
+            return Some(self.0.clone());
+        }
+        // Of thousands of entries, most are not looked at.
+        let entries = sorted(&self.0).ok()?.into_iter().rev().filter(|(_, kind)| kind.is_dir());
+        entries.map(|(entry, _)| entry.path()).find(|folder| is_run(folder))
     }
 
     /// The directory of the run of this name, which is looked up.

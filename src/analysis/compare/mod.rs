@@ -42,6 +42,8 @@ pub const SIGNIFICANT: f64 = 0.01;
 const LEVEL: f64 = 0.95;
 /// How often the recommended number of repetitions should show a difference of the threshold's size.
 const POWER: f64 = 0.95;
+/// A difference within ± this share does not matter, where nobody says so.
+pub const THRESHOLD: f64 = 0.05;
 /// With fewer repetitions of each, no difference is significant: two values say nothing about their spread.
 pub const FEWEST: usize = 3;
 /// The metrics that are compared where none is named.
@@ -213,6 +215,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// The usual metrics, where a difference within ± `threshold`, a share, does not matter.
+    pub fn usual(threshold: f64) -> Self {
+        Self { threshold, metrics: Vec::new(), primary: None }
+    }
+
     /// What has to be read of a run to compare it: what is named, or else what is compared by default.
     pub fn needs(&self, run: &RunRecord) -> Vec<Metric> {
         let asked = if self.metrics.is_empty() { METRICS.as_slice() } else { &self.metrics };

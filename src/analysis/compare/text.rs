@@ -70,11 +70,6 @@ pub fn markdown(comparison: &Comparison) -> String {
     text
 }
 
-/// What the numbers of [`rows`] are, and how often each verdict was given; in words.
-pub fn explanation(comparison: &Comparison) -> String {
-    format!("{}{}", method(comparison), counts(comparison))
-}
-
 /// The rows of a comparison in words, as [`text`] and [`markdown`] show them.
 pub struct Rows {
     /// Names of the columns.
