@@ -38,6 +38,9 @@ pub struct Decided {
     pub verdict: Option<&'static str>,
     /// After how many rounds it was decided.
     pub rounds: Option<u32>,
+    /// The level over the baseline by then: the ratio of Hodges and Lehmann. It has no interval, because several looks were taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<f64>,
 }
 
 /// What the repetitions of a summary decide.
@@ -73,8 +76,8 @@ pub fn of(samples: &[Sample], metric: &Metric, unit: &str, decide: &Decide, most
     let values_of = |side: &[(u32, f64)]| side.iter().map(|(_, v)| *v).collect::<Vec<f64>>();
     let count = pairs.len();
     let judge = |(base, other): (&Sample, &Sample)| {
-        let mut found =
-            Decided { level: level(other), levels: rest(other), workload: other.workload.clone(), verdict: None, rounds: None };
+        let (level, levels, workload) = (level(other), rest(other), other.workload.clone());
+        let mut found = Decided { level, levels, workload, verdict: None, rounds: None, ratio: None };
         for look in stats::looks(most as usize) {
             let until = |s: &Sample| -> Vec<(u32, f64)> {
                 s.values.iter().copied().filter(|(number, _)| *number as usize <= look.rounds).collect()
@@ -85,12 +88,12 @@ pub fn of(samples: &[Sample], metric: &Metric, unit: &str, decide: &Decide, most
                 break;
             }
             let (a, b) = (until(base), until(other));
+            let (below, above) = (values_of(&a), values_of(&b));
+            let ratio = stats::hodges_lehmann_ratio(&below, &above, 0.95).ok().map(|found| found.estimate);
             let verdict = match decided(&a, &b, decide.threshold, count, &look) {
                 Some(Decision::Same) => "same",
                 Some(Decision::Differs) => {
-                    let (below, above) = (values_of(&a), values_of(&b));
-                    let ratio = stats::hodges_lehmann_ratio(&below, &above, 0.95);
-                    let rises = ratio.map_or(stats::median(&above) > stats::median(&below), |r| r.estimate > 1.0);
+                    let rises = ratio.map_or(stats::median(&above) > stats::median(&below), |ratio| ratio > 1.0);
                     match (metric.better(unit), rises) {
                         (Better::Unknown, true) => "higher",
                         (Better::Unknown, false) => "lower",
@@ -100,7 +103,7 @@ pub fn of(samples: &[Sample], metric: &Metric, unit: &str, decide: &Decide, most
                 }
                 _ => continue,
             };
-            (found.verdict, found.rounds) = (Some(verdict), Some(look.rounds as u32));
+            (found.verdict, found.rounds, found.ratio) = (Some(verdict), Some(look.rounds as u32), ratio);
             break;
         }
         found
@@ -109,18 +112,19 @@ pub fn of(samples: &[Sample], metric: &Metric, unit: &str, decide: &Decide, most
 }
 
 impl Decided {
-    /// In words: `server=slowed: slower than as-is, after 14 rounds`.
+    /// In words: `server=slowed: slower than as-is (0.942 times), after 14 rounds`.
     pub fn words(&self, decide: &Decide) -> String {
         let levels: Vec<String> = self.levels.iter().map(|(f, l)| format!("{f}={l}")).collect();
         let of = levels.into_iter().chain([format!("{}={}", decide.by, self.level)]).collect::<Vec<_>>().join(",");
         let workload = if self.workload.is_empty() { String::new() } else { format!(" ({})", self.workload) };
         let base = &decide.baseline;
+        let times = self.ratio.map_or_else(String::new, |ratio| format!(" ({} times)", super::compare::text::ratio(ratio)));
         let within = vocabulary::units::plain(decide.threshold * 100.0);
         match (self.verdict, self.rounds) {
             (Some("same"), Some(rounds)) => {
-                format!("{of}{workload}: no difference from {base} beyond {within} %, after {rounds} rounds")
+                format!("{of}{workload}: no difference from {base} beyond {within} %{times}, after {rounds} rounds")
             }
-            (Some(verdict), Some(rounds)) => format!("{of}{workload}: {verdict} than {base}, after {rounds} rounds"),
+            (Some(verdict), Some(rounds)) => format!("{of}{workload}: {verdict} than {base}{times}, after {rounds} rounds"),
             _ => format!("{of}{workload}: not decided against {base}"),
         }
     }

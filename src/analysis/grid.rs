@@ -8,6 +8,8 @@ use vocabulary::columns::{WIDTH, cell_lines, pad, widest_piece, width};
 
 /// Narrower than this no column of names gets before the table continues below.
 const NARROWEST: usize = 6;
+/// Pieces of names that are no wider than this stay whole, even if the table then continues below.
+const WIDEST_PIECE: usize = 12;
 /// Pieces of headers that are no wider than this stay whole.
 const WIDEST_HEADER: usize = 16;
 
@@ -103,7 +105,7 @@ impl Grid {
     fn least_widths(&self, part: &[usize]) -> Vec<usize> {
         let of = |at: &usize| match self.columns[*at].kind {
             Kind::Number => self.widest_cell(*at).max(widest_piece(&self.columns[*at].header).min(WIDEST_HEADER)),
-            Kind::Words => NARROWEST.min(self.natural(*at)),
+            Kind::Words => self.whole_pieces(*at).min(WIDEST_PIECE).max(NARROWEST).min(self.natural(*at)),
         };
         part.iter().map(of).collect()
     }

@@ -7,7 +7,7 @@
 //!
 //! Values come from `figures.parquet`: the tables of repetitions are not opened, so that hundreds of runs take seconds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use polars::prelude::*;
@@ -110,6 +110,17 @@ impl Figures {
         let columns = ["cell", "workload", "target", "phase", "step", "metric", "value", "unit", "valid"];
         let frame = read_columns(&path, &columns)?;
         Ok(Self { path, frame })
+    }
+
+    /// Names of the metrics that the run has, in the order of the alphabet.
+    ///
+    /// # Errors
+    /// See [`Self::values`].
+    pub fn metrics(&self) -> Result<Vec<String>, Error> {
+        let names = self.frame.column("metric").and_then(|column| column.str().cloned());
+        let names = names.map_err(|source| Error::Table { path: self.path.clone(), source })?;
+        let names: BTreeSet<&str> = names.iter().flatten().collect();
+        Ok(names.into_iter().map(str::to_owned).collect())
     }
 
     /// The values of a metric: of passes as a whole, of targets, or of what was brought; without warm-up.

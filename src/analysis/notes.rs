@@ -246,9 +246,11 @@ fn of_cells(summary: &Summary, width: usize) -> String {
     let mut text = String::new();
     for kind in kinds {
         let mine: Vec<&str> = all.iter().filter(|(word, _)| word == kind).map(|(_, words)| words.as_str()).collect();
-        text += &mine.iter().take(SHOWN).map(|words| line(&format!("{kind}: {words}"))).collect::<String>();
-        if mine.len() > SHOWN {
-            text += &format!("  {kind}: {} more\n", mine.len() - SHOWN);
+        // A line that says "1 more" is as long as the note itself.
+        let shown = if mine.len() == SHOWN + 1 { mine.len() } else { SHOWN };
+        text += &mine.iter().take(shown).map(|words| line(&format!("{kind}: {words}"))).collect::<String>();
+        if mine.len() > shown {
+            text += &line(&format!("  {kind}: {} more, named in summary.json", mine.len() - shown));
         }
     }
     text

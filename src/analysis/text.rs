@@ -109,7 +109,8 @@ fn stability(summary: &Summary, varied: &[&str]) -> String {
             percent(s.coefficient_of_variation),
             format!("{:+.1} %", s.drift_share * 100.0),
             super::stability::p(s.drift_p),
-            format!("{:.2}", s.lag1_autocorrelation),
+            // Nothing is called −0.
+            format!("{:.2}", (s.lag1_autocorrelation * 100.0).round() / 100.0 + 0.0),
             format!("{:.0}", s.effective_repetitions),
             name(cell, s),
         ]);

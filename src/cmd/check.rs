@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::{Stop, print, print_data, read_plan, scenario_files};
 use crate::cli;
 use crate::exit::Exit;
-use crate::plan::{Plan, factors};
+use crate::plan::links::is_local;
+use crate::plan::{Plan, Target, factors};
 use crate::vocabulary::choices::{Lifetime, Order};
 use crate::vocabulary::errors::tell;
 
@@ -71,6 +72,7 @@ pub(super) fn notes(plan: &Plan) -> String {
         .cloned()
         .chain(factors::notes(&plan.factors))
         .chain(lifetimes(plan))
+        .chain(nobody_listens(plan))
         .map(|note| format!("{note}\n"))
         .collect()
 }
@@ -87,6 +89,25 @@ fn lifetimes(plan: &Plan) -> Option<String> {
          it again; `order: sequential` keeps it",
         kept.name
     ))
+}
+
+/// A note on a workload that sends to a port of this machine which no target has. Where a target does not say its ports, or
+/// runs already, nobody can know.
+fn nobody_listens(plan: &Plan) -> Option<String> {
+    plan.cells.iter().filter(|c| c.skipped.is_none()).find_map(|cell| {
+        let ports: Vec<u16> = cell.targets.iter().flat_map(|t| &t.replicas).flat_map(|r| r.ports.iter().copied()).collect();
+        let says_its_ports = |t: &Target| t.is_started() && t.replicas.iter().all(|r| !r.ports.is_empty());
+        if cell.targets.is_empty() || !cell.targets.iter().all(says_its_ports) {
+            return None;
+        }
+        cell.workloads.iter().find_map(|workload| {
+            let addresses = workload.protocol().addresses();
+            let (host, port) = addresses.into_iter().find(|(host, port)| is_local(host) && !ports.contains(port))?;
+            let known = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+            let name = &workload.name;
+            Some(format!("note: `{name}` sends to {host}:{port}, where no target listens; the targets have the ports {known}"))
+        })
+    })
 }
 
 /// Prints the JSON Schema.

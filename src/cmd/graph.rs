@@ -10,6 +10,7 @@ use crate::analysis::Summary;
 use crate::cli;
 use crate::exit::Exit;
 use crate::plot;
+use crate::plot::compose::Pictures;
 use crate::record::RunRecord;
 use crate::record::files::{make_directory, write_whole};
 use crate::vocabulary::errors::tell;
@@ -18,7 +19,8 @@ use crate::vocabulary::errors::tell;
 pub(super) fn graph(args: &cli::Graph) -> Result<Exit, Stop> {
     for run in runs(&args.paths)? {
         let (record, summary) = aggregate(&run)?;
-        let drawn = draw(&record, &summary, &args.out, args.svg)?;
+        let pictures = compose(&record, &summary)?;
+        let drawn = draw(&pictures, &summary, &args.out, args.svg)?;
         for path in &drawn.files {
             print_data(&format!("{}\n", path.display()));
         }
@@ -36,10 +38,14 @@ pub(super) struct Drawn {
     pub left_out: Vec<String>,
 }
 
+/// What all graphs of a run are made of.
+pub(super) fn compose(record: &RunRecord, summary: &Summary) -> Result<Pictures, Stop> {
+    plot::compose::figures(record, summary).map_err(|e| Stop::from_error(Exit::Failure, &e))
+}
+
 /// Draws all graphs of a run into `<out>/<experiment>/<run>/`: each as PNG, and with `has_svg` as SVG beside it.
-pub(super) fn draw(record: &RunRecord, summary: &Summary, out: &Path, has_svg: bool) -> Result<Drawn, Stop> {
+pub(super) fn draw(pictures: &Pictures, summary: &Summary, out: &Path, has_svg: bool) -> Result<Drawn, Stop> {
     let failed = |error: &dyn std::error::Error| Stop::from_error(Exit::Failure, error);
-    let pictures = plot::compose::figures(record, summary).map_err(|e| failed(&e))?;
     let folder = out.join(&summary.experiment).join(&summary.run);
     // Drawn on all cores, in any order; the returned list is in the order of the scenario.
     let files = pictures.figures.par_iter().map(|(name, figure)| {

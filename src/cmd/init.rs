@@ -126,7 +126,7 @@ impl Subject {
                     "
 targets:
   server:
-    # Started anew for each repetition, and stopped behind it.
+    # Started anew for each repetition, and stopped after it.
     command: {}
     port: {port}
     # It is ready when it answers on its port; with `ready: {{http: /}}` when it answers a request.

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use crate::analysis::Summary;
+use crate::record::files::read_json;
+use crate::record::manifest::Manifest;
 use crate::vocabulary::words::in_shell;
 
 /// The next step after a run in `directory` of the scenario `source`.
@@ -10,7 +12,9 @@ pub(super) fn step(summary: &Summary, directory: &Path, source: &Path) -> String
     let (run, source) = (directory.display().to_string(), source.display().to_string());
     let (run, source) = (in_shell(&run), in_shell(&source));
     if summary.cells.iter().all(|cell| cell.repetitions.valid == 0) {
-        return format!("remove the cause, then runner run {source}; what programs printed is in {run}/cells");
+        let manifest = read_json::<Manifest>(&directory.join("manifest.json"));
+        let again = manifest.map_or_else(|_| format!("runner run {source}"), |manifest| manifest.command(None));
+        return format!("remove the cause, then {again}; what programs printed is in {run}/cells");
     }
     match summary.varied().as_slice() {
         [] => format!("after a change, runner run {source}, then runner compare {run} and the new run"),

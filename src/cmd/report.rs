@@ -23,7 +23,7 @@ pub(super) fn report(args: &cli::Report) -> Result<Exit, Stop> {
         },
         _ => Some(between(&sides, &paths[0][0], args, threshold)?),
     };
-    let asked = Asked { runs: sides.iter().flatten().collect(), comparison: comparison.as_ref() };
+    let asked = Asked { runs: sides.iter().flatten().collect(), comparison: comparison.as_ref(), pictures: None };
     let page = report::page(&asked).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
     let text = if args.markdown {
         let words = comparison.as_ref().map(comparing::text::markdown);

@@ -158,6 +158,15 @@ impl Composer<'_> {
         })
     }
 
+    /// How many repetitions of a cell are behind a figure, in words: `8 repetitions`, `7 to 8 repetitions`.
+    fn repetitions(&self) -> String {
+        let counts = || self.cells().map(|(_, cell)| cell.repetitions.valid).filter(|n| *n > 0);
+        match (counts().min(), counts().max()) {
+            (Some(least), Some(most)) if least < most => format!("{least} to {most} repetitions"),
+            (_, most) => format!("{} repetitions", most.unwrap_or_default()),
+        }
+    }
+
     fn file_name(&self) -> String {
         let (kind, metric) = match &self.graph.shape {
             Shape::Bars(m) => ("bars", m.name()),
@@ -349,8 +358,8 @@ impl Composer<'_> {
         let part = |metric: &Metric| (name(metric.words()), groups.iter().map(|group| height(metric, group)).collect());
         let parts = metrics.iter().map(part).collect();
         let unit = metrics.first().map_or_else(String::new, |metric| self.unit(metric));
-        let n = self.cells().map(|(_, c)| c.repetitions.valid).max().unwrap_or_default();
-        let note = format!("each part: median of {n} repetitions; run {}", self.summary.run);
+        let n = self.repetitions();
+        let note = format!("each part: median of {n}; run {}", self.summary.run);
         let what = if common { format!("by {first}") } else { "in parts".to_owned() };
         self.frame(&what, &unit, x.unwrap_or_default().to_owned(), Data::Stack { groups, parts }, note)
     }
@@ -393,7 +402,7 @@ impl Composer<'_> {
             .iter()
             .map(|level| BarSeries { name: label(level), bars: groups.iter().map(|g| bar(g, level)).collect() })
             .collect();
-        let n = self.cells().map(|(_, c)| c.repetitions.valid).max().unwrap_or_default();
+        let n = self.repetitions();
         let log = self.is_log(bars.iter().flat_map(|one| &one.bars).flatten().map(|bar| bar.value));
         let edge = if log { "; the y axis is logarithmic, and bars stand on its lower edge" } else { "" };
         let data = Data::Bars { groups, series: bars, reference: baseline.map(|_| 1.0), log };
@@ -401,7 +410,7 @@ impl Composer<'_> {
         match baseline {
             None => {
                 let note = format!(
-                    "median of {n} repetitions (dots: each one); error bars: bootstrap (BCa) 95 % interval of it{edge}; run {}",
+                    "median of {n} (dots: each one); error bars: bootstrap (BCa) 95 % interval of it{edge}; run {}",
                     self.summary.run
                 );
                 self.frame(&metric.words(), &unit, x_label, data, note)
@@ -410,10 +419,10 @@ impl Composer<'_> {
                 let base = label(baseline);
                 let what = if series == Some("phase") {
                     format!(
-                        "median of the ratios within {n} repetitions (dots: each one); error bars: bootstrap (BCa) 95 % interval of it"
+                        "median of the ratios within {n} (dots: each one); error bars: bootstrap (BCa) 95 % interval of it"
                     )
                 } else {
-                    format!("Hodges-Lehmann ratio of {n} repetitions; error bars: its 95 % interval, as in `compare`")
+                    format!("Hodges-Lehmann ratio of {n}; error bars: its 95 % interval, as in `compare`")
                 };
                 let note = format!("{what}{edge}; run {}", self.summary.run);
                 self.frame(&format!("{}, ratio to {base}", metric.words()), "", x_label, data, note)
@@ -563,7 +572,7 @@ impl Composer<'_> {
             };
             series.push(QuantileSeries { name: label, points });
         }
-        let n = self.cells().map(|(_, c)| c.repetitions.valid).max().unwrap_or_default();
+        let n = self.repetitions();
         let what = match time {
             Time::Service => "service time",
             Time::Response => "response time",
@@ -572,7 +581,7 @@ impl Composer<'_> {
             Time::FirstByte => "time to the first byte",
         };
         let note = format!(
-            "{n} repetitions merged, correct answers; whatever was never answered counts with the time that it had waited; run {}",
+            "{n} merged, correct answers; whatever was never answered counts with the time that it had waited; run {}",
             self.summary.run
         );
         self.frame(what, "ms", "quantile".to_owned(), Data::Quantiles { series }, note)

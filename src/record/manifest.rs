@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use vocabulary::words::in_shell;
 
 /// The circumstances of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,6 +132,21 @@ impl Manifest {
             choice: Some(choice),
             resumed: Vec::new(),
         }
+    }
+
+    /// The command that made the run, to be typed again in its directory; with a seed, one that plans the same run.
+    pub fn command(&self, seed: Option<u64>) -> String {
+        let mut words: Vec<String> = self.command_line.clone();
+        if let Some(program) = words.first_mut() {
+            // How it was called depends on the machine.
+            *program = program.rsplit('/').next().unwrap_or("runner").to_owned();
+        }
+        if let Some(seed) = seed
+            && !words.iter().any(|word| word == "--seed" || word.starts_with("--seed="))
+        {
+            words.extend(["--seed".to_owned(), seed.to_string()]);
+        }
+        words.iter().map(|word| in_shell(word)).collect::<Vec<_>>().join(" ")
     }
 
     /// Changes the words of command lines.

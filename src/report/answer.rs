@@ -2,7 +2,7 @@
 
 use analysis::compare::{Comparison, Row, Verdict, text::ratio};
 use analysis::expectations::{Finding, Outcome};
-use analysis::overview::{short_name, varied};
+use analysis::overview::{telling, telling_name, varied};
 use analysis::summary::{CellSummary, Estimate, Summary};
 use analysis::values;
 use record::PlanRecord;
@@ -92,12 +92,12 @@ fn difference(comparison: &Comparison, row: &Row) -> Sentence {
     sentence.say(format!(": {}.", row.verdict.words()))
 }
 
-/// Which cell and workload a row is about, as far as they differ between rows.
+/// Which cell and workload a row is about, as far as they differ between rows: `clients, connections=16, get`.
 fn cell_words(comparison: &Comparison, row: &Row) -> String {
-    let levels = comparison.factors.iter().filter_map(|factor| row.levels.get(factor)).cloned();
+    let levels = comparison.factors.iter().filter_map(|factor| Some(telling(factor, row.levels.get(factor)?)));
     let several = comparison.rows.iter().any(|other| other.workload != row.workload && other.primary);
     let workload = (several && !row.workload.is_empty()).then(|| row.workload.clone());
-    levels.chain(workload).collect::<Vec<_>>().join(" ")
+    workload.into_iter().chain(levels).collect::<Vec<_>>().join(", ")
 }
 
 /// What can be said where no difference was shown.
@@ -149,7 +149,7 @@ fn enough(few: &[&Row], within: &str) -> String {
     let needed = |row: &&&Row| Some(row.n.min(row.baseline_n) + row.more_for_threshold.or(row.more_for_seen)?);
     match few.iter().filter_map(|row| needed(&row)).max() {
         Some(most) if most > MOST => format!("; more than {MOST} would show a difference of {within}"),
-        Some(most) => format!("; {most} would show a difference of {within}"),
+        Some(most) => format!("; {most} of each would show a difference of {within}"),
         None => String::new(),
     }
 }
@@ -165,7 +165,7 @@ fn figures(plan: &PlanRecord, summary: &Summary) -> Vec<Sentence> {
             Some((low, high)) if estimate.n > 2 => format!(" (95 %: {} to {})", say(low), say(high)),
             _ => format!(" (n = {})", estimate.n),
         };
-        let name = short_name(cell, &varied);
+        let name = telling_name(cell, &varied);
         let figure = format!("{} {}", metric.words(), say(estimate.median));
         Some(Sentence::default().name(name).say(": ").link(figure, format!("c{index}")).say(format!("{interval}.")))
     });

@@ -1,7 +1,7 @@
 //! Each cell by itself: its figures, its repetitions, and what a view of it shows.
 
 use analysis::estimate::Estimate;
-use analysis::overview::short_name;
+use analysis::overview::telling_name;
 use analysis::summary::{CellSummary, StepSummary, Summary, Times};
 use analysis::values::{self, Selection};
 use record::status::Verdict;
@@ -30,7 +30,7 @@ pub fn cell_view(
         id,
         run: letter.to_owned(),
         // Levels that only skipped cells have are in no short name.
-        name: if cell.skipped.is_some() && !cell.cell.is_empty() { cell.cell.clone() } else { short_name(cell, varied) },
+        name: if cell.skipped.is_some() && !cell.cell.is_empty() { cell.cell.clone() } else { telling_name(cell, varied) },
         levels: run.plan.cells[index].levels.clone(),
         size: size(cell),
         skipped: cell.skipped.clone(),

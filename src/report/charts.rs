@@ -1,7 +1,7 @@
 //! The graphs of the scenario as elements of a page, each with the table behind it.
 
 use analysis::Summary;
-use plot::compose::{self, NamedFigure};
+use plot::compose::{self, NamedFigure, Pictures};
 use plot::{Figure, SvgOptions};
 use rayon::prelude::*;
 use record::RunRecord;
@@ -9,9 +9,22 @@ use record::RunRecord;
 use crate::Error;
 use crate::view::{Chart, Table};
 
-/// The graphs of a run, and in words which of them were not drawn. `letter`: of the run, where there are several.
-pub fn charts(run: &RunRecord, summary: &Summary, letter: &str) -> Result<(Vec<Chart>, Vec<String>), Error> {
-    let pictures = compose::figures(run, summary)?;
+/// The graphs of a run, and in words which of them were not drawn. `letter`: of the run, where there are several; `composed`:
+/// what they are made of, where that is known already.
+pub fn charts(
+    run: &RunRecord,
+    summary: &Summary,
+    letter: &str,
+    composed: Option<&Pictures>,
+) -> Result<(Vec<Chart>, Vec<String>), Error> {
+    let own;
+    let pictures = match composed {
+        Some(known) => known,
+        None => {
+            own = compose::figures(run, summary)?;
+            &own
+        }
+    };
     let charts = pictures.figures.par_iter().enumerate().map(|(number, (file, figure)): (usize, &NamedFigure)| {
         let plot::Table { header, rows } = plot::table(figure);
         Ok(Chart {

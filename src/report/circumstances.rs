@@ -3,7 +3,6 @@
 use record::RunRecord;
 use record::manifest::Manifest;
 use vocabulary::units::human_bytes;
-use vocabulary::words::in_shell;
 
 use crate::view::Circumstances;
 
@@ -16,7 +15,7 @@ pub fn circumstances(run: &RunRecord, letter: &str) -> Circumstances {
     Circumstances {
         run: letter.to_owned(),
         facts: facts(run),
-        command: command(&run.manifest, run.plan.seed),
+        command: run.manifest.command(Some(run.plan.seed)),
         scenario: cut(&String::from_utf8_lossy(&scenario)),
         files: files(run),
     }
@@ -44,19 +43,6 @@ fn facts(run: &RunRecord) -> Vec<(String, String)> {
     facts.extend(run.manifest.resumed.iter().map(|resumed| ("resumed".to_owned(), resumed.at.clone())));
     facts.extend(run.manifest.settings.iter().map(|(name, value)| (name.clone(), value.clone())));
     facts
-}
-
-/// The command that repeats a run: its own, with the seed, from its directory.
-fn command(manifest: &Manifest, seed: u64) -> String {
-    let mut words: Vec<String> = manifest.command_line.clone();
-    if let Some(program) = words.first_mut() {
-        // How it was called depends on the machine.
-        *program = program.rsplit('/').next().unwrap_or("runner").to_owned();
-    }
-    if !words.iter().any(|word| word == "--seed" || word.starts_with("--seed=")) {
-        words.extend(["--seed".to_owned(), seed.to_string()]);
-    }
-    words.iter().map(|word| in_shell(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// The files that were rendered for targets, from the plan; what is the same in several cells is there once.

@@ -26,6 +26,7 @@ pub fn html(page: &Page) -> Result<String, Error> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.add_filter("marked", |text: &str| Value::from_safe_string(marked(text)));
     for (name, text) in TEMPLATES {
         environment.add_template(name, text)?;
     }
@@ -57,7 +58,46 @@ fn data(cell: &CellView) -> Result<Value, Error> {
     Ok(Value::from_safe_string(json))
 }
 
+/// A text whose names stand between backticks, as HTML. What is between a backtick and the end of a line stays as it is.
+fn marked(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    let mut html = String::new();
+    let mut at = 0;
+    while let Some(part) = parts.get(at) {
+        html += &escaped(part);
+        at += 1;
+        match parts.get(at) {
+            Some(name) if at + 1 < parts.len() && !name.is_empty() && !name.contains('\n') => {
+                html += &format!("<code>{}</code>", escaped(name));
+                at += 1;
+            }
+            Some(_) => html.push('`'),
+            None => {}
+        }
+    }
+    html
+}
+
+fn escaped(text: &str) -> String {
+    minijinja::HtmlEscape(text).to_string()
+}
+
 /// How a content security policy names an element: by the hash of its text.
 fn hash(text: &str) -> String {
     format!("sha256-{}", base64::engine::general_purpose::STANDARD.encode(Sha256::digest(text.as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_between_backticks_are_code_and_nothing_acts() {
+        assert_eq!(marked("expected `a` or `b`, found <c>"), "expected <code>a</code> or <code>b</code>, found &lt;c&gt;");
+        assert_eq!(marked("`<b>`"), "<code>&lt;b&gt;</code>");
+        for plain in ["", "`", "a ` b", "``", "`a\nb`"] {
+            assert_eq!(marked(plain), plain, "{plain:?}");
+        }
+        assert_eq!(marked("a`b`c`d"), "a<code>b</code>c`d");
+    }
 }

@@ -32,6 +32,7 @@ pub use page::{Asked, page};
 pub use question::{Question, question, usual_comparison};
 
 use analysis::compare::{ReadRun, THRESHOLD};
+use plot::compose;
 
 /// Why a page could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -50,11 +51,11 @@ pub enum Error {
     Data(#[from] serde_json::Error),
 }
 
-/// A run by itself as HTML, with what it compares.
+/// A run by itself as HTML, with what it compares. `pictures`: its graphs, where they have been composed already.
 ///
 /// # Errors
 /// When a table that a graph of the scenario needs cannot be read.
-pub fn alone(run: &ReadRun) -> Result<String, Error> {
+pub fn alone(run: &ReadRun, pictures: Option<&compose::Pictures>) -> Result<String, Error> {
     let comparison = usual_comparison(run, THRESHOLD);
-    html(&page(&Asked { runs: vec![run], comparison: comparison.as_ref() })?)
+    html(&page(&Asked { runs: vec![run], comparison: comparison.as_ref(), pictures })?)
 }

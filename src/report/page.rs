@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use analysis::compare::{Comparison, ReadRun};
 use analysis::overview::{self, overview};
 use analysis::summary::Summary;
+use plot::compose::Pictures;
 use rayon::prelude::*;
 
 use crate::view::{CellColumn, CellEntry, CellRow, CellTable, CellView, Expectation, Page, Run};
@@ -16,6 +17,8 @@ pub struct Asked<'a> {
     pub runs: Vec<&'a ReadRun>,
     /// What is compared: levels of the only run, or the other runs with the first.
     pub comparison: Option<&'a Comparison>,
+    /// The graphs of the first run, where they have been composed already: that is not done twice.
+    pub pictures: Option<&'a Pictures>,
 }
 
 /// What a page says of runs.
@@ -55,7 +58,7 @@ pub fn page(asked: &Asked<'_>) -> Result<Page, Error> {
         page.runs.push(of_run(summary, &record.manifest.started_at, &letter));
         page.expectations.extend(expectations(summary, &letter, |cell| id(run, cell)));
         page.against.extend(against::against(summary, &letter, |cell| id(run, cell)));
-        let (charts, left_out) = charts::charts(record, summary, &letter)?;
+        let (charts, left_out) = charts::charts(record, summary, &letter, asked.pictures.filter(|_| run == 0))?;
         page.charts.extend(charts);
         page.not_drawn.extend(left_out);
         add_rows(&mut page.table, summary, &letter, |cell| id(run, cell));

@@ -26,7 +26,7 @@ fn comparison(run: &ReadRun) -> Comparison {
 }
 
 fn page_of(run: &ReadRun) -> Page {
-    page(&Asked { runs: vec![run], comparison: Some(&comparison(run)) }).unwrap()
+    page(&Asked { runs: vec![run], comparison: Some(&comparison(run)), pictures: None }).unwrap()
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -8,6 +8,7 @@ use vocabulary::errors::chain;
 use vocabulary::{Metric, units::significant};
 
 use super::absent::Absent;
+use super::chart::Chart;
 use super::page;
 use super::query::Query;
 use super::results::Head;
@@ -32,6 +33,8 @@ pub(super) struct History {
     branch: Option<String>,
     /// The branches of all runs.
     branches: Vec<String>,
+    /// The metrics of the newest run.
+    metrics: Vec<String>,
     /// The runs that it is made of, oldest first.
     runs: Vec<Head>,
     /// Why runs are left out.
@@ -65,6 +68,7 @@ struct Row<'a> {
     newest: String,
     interval: String,
     changes: Vec<ChangeRow<'a>>,
+    chart: Chart,
 }
 
 /// A change, for a page.
@@ -98,10 +102,12 @@ pub(super) fn make(heads: &[Head], asked: &Asked) -> Result<History, Absent> {
     branches.dedup();
     let of_branch = |head: &&Head| asked.branch.is_none() || head.branch == asked.branch;
     let chosen: Vec<&Head> = heads.iter().filter(of_branch).collect();
-    let (mut runs, mut values, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut runs, mut values, mut left_out, mut metrics) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for head in &chosen[chosen.len().saturating_sub(MOST)..] {
-        match Figures::read(&head.path).and_then(|figures| figures.values(&metric)) {
-            Ok(found) => {
+        let found = Figures::read(&head.path).and_then(|figures| Ok((figures.values(&metric)?, figures.metrics()?)));
+        match found {
+            Ok((found, names)) => {
+                metrics = names;
                 runs.push((*head).clone());
                 values.push(found);
             }
@@ -127,6 +133,7 @@ pub(super) fn make(heads: &[Head], asked: &Asked) -> Result<History, Absent> {
         unit,
         branch: asked.branch.clone(),
         branches,
+        metrics,
         runs,
         left_out,
         series,
@@ -165,6 +172,8 @@ impl History {
                 differences: worse.map(|worse| worse.differences.as_slice()),
             }
         };
-        Some(Row { series, newest: human(newest.median), interval, changes: series.changes.iter().map(change).collect() })
+        let changes = series.changes.iter().map(change).collect();
+        let chart = Chart::of(series, &self.runs, &metric, human)?;
+        Some(Row { series, newest: human(newest.median), interval, changes, chart })
     }
 }

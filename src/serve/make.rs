@@ -160,7 +160,7 @@ pub(super) fn make(
         Kind::Heads => making.add(ONLY, &json_bytes(&json!({"runs": heads}))[..])?,
         Kind::Report(_) => {
             let run = one()?;
-            let page = report::alone(&(run.clone(), summary(run)?)).map_err(|error| Absent::Failed(chain(&error)))?;
+            let page = report::alone(&(run.clone(), summary(run)?), None).map_err(|error| Absent::Failed(chain(&error)))?;
             making.add(ONLY, page.as_bytes())?;
         }
         Kind::SummaryOf(_) => making.add(ONLY, &json_bytes(&summary(one()?)?)[..])?,

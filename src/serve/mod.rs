@@ -21,6 +21,7 @@
 mod absent;
 mod answers;
 mod archive;
+mod chart;
 mod child;
 mod comparison;
 mod connections;

@@ -170,6 +170,9 @@ pub fn decided(
     decide(&case.a, &case.b, Some(&case.pairs), threshold, *look, SIGNIFICANT / corrected_over.max(1) as f64).ok()
 }
 
+/// A drift over a run that is larger than this share is more than an imprecision.
+const LARGE_DRIFT: f64 = 0.5;
+
 /// Notes samples that drift or whose rounds depend on each other. The level is such that chance alone gives one note in
 /// twenty comparisons, over all samples. Their p is too small, since their repetitions are not independent.
 fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: bool) {
@@ -181,12 +184,13 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
             continue;
         }
         for (sample, cell, run) in [(&case.a, &case.names[0], &comparison.baseline), (&case.b, &case.names[1], &case.row.side)] {
-            let mut words = Vec::new();
+            let (mut words, mut is_large) = (Vec::new(), false);
             if let Ok(trend) = stats::kendall(sample)
                 && trend.p < level
             {
                 let share = stats::theil_sen(sample) * (sample.len() - 1) as f64 / stats::median(sample);
                 words.push(format!("drifts, {:+.1} % from first to last round", share * 100.0));
+                is_large = share.abs() > LARGE_DRIFT;
             }
             if let Ok(memory) = stats::lag1(sample)
                 && memory.p < level
@@ -202,7 +206,8 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
             );
             let run = if sides { format!(" in {run}") } else { String::new() };
             let what = format!("{} of {cell}{run}", case.metric.name());
-            let note = format!("{what} {}: its repetitions are not independent{worth}", words.join(" and "));
+            let large = if is_large { ". Find out what changed during the run before you rely on the verdict" } else { "" };
+            let note = format!("{what} {}: its repetitions are not independent{worth}{large}", words.join(" and "));
             if !comparison.notes.contains(&note) {
                 comparison.notes.push(note);
             }

@@ -255,7 +255,7 @@ impl<'a> Columns<'a> {
 }
 
 fn more(repetitions: usize) -> String {
-    if repetitions > 1000 { "+>1000".to_owned() } else { format!("+{repetitions}") }
+    if repetitions > 1000 { ">1000".to_owned() } else { format!("+{repetitions}") }
 }
 
 /// A ratio in words: one near 1 needs its third decimal, a large one does not.

@@ -45,9 +45,9 @@ impl Composer<'_> {
             (false, false) => "",
         };
         let edge = if log && values().any(|v| v <= 0.0) { ", with 0 on its lower edge" } else { "" };
-        let n = self.cells().map(|(_, c)| c.repetitions.valid).max().unwrap_or_default();
+        let n = self.repetitions();
         let note = format!(
-            "dots: median of {n} repetitions; error bars: bootstrap (BCa) 95 % interval of it{axes}{edge}; run {}",
+            "dots: median of {n}; error bars: bootstrap (BCa) 95 % interval of it{axes}{edge}; run {}",
             self.summary.run
         );
         let drawn = series.iter().any(|s| s.model.iter().any(|(_, v)| v.is_finite()));

@@ -44,8 +44,10 @@
     }
     const repetition = live.repetition;
     const of = live.of === null ? "" : ` of ${live.of}`;
+    // How many rounds it takes is not known beforehand where something is awaited, such as a decision.
+    const left = live.left_ns === null ? `running for ${span(live.elapsed_ns)}` : `about ${span(live.left_ns)} left`;
     const bad = [live.failed && `${live.failed} failed`, live.invalid && `${live.invalid} invalid`].filter(Boolean).join(", ");
-    at("run").textContent = `${run}: repetition ${live.done + (repetition ? 1 : 0)}${of}, about ${span(live.left_ns)} left${bad ? "; " + bad : ""}`;
+    at("run").textContent = `${run}: repetition ${live.done + (repetition ? 1 : 0)}${of}, ${left}${bad ? "; " + bad : ""}`;
     at("stage").textContent = repetition ? `${repetition.cell || "the only cell"}, repetition ${repetition.number}: ${live.stage}` : live.stage;
     at("share").value = (repetition && repetition.share) || 0;
     const figures = repetition ? repetition.figures : { workloads: [], targets: [] };
