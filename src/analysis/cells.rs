@@ -1,7 +1,8 @@
 //! The figures of a cell over its repetitions.
 //!
 //! polars combines the figures of one metric of one part; a row of that is a [`Series`]: a value for each repetition that
-//! has one. Everything that is said of a cell – estimates, summary, graphs, expectations, comparisons – is based on these.
+//! has one. Everything that is reported about a cell – estimates, summary, graphs, expectations, comparisons – is based on
+//! these.
 
 use std::collections::BTreeMap;
 
@@ -25,8 +26,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Whether it contains what commands brought, or what was collected; such parts have a phase and a workload, and nothing
-    /// else.
+    /// Whether it contains what commands reported, or what was collected; such parts have only a phase and a workload.
     pub fn is_brought(&self) -> bool {
         self.step.is_empty() && self.target.is_empty() && !self.phase.is_empty()
     }
@@ -57,7 +57,7 @@ pub struct Figures {
     series: Vec<Series>,
     /// Why repetitions do not count, by their number.
     pub excluded: BTreeMap<u32, String>,
-    /// The units of what was brought, by workload and metric.
+    /// The units of the metrics that commands reported or that were collected, by workload and metric.
     pub units: BTreeMap<(String, String), String>,
 }
 
@@ -91,7 +91,7 @@ impl Figures {
         self.series.iter()
     }
 
-    /// The figures of what commands brought and of what was collected, including the shares of named outcomes.
+    /// The figures that commands reported and that were collected, including the shares of named outcomes.
     pub fn brought(&self) -> impl Iterator<Item = &Series> {
         self.series.iter().filter(|s| s.part.is_brought())
     }

@@ -43,7 +43,7 @@ fn rank(share: f64, total: u64) -> u64 {
 pub(super) struct StepTimes {
     /// Which step it is.
     pub key: StepKey,
-    /// All requests of repetitions that count.
+    /// The distributions of all requests of repetitions that count.
     pub distributions: Distributions,
     /// The times of these.
     pub all: AllTimes,

@@ -1,4 +1,4 @@
-//! Whether the load of a repetition was steady, and since when.
+//! Whether the load of a repetition was steady, and from when on.
 //!
 //! Both throughput and median response time are examined, window by window: a workload is steady when both are, from the
 //! later of both on. Classes and method are those of Barrett et al. 2017 (see [`stats::classify`]).

@@ -42,8 +42,8 @@ const OWN: [&str; 23] = [
     "experiment",
 ];
 
-/// A table of figures. It is made a few cells at a time, whenever it is needed: for a large run it takes more memory than
-/// the whole summary.
+/// A table of figures. It is made a few cells at a time, whenever it is needed: for a large run it would take more memory
+/// than the whole summary.
 pub struct Table<'s> {
     summary: &'s Summary,
     of_cell: fn(&Summary, &CellSummary) -> PolarsResult<DataFrame>,

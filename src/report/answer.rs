@@ -134,7 +134,7 @@ fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Opt
     let words = parts.join("; ");
     let sentence = Sentence::default().link(capitalized(&words), "compared").say(".");
     Some(behind(comparison).into_iter().fold(sentence, |sentence, metric| {
-        sentence.say(format!(" By itself, {} differs: `--primary {}` asks it first.", metric.words(), metric.name()))
+        sentence.say(format!(" By itself, {} differs: `--primary {}` tests it first.", metric.words(), metric.name()))
     }))
 }
 
