@@ -138,7 +138,7 @@ fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Opt
     }))
 }
 
-/// The first metric that differs if it is tested alone, where the primary one, which is asked first, shows nothing.
+/// The first metric that differs if it is tested alone, if the primary one, which is tested first, shows nothing.
 fn behind(comparison: &Comparison) -> Option<Metric> {
     let row = comparison.rows.iter().find(|row| row.verdict == Verdict::BehindPrimary)?;
     Some(Metric::by_name(&row.metric))
