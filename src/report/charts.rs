@@ -9,7 +9,7 @@ use record::RunRecord;
 use crate::Error;
 use crate::view::{Chart, Table};
 
-/// The graphs of a run, and in words which of them were not drawn. `letter`: of the run, where there are several.
+/// The graphs of a run, and which of them were not drawn, in words. `letter`: of the run, if there are several.
 pub fn charts(run: &RunRecord, summary: &Summary, letter: &str) -> Result<(Vec<Chart>, Vec<String>), Error> {
     let pictures = compose::figures(run, summary)?;
     let charts = pictures.figures.par_iter().enumerate().map(|(number, (file, figure)): (usize, &NamedFigure)| {

@@ -1,4 +1,4 @@
-//! The ends of logs: as much of them as a page has room for.
+//! The ends of logs, as far as a page has room for them.
 
 use std::collections::HashSet;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -28,7 +28,7 @@ pub fn ends(repetitions: &[Repetition]) -> Vec<Vec<Log>> {
     for index in order {
         for (_, _, end) in &mut found[index] {
             let Some(text) = end.as_ref() else { continue };
-            // What is the same as in another repetition takes no room.
+            // A text that is the same as in another repetition takes no room.
             if known.contains(text) {
                 continue;
             }
