@@ -11,7 +11,7 @@ use polars::prelude::*;
 use super::figures::COLUMNS;
 use super::windows::texts;
 
-/// What figures belong to. Fields are empty where a metric does not belong to such a thing: start-up belongs to no phase, a
+/// What figures belong to. Fields are empty if a metric does not belong to such a thing: start-up belongs to no phase, a
 /// resource to no workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Part {
@@ -103,7 +103,7 @@ impl Figures {
         &self.series[first..first + count]
     }
 
-    /// The values of a metric of one part; empty where it has none.
+    /// The values of a metric of one part; empty if it has none.
     pub fn values(&self, part: &Part, metric: &str) -> &[(u32, f64)] {
         let mine = self.of_part(part);
         mine.binary_search_by(|s| s.metric.as_str().cmp(metric)).map_or(&[], |at| &mine[at].values)

@@ -1,6 +1,6 @@
 //! From rows to figures: the value of each metric in each repetition.
 //!
-//! A figure is a row of one table: `repetition` (u32), `workload`, `target`, `phase`, `step` (text, null where it does not
+//! A figure is a row of one table: `repetition` (u32), `workload`, `target`, `phase`, `step` (text, null if it does not
 //! apply to a metric: start-up has no phase, resources have no workload), `metric` (text, its name in the catalogue, or the
 //! name that a command gave it) and `value` (f64, in base units). Everything that is reported about a run is made of these
 //! rows only.

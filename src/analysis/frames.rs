@@ -214,7 +214,7 @@ fn tap_path(repetition: &Repetition, tap: &str) -> PathBuf {
 }
 
 /// The requests of a workload that have a key, from `requests.parquet` of one repetition: for each key, `join_key`,
-/// `intended_ns`, `sent_ns`, `first_byte_ns` and `completed_ns` of the first request that was sent. Empty where requests
+/// `intended_ns`, `sent_ns`, `first_byte_ns` and `completed_ns` of the first request that was sent. Empty if requests
 /// have no keys.
 ///
 /// # Errors

@@ -48,7 +48,7 @@ pub struct Place {
 pub struct Values {
     /// The values of each place.
     pub places: BTreeMap<Place, Vec<f64>>,
-    /// Their unit, where they have one.
+    /// Their unit, if they have one.
     pub unit: String,
 }
 
@@ -88,7 +88,7 @@ pub struct Change {
     pub from: f64,
     /// The median of the runs up to the next change.
     pub to: f64,
-    /// `to` over `from`; none where that is not above 0.
+    /// `to` over `from`; none if that is not above 0.
     pub ratio: Option<f64>,
     /// The verdict on the later runs.
     pub verdict: Verdict,

@@ -136,7 +136,7 @@ impl RefinedTime {
         }
     }
 
-    /// √(n Σx² − (Σx)²) / n, which is exact up to the root; none where a product does not fit.
+    /// √(n Σx² − (Σx)²) / n, which is exact up to the root; none if a product does not fit.
     fn standard_deviation(&self) -> Option<f64> {
         let n = u128::from(self.total);
         let spread = n.checked_mul(self.squares_ns)?.checked_sub(self.sum_ns.checked_mul(self.sum_ns)?)?;

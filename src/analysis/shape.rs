@@ -378,7 +378,7 @@ pub(super) fn logs_cut(repetitions: &[&Repetition]) -> BTreeMap<String, u64> {
     cut
 }
 
-/// The load generator; none where its use is unknown.
+/// The load generator; none if its use is unknown.
 pub(super) fn generator(figures: &Figures, estimates: &mut Estimates) -> Option<GeneratorSummary> {
     let mut of = |metric: &str| estimates.of(&figures.plain(&Part::default(), metric));
     Some(GeneratorSummary { cpu_share: of(GENERATOR_CPU)?, requests_per_cpu_s: of(GENERATOR_RATE)? })

@@ -91,7 +91,7 @@ pub struct CellSummary {
     /// How the loads of valid repetitions went, apart from their results: their length, and what was open, silent or idle in
     /// them.
     pub loads: Vec<LoadSummary>,
-    /// How stable each workload is from repetition to repetition, where there are enough of them.
+    /// How stable each workload is from repetition to repetition, if there are enough of them.
     pub stability: Vec<Stability>,
     /// Where servers counted something other than what was sent, in words, if that was accepted; and counts that could not be
     /// read.

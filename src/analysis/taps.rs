@@ -256,7 +256,7 @@ fn by_part(values: Vec<(i64, f64)>, part_of: impl Fn(i64) -> Option<i64>) -> BTr
     parts
 }
 
-/// A metric of the values of one part that took this many seconds; none where it has no value.
+/// A metric of the values of one part that took this many seconds; none if it has no value.
 fn figure(metric: &TapMetric, mut values: Vec<f64>, seconds: f64) -> Option<f64> {
     let value = match &metric.figure {
         TapFigure::Count => values.len() as f64,

@@ -192,7 +192,7 @@ fn row(cell: &CellSummary, step: &StepSummary, columns: &Columns<'_>) -> Vec<Str
     let time = |ns: Option<u64>| ns.map_or_else(none, |ns| human_duration(ns as f64));
     let sum = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>());
     let median = |estimate: &Option<Estimate>| estimate.as_ref().map(|e| e.median);
-    // Where the table has phases, each row is of its own.
+    // If the table has phases, each row belongs to one.
     let phases = || cell.targets.iter().flat_map(|t| &t.phases).filter(|p| p.phase == step.phase);
     let (pss, cpu) = if columns.phase {
         let pss = phases().filter_map(|p| median(&p.pss_bytes)).collect();

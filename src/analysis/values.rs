@@ -116,7 +116,7 @@ pub fn estimate_of(cell: &CellSummary, metric: &Metric, selection: &Selection<'_
             found.map(|m| m.value.clone())
         }
         Metric::Limit => cell.limits.iter().find(|l| mine(&l.workload)).and_then(|l| l.rate_per_s.clone()),
-        // Of several targets there is no sum.
+        // There is no estimate for the sum of several targets.
         Metric::Pss | Metric::Cpu | Metric::StartUp if selection.phase.is_none() => match (cell.targets.as_slice(), metric) {
             ([target], Metric::Pss) => target.pss_bytes.clone(),
             ([target], Metric::Cpu) => target.cpu_cores.clone(),

@@ -47,7 +47,7 @@ impl Distributions {
         &self.0[time_index(time)]
     }
 
-    /// Mean and percentiles of `Service`, `Response`, `Lag`, `Connect` and `FirstByte`, in this order; none where there is
+    /// Mean and percentiles of `Service`, `Response`, `Lag`, `Connect` and `FirstByte`, in this order; none if there is
     /// no such time.
     pub fn times(&self) -> [Option<Times>; TIMES] {
         let mut found = [None; TIMES];

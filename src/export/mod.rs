@@ -149,7 +149,7 @@ pub enum Error {
         name: String,
     },
     /// The database was removed or replaced while a run was written.
-    #[error("{} was removed or replaced meanwhile: nothing of {name} was written; export it again", path.display())]
+    #[error("{} was removed or replaced during the export: nothing of {name} was written; export it again", path.display())]
     Gone {
         /// The database.
         path: PathBuf,

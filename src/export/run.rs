@@ -195,7 +195,7 @@ impl Told<'_> {
     }
 }
 
-/// Workload, target, phase, step and metric of figures; null where they do not apply.
+/// Workload, target, phase, step and metric of figures; null if they do not apply.
 fn part(series: &Series) -> [Value<'_>; 5] {
     let part = &series.part;
     let [workload, target, phase, step] = [&part.workload, &part.target, &part.phase, &part.step]

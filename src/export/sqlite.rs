@@ -306,7 +306,7 @@ mod tests {
         exported(&path, |told, inserts| {
             let gone = |opened: Opened<'_>| {
                 let said = opened.write(told, inserts).unwrap_err().to_string();
-                assert!(said.contains("r.db was removed or replaced meanwhile: nothing of a/run was written"), "{said}");
+                assert!(said.contains("r.db was removed or replaced during the export: nothing of a/run was written"), "{said}");
             };
             let opened = Opened::new(&path, "a/run").unwrap();
             std::fs::remove_file(&path).unwrap();

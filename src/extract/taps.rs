@@ -111,7 +111,7 @@ fn value(kind: &FieldKind, text: &str, read_unix: Duration) -> Result<TapValue, 
     }
 }
 
-/// The nanoseconds of a decimal number in a unit of this many nanoseconds; none where the number has another form.
+/// The nanoseconds of a decimal number in a unit of this many nanoseconds; none if the number has another form.
 fn exact_ns(text: &str, unit_ns: i64) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());

@@ -89,7 +89,7 @@ pub struct Git {
     pub commit: String,
     /// Whether files differ from it.
     pub changed: bool,
-    /// The branch; none where the head is detached, and in records of earlier versions.
+    /// The branch; none if the head is detached, and in records of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
 }

@@ -134,7 +134,7 @@ pub struct CellRecord {
     /// What is collected after the load; empty before format 4.
     #[serde(default)]
     pub collect: Vec<CollectRecord>,
-    /// What was followed while the load ran; empty where the scenario has no taps, and in older results.
+    /// What was followed while the load ran; empty if the scenario has no taps, and in older results.
     #[serde(default)]
     pub taps: Vec<TapRecord>,
 }

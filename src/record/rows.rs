@@ -137,7 +137,7 @@ impl Piece {
         self.height
     }
 
-    /// The kind of a column, by its position among the requested ones; none where the table does not have it.
+    /// The kind of a column, by its position among the requested ones; none if the table does not have it.
     pub fn kind(&self, column: usize) -> Option<Kind> {
         match &self.columns[column] {
             Typed::Absent => None,

@@ -45,7 +45,7 @@ pub struct Status {
     /// What servers counted, compared with what was sent to them; empty in results from before this was compared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reconciled: Vec<ReconciledStatus>,
-    /// How each tap fared; none where the scenario has no taps.
+    /// How each tap fared; none if the scenario has no taps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taps: Vec<TapStatus>,
     /// What ended it early, if it was ended on purpose or the runner was killed; only `measure` keeps such repetitions.
@@ -150,7 +150,7 @@ pub struct PhaseStatus {
     /// Its end: as planned where the phase has a duration, else when its last answer was complete. Before format 5 always
     /// the latter.
     pub end_ns: u64,
-    /// Its duration, where it has one; none before format 5.
+    /// Its duration, if it has one; none before format 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned_ns: Option<u64>,
     /// Passes that the schedule requested.
@@ -300,7 +300,7 @@ pub struct HostStatus {
     pub steal_share: f64,
     /// What programs used that are neither targets nor runner; interrupts are not attributed to any program.
     pub others_share: f64,
-    /// Pressure, frequency and throttling; empty where the kernel does not report them, and in older results.
+    /// Pressure, frequency and throttling; empty if the kernel does not report them, and in older results.
     #[serde(default)]
     pub watched: WatchedStatus,
 }

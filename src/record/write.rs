@@ -262,7 +262,7 @@ impl RepetitionWriter {
         self.memory.as_deref().unwrap_or(&self.partial)
     }
 
-    /// Where recording continues when there is no room in memory; nowhere when it is on disk anyway.
+    /// Where recording continues when there is no room in memory; none if it is on disk anyway.
     pub fn spill(&self) -> Spill {
         self.memory.as_ref().map_or_else(Spill::default, |_| Spill::into(&self.partial))
     }

@@ -108,7 +108,7 @@ pub struct Expectation {
     pub run: String,
     /// Name of the cell.
     pub cell: String,
-    /// The id of the cell's view; empty where no cell is meant.
+    /// The id of the cell's view; empty if no cell is meant.
     pub to: String,
     /// `pass`, `fail`, `inconclusive`, `skipped`.
     pub outcome: String,
@@ -184,7 +184,7 @@ pub struct Compared {
     pub names: usize,
     /// The rows.
     pub rows: Vec<ComparedRow>,
-    /// Letters and what they stand for, where several runs are compared with the first.
+    /// Letters and what they stand for, if several runs are compared with the first.
     pub letters: Vec<(String, String)>,
     /// How the circumstances of the runs differ.
     pub differences: Vec<String>,
@@ -320,7 +320,7 @@ pub struct RepetitionFigure {
     pub name: String,
     /// The unit of the values.
     pub unit: String,
-    /// In words, in the order of the repetitions; empty where there is none.
+    /// In words, in the order of the repetitions; empty if there is none.
     pub texts: Vec<String>,
     /// As numbers, for the picture; none for those that do not count.
     pub values: Vec<Option<Number>>,

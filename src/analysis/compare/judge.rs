@@ -147,7 +147,7 @@ fn compared(row: Row, metric: &Metric, a: Vec<f64>, b: Vec<f64>, pairs: Vec<(usi
 }
 
 /// The other over the baseline, by number of the repetition: the ratio of Hodges and Lehmann with its 95 % interval, where
-/// there are enough repetitions; with `in_rounds`, repetitions with the same number belong together. None where a value is
+/// there are enough repetitions; with `in_rounds`, repetitions with the same number belong together. None if a value is
 /// not above 0.
 pub fn ratio(baseline: &[(u32, f64)], other: &[(u32, f64)], in_rounds: bool) -> Option<(f64, Option<(f64, f64)>)> {
     let case = within_a_run(Row::empty(), &Metric::Throughput, [baseline, other], in_rounds);
@@ -342,7 +342,7 @@ impl Case {
     }
 
     /// How many more repetitions of each would show a difference of the size that is seen, and one of the threshold's size;
-    /// none where that is unknown, as between sessions, where more repetitions do not help.
+    /// none if that is unknown, as between sessions, where more repetitions do not help.
     fn more(&self, threshold: f64, alpha: f64) -> (Option<usize>, Option<usize>) {
         if self.row.sessions.is_some() {
             return (None, None);

@@ -87,7 +87,7 @@ pub struct Comparison {
     pub corrected_over: usize,
     /// How many sessions of the baseline measured the floor of this machine. None within a run.
     pub floor_sessions: Option<usize>,
-    /// How the circumstances of the runs differ: machine, kernel, programs, plan. Empty where levels of one run are
+    /// How the circumstances of the runs differ: machine, kernel, programs, plan. Empty if levels of one run are
     /// compared.
     pub differences: Vec<String>,
     /// Factors that differ between rows.
@@ -131,9 +131,9 @@ pub struct Row {
     /// Between runs: the numbers of sessions of the baseline and of the other.
     pub sessions: Option<(usize, usize)>,
     /// The other over the baseline: Hodges and Lehmann's ratio within a run, the ratio of geometric means between sessions;
-    /// none where a value is not above 0.
+    /// none if a value is not above 0.
     pub ratio: Option<f64>,
-    /// Its 95 % interval; none where there are too few repetitions for one.
+    /// Its 95 % interval; none if there are too few repetitions for one.
     pub ratio_interval: Option<(f64, f64)>,
     /// The p of the combined test, two-sided; none between single sessions, which prove nothing.
     pub p: Option<f64>,

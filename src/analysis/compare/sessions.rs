@@ -54,7 +54,7 @@ pub(super) fn between(row: Row, metric: &Metric, [a, b]: [&[Values]; 2], floor: 
     Case::new(row, metric, values_a, values_b, 0.0)
 }
 
-/// A run as one value; none where a value is not above 0.
+/// A run as one value; none if a value is not above 0.
 fn session(values: &Values) -> Option<Session> {
     match values.as_slice() {
         [(_, one)] => Session::of_mean(*one).ok(),
