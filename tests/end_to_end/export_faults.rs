@@ -47,7 +47,10 @@ fn what_is_not_ours_is_not_touched() {
         assert!(kept() == before, "{words:?} has changed something");
     };
     let ours = "a database that `runner export sqlite` made";
-    refused(&sqlite(&run, "notes.txt"), &["notes.txt is not a database, and runner overwrites nothing", ours, "--out"]);
+    refused(
+        &sqlite(&run, "notes.txt"),
+        &["notes.txt is not a database, and runner overwrites only its own exports", ours, "--out"],
+    );
     refused(&sqlite(&run, "theirs.db"), &["theirs.db is a database of another program", ours]);
     refused(&sqlite(&run, "folder"), &["folder is a directory", ours]);
     let words = "newer.db has schema version 4; this runner writes version 3: use a runner that writes that version, or export into another file";
