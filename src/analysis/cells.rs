@@ -1,7 +1,8 @@
 //! The figures of a cell over its repetitions.
 //!
 //! polars combines the figures of one metric of one part; a row of that is a [`Series`]: a value for each repetition that
-//! has one. Everything that is said of a cell – estimates, summary, graphs, expectations, comparisons – is based on these.
+//! has one. Everything that is reported about a cell – estimates, summary, graphs, expectations, comparisons – is based on
+//! these.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use polars::prelude::*;
 use super::figures::COLUMNS;
 use super::windows::texts;
 
-/// What figures belong to. Fields are empty where a metric does not belong to such a thing: start-up belongs to no phase, a
+/// What figures belong to. Fields are empty if a metric does not belong to such a thing: start-up belongs to no phase, a
 /// resource to no workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Part {
@@ -25,8 +26,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// Whether it contains what commands brought, or what was collected; such parts have a phase and a workload, and nothing
-    /// else.
+    /// Whether it contains what commands reported, or what was collected; such parts have only a phase and a workload.
     pub fn is_brought(&self) -> bool {
         self.step.is_empty() && self.target.is_empty() && !self.phase.is_empty()
     }
@@ -57,7 +57,7 @@ pub struct Figures {
     series: Vec<Series>,
     /// Why repetitions do not count, by their number.
     pub excluded: BTreeMap<u32, String>,
-    /// The units of what was brought, by workload and metric.
+    /// The units of the metrics that commands reported or that were collected, by workload and metric.
     pub units: BTreeMap<(String, String), String>,
 }
 
@@ -91,7 +91,7 @@ impl Figures {
         self.series.iter()
     }
 
-    /// The figures of what commands brought and of what was collected, including the shares of named outcomes.
+    /// The figures that commands reported and that were collected, including the shares of named outcomes.
     pub fn brought(&self) -> impl Iterator<Item = &Series> {
         self.series.iter().filter(|s| s.part.is_brought())
     }
@@ -103,7 +103,7 @@ impl Figures {
         &self.series[first..first + count]
     }
 
-    /// The values of a metric of one part; empty where it has none.
+    /// The values of a metric of one part; empty if it has none.
     pub fn values(&self, part: &Part, metric: &str) -> &[(u32, f64)] {
         let mine = self.of_part(part);
         mine.binary_search_by(|s| s.metric.as_str().cmp(metric)).map_or(&[], |at| &mine[at].values)

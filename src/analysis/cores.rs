@@ -1,7 +1,7 @@
 //! Work spread over the cores, on separate threads.
 //!
-//! rayon would do, if it were not for polars: a thread of rayon's that waits for polars starts the next piece of work
-//! meanwhile, and waits again in that one, until all pieces have been started and are in memory at once.
+//! rayon alone would do if it were not for polars: a rayon thread that waits for polars starts the next piece of work
+//! meanwhile, then waits in that one, until all pieces have been started and are in memory at once.
 
 use std::cell::Cell;
 use std::sync::Mutex;
@@ -12,8 +12,8 @@ thread_local! {
     static IS_ONE_OF_MANY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What `each` makes of each item, in the order of the items. As many items are worked on at a time as rayon has threads
-/// (`RAYON_NUM_THREADS`, or one for each core); within another such call, one after the other.
+/// The results of `each` for all items, in the order of the items. As many items are processed at a time as rayon has
+/// threads (`RAYON_NUM_THREADS`, or one for each core); within another such call, one after the other.
 pub(super) fn on_all_cores<T: Sync, R: Send>(items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
     if items.len() < 2 || IS_ONE_OF_MANY.get() {
         return items.iter().map(each).collect();
@@ -37,7 +37,7 @@ pub(super) fn on_all_cores<T: Sync, R: Send>(items: &[T], each: impl Fn(&T) -> R
     found.into_iter().map(|(_, made)| made).collect()
 }
 
-/// What `each` makes, on a separate thread.
+/// Calls a function on a separate thread.
 ///
 /// polars refuses to work on a thread on which futures are polled, and a run is summarized on such a thread.
 pub(super) fn on_a_thread<R: Send>(each: impl FnOnce() -> R + Send) -> R {

@@ -1,6 +1,6 @@
-//! Distributions of times as counts per bucket: added up from encoded histograms, and asked for percentiles.
+//! Distributions of times as counts per bucket: sums of encoded histograms, and their percentiles.
 //!
-//! A window is decoded directly into a sum ([`Sum`]), and what is kept ([`Counts`]) holds only buckets that occur. All numbers
+//! A window is decoded directly into a sum ([`Sum`]); what is kept ([`Counts`]) holds only buckets that occur. All numbers
 //! are bit-identical to those of `hdrhistogram`; the tests compare them.
 
 use super::times::Times;
@@ -111,7 +111,7 @@ impl Default for Sum {
 }
 
 impl Sum {
-    /// Adds the times of an encoded histogram and returns how many they are.
+    /// Adds the times of an encoded histogram and returns how many there are.
     ///
     /// # Errors
     /// [`Damaged`]; everything before the error has then been added.
@@ -210,7 +210,7 @@ mod tests {
             prop_assert_eq!(found.times(), times);
         }
 
-        /// Whatever the bytes are: no panic, and no other histogram than `hdrhistogram` reads from them.
+        /// Whatever the bytes are: no panic, and the same histogram that `hdrhistogram` reads from them.
         #[test]
         fn a_damaged_histogram_is_refused_or_read_alike(window in times(), at: prop::sample::Index, flip in 1_u8.., cut: bool) {
             let mut bytes = encoded(&of(&window));

@@ -47,8 +47,8 @@ pub fn lines(
     lines_of_each(cell, repetitions, parts, std::slice::from_ref(metric), window_s).pop().unwrap_or_default()
 }
 
-/// Several metrics over time, as [`lines`] has one: for each of `metrics`, for each repetition, a line for each of `parts`. Each
-/// table is read once, whatever the number of metrics.
+/// Like [`lines`], for several metrics: for each of `metrics`, for each repetition, a line for each of `parts`. Each table is
+/// read once, whatever the number of metrics.
 pub fn lines_of_each(
     cell: &CellRecord,
     repetitions: &[&Repetition],
@@ -205,7 +205,7 @@ fn resource(targets: &[Vec<&Samples>], metric: &Metric) -> Line {
     grid.iter().filter_map(|ns| Some((seconds(*ns), value(*ns)?))).collect()
 }
 
-/// Until when the last value of a replica counts as its value: for as long as its samples were apart.
+/// Until when the last value of a replica counts as its value: for as long as its last two samples were apart.
 fn held_until(samples: &Samples) -> i64 {
     let [.., before, last] = samples.at_ns.as_slice() else {
         return samples.at_ns.last().map_or(i64::MIN, |at| at + SAME_INSTANT_NS);
@@ -221,7 +221,7 @@ fn of_step(
     metrics: &[Metric],
     window_s: f64,
 ) -> PolarsResult<Vec<Vec<PolarsResult<Line>>>> {
-    // What ended after the last phase belongs to none of its windows.
+    // What ended after the last phase belongs to no window.
     let ended = col("step").eq(lit(step)).and(col("completed_in").neq(lit(Phase::Drain.name())));
     let mine = workload.map_or(lit(true), |name| col("workload").eq(lit(name)));
     let requests = |of: &str| col("requests").filter(col(of)).sum().alias(of);
@@ -270,8 +270,7 @@ fn of_step(
     Ok(metrics.iter().map(|metric| repetitions.iter().map(|repetition| line(repetition, metric)).collect()).collect())
 }
 
-/// If there are fewer lines than this, or the lines have fewer points, each line stands for itself: interpolating between
-/// them would be guessing.
+/// With fewer lines, or lines with fewer points, there is no median: interpolating between the points would be guessing.
 const LINES_WITH_MIDDLE: usize = 3;
 const POINTS_WITH_MIDDLE: usize = 8;
 
@@ -335,8 +334,8 @@ mod tests {
         let line = |values: &[f64]| values.iter().enumerate().map(|(i, v)| (0.25 + i as f64 * 0.5, *v)).collect::<Line>();
         let (a, b, c) = (line(&[1.0, 1.0, 1.0, 9.0, 9.0, 9.0, 9.0, 9.0]), line(&[2.0, 3.0, 7.0]), line(&[30.0, 2.0]));
         assert_eq!(middle(&[a.clone(), b.clone(), c]), [(0.25, 2.0), (0.75, 2.0), (1.25, 4.0)]);
-        assert_eq!(middle(&[a.clone(), b.clone()]), [], "two are seen at a glance");
-        assert_eq!(middle(&[b.clone(), b.clone(), b.clone()]), [], "three points are no course");
+        assert_eq!(middle(&[a.clone(), b.clone()]), [], "two lines have no median line");
+        assert_eq!(middle(&[b.clone(), b.clone(), b.clone()]), [], "three points are too few");
         // Samples at other times are read between them.
         let shifted: Line = b.iter().map(|(at, v)| (at + 0.25, *v)).collect();
         assert_eq!(middle(&[a, b, shifted])[1], (0.75, 2.5));

@@ -1,4 +1,4 @@
-//! What repeating has decided: each level of a factor against its baseline, examined again and again.
+//! What repeating has decided: each level of a factor against its baseline, examined after every few rounds.
 //!
 //! Each look has a cost: at the looks of [`stats::looks`] each comparison spends a share of the level, and all looks
 //! together spend the level once. What was decided at a look remains decided. This is a pure function of what was measured:

@@ -84,7 +84,7 @@ fn without_intervals(values: &[f64]) -> Option<Estimate> {
     })
 }
 
-/// Estimates that were made, by the bits of their values: the pass as a whole is often the same as its only step.
+/// Estimates so far, by the bits of their values: the pass as a whole is often the same as its only step.
 pub(super) struct Estimates {
     known: HashMap<Vec<u64>, Option<Estimate>>,
     with_intervals: bool,

@@ -28,11 +28,11 @@ pub struct Finding {
     pub cell: String,
     /// Whether it holds, does not hold, or is inconclusive.
     pub outcome: Outcome,
-    /// What was found: the median, or the ratio.
+    /// The measured value: the median, or the ratio.
     pub value: Option<f64>,
     /// Its 95 % interval.
     pub interval: Option<(f64, f64)>,
-    /// The same in words, with the bound.
+    /// The finding in words, with the bound.
     pub words: String,
 }
 

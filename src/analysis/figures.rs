@@ -1,9 +1,9 @@
 //! From rows to figures: the value of each metric in each repetition.
 //!
-//! A figure is a row of one table: `repetition` (u32), `workload`, `target`, `phase`, `step` (text, null where a metric does
-//! not belong to such a thing: start-up has no phase, resources have no workload), `metric` (text, its name in the
-//! catalogue, or the name of what was brought) and `value` (f64, in base units). Everything that is said about a run is made
-//! of these rows only.
+//! A figure is a row of one table: `repetition` (u32), `workload`, `target`, `phase`, `step` (text, null if it does not
+//! apply to a metric: start-up has no phase, resources have no workload), `metric` (text, its name in the catalogue, or the
+//! name that a command gave it) and `value` (f64, in base units). Everything that is reported about a run is made of these
+//! rows only.
 //!
 //! A metric is an expression over the columns of one of the frames below, with its name as alias.
 
@@ -182,7 +182,7 @@ fn passes(measured: &Measured<'_>, by_outcome: &DataFrame, detail: &Detail) -> P
         col("requests").filter(col("ok")).alias("right_then"),
     ]);
     let counts = ["requests", "right", "named_requests", "open_requests", "completed", SENT_BYTES, RECEIVED_BYTES];
-    // Where nothing was sent there are no rows, but what was offered counts nevertheless.
+    // If nothing was sent there are no rows, but what was offered still counts.
     let occurred = col("requests").is_not_null().or(col("completed").is_not_null());
     let others = [began, ended, times(measured, detail)?.lazy()];
     let mut found = others
@@ -319,7 +319,7 @@ fn named_outcomes(measured: &Measured<'_>, by_outcome: DataFrame, passes: DataFr
     ))
 }
 
-/// What commands brought and what was collected: the mean over executions.
+/// What commands reported and what was collected: the mean over executions.
 fn brought(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
     let keys = ["repetition", "workload", "phase", "metric"].map(col);
     let values = measured.brought.clone().lazy().group_by_stable(keys).agg([col("value").fill_null(lit(f64::NAN))]);
@@ -357,7 +357,8 @@ fn limits(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
     Ok(as_figures(frame.lazy().group_by_stable(keys.map(col)).agg([col("value").max()]).with_column(metric), &keys))
 }
 
-/// What the generator used: share of a processor of each of its threads, and requests per second of its processor time.
+/// What the generator used: the share of a processor that each of its threads used, and requests per second of its processor
+/// time.
 fn generator(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
     let known = |r: &&&Repetition| {
         let used = r.status.generator;
@@ -384,7 +385,7 @@ fn generator(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
     tidy(both, &["repetition"], metrics)
 }
 
-/// From being started to being ready, the slowest replica of each target.
+/// The time from start to ready, for the slowest replica of each target.
 fn start_ups(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
     let replicas = || measured.repetitions.iter().flat_map(|r| r.status.targets.iter().map(|t| (r.status.repetition, t)));
     let started: Vec<(u32, &str, u64)> =
@@ -417,7 +418,7 @@ fn resources(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
     type Peak = fn(&Samples) -> &[Option<u64>];
     let peak = |name: &str, of: Peak| {
         let peak = |(replica, phase, bounds): &(&Replica, &str, (i64, i64))| {
-            // A command that ended before has no values any more; a short phase without a sample takes the values of the one
+            // A command that ended before has no values any more; a short phase without a sample takes the values of the phase
             // before it.
             let there = *phase == LOAD || replica.samples.at_ns.last().is_some_and(|last| *last >= bounds.0);
             replica.samples.peak(of(&replica.samples), *bounds).filter(|_| there)

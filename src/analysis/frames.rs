@@ -19,7 +19,7 @@ use vocabulary::{Metric, Time};
 pub struct Scanned {
     /// The rows of all repetitions, in order, with a column `repetition` (u32) before those of the table.
     pub frame: DataFrame,
-    /// The number of each repetition whose table is damaged, and how.
+    /// The number of each repetition whose table is damaged, and the damage.
     pub damaged: Vec<(u32, Error)>,
 }
 
@@ -50,7 +50,7 @@ impl<'n> Expected<'n> {
     }
 }
 
-/// A window starts before this: some hundred years.
+/// Every window starts before this: about a hundred years.
 const MOST_NS: u64 = 1 << 62;
 /// No window transfers this many bytes.
 const MOST_BYTES: u64 = 1 << 43;
@@ -145,7 +145,7 @@ impl<'r> Tapped<'r> {
         Self { repetition, taps: RefCell::default(), requests: RefCell::default() }
     }
 
-    /// Whether a tap should have rows. A repetition that failed early has none.
+    /// Whether a tap should have rows. In a repetition that failed early it has none.
     pub fn has(&self, tap: &TapRecord) -> bool {
         self.repetition.status.taps.iter().any(|status| status.tap == tap.name)
     }
@@ -214,7 +214,7 @@ fn tap_path(repetition: &Repetition, tap: &str) -> PathBuf {
 }
 
 /// The requests of a workload that have a key, from `requests.parquet` of one repetition: for each key, `join_key`,
-/// `intended_ns`, `sent_ns`, `first_byte_ns` and `completed_ns` of the first request that was sent. Empty where requests
+/// `intended_ns`, `sent_ns`, `first_byte_ns` and `completed_ns` of the first request that was sent. Empty if requests
 /// have no keys.
 ///
 /// # Errors
@@ -235,7 +235,7 @@ fn keyed_requests(repetition: &Repetition, workload: &str) -> Result<DataFrame, 
     let times = ["intended_ns", "sent_ns", "first_byte_ns", "completed_ns"];
     let kept = |frame: &DataFrame| -> PolarsResult<DataFrame> {
         let frame = DataFrame::new(frame.height(), conforming(frame, &columns)?)?;
-        // A pass has the same key as its request: it is not a separate one.
+        // A pass has the key of its request, and is not a separate request.
         let mine = col("workload").eq(lit(workload)).and(col("step").neq(lit(tables::WHOLE))).and(col("key").is_not_null());
         let signed = times.map(|name| col(name).cast(DataType::Int64));
         frame

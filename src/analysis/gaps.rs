@@ -12,7 +12,7 @@ pub struct GapSummary {
     pub why: Why,
     /// How many there were.
     pub count: u64,
-    /// How long they were in total, in seconds; for steps of the clock, in whichever direction it was set.
+    /// How long they were in total, in seconds; for steps of the clock, regardless of direction.
     pub seconds: f64,
     /// The longest of them, in seconds.
     pub longest_seconds: f64,

@@ -1,12 +1,12 @@
-//! A table that fits into the columns of a terminal, whatever its names are.
+//! A table that fits into the width of a terminal, whatever its names are.
 //!
-//! Columns of names are on the left, numbers behind them, and words may follow. Nothing is cut off: headers and names are broken
-//! into lines at words, columns of numbers that say nothing are left out, and where the numbers alone are too wide, the table
-//! continues below, with the same names. A number is never broken.
+//! Columns of names are on the left, then numbers, and words may follow. Nothing is cut off: headers and names are wrapped at
+//! words, columns of numbers without content are left out, and if the numbers alone are too wide, the table continues below,
+//! with the same names. A number is never wrapped.
 
 use vocabulary::columns::{WIDTH, cell_lines, pad, widest_piece, width};
 
-/// Narrower than this no column of names gets before the table continues below.
+/// The table continues below before a column of names becomes narrower than this.
 const NARROWEST: usize = 6;
 /// Pieces of names that are no wider than this stay whole, even if the table then continues below.
 const WIDEST_PIECE: usize = 12;
@@ -29,13 +29,13 @@ struct Column {
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Names or sentences: on the left of their column, broken at words.
+    /// Names or sentences: aligned to the left, wrapped at words.
     Words,
-    /// Numbers with their units: on the right, never broken.
+    /// Numbers with their units: aligned to the right, never wrapped.
     Number,
 }
 
-/// What stands in a cell about which nothing is known.
+/// What is shown in a cell without a value.
 const NOTHING: [&str; 2] = ["", "–"];
 
 impl Grid {
@@ -83,7 +83,7 @@ impl Grid {
         self.columns[at].kind == Kind::Words || self.rows.iter().any(|row| !NOTHING.contains(&row[at].as_str()))
     }
 
-    /// How wide a column is if nothing is broken.
+    /// How wide a column is if nothing is wrapped.
     fn natural(&self, at: usize) -> usize {
         self.widest_cell(at).max(self.columns[at].header.lines().map(width).max().unwrap_or_default())
     }
@@ -92,7 +92,7 @@ impl Grid {
         self.rows.iter().flat_map(|row| row[at].lines()).map(width).max().unwrap_or_default()
     }
 
-    /// How narrow a column may become as long as pieces of words stay whole.
+    /// How narrow a column may become without breaking pieces of words.
     fn whole_pieces(&self, at: usize) -> usize {
         let header = widest_piece(&self.columns[at].header);
         header.max(match self.columns[at].kind {
@@ -101,7 +101,7 @@ impl Grid {
         })
     }
 
-    /// The narrowest columns with which a table is still read.
+    /// The narrowest columns with which a table can still be read.
     fn least_widths(&self, part: &[usize]) -> Vec<usize> {
         let of = |at: &usize| match self.columns[*at].kind {
             Kind::Number => self.widest_cell(*at).max(widest_piece(&self.columns[*at].header).min(WIDEST_HEADER)),
@@ -117,7 +117,7 @@ impl Grid {
             return (widths, 2);
         }
         let whole = part.iter().map(|at| self.whole_pieces(*at)).collect();
-        // Headers are broken first, names at words behind them, names anywhere last.
+        // Headers are wrapped first, then names at words, and finally names anywhere.
         let numbers = part.iter().zip(&widths).map(|(at, natural)| match self.columns[*at].kind {
             Kind::Number => self.whole_pieces(*at),
             Kind::Words => *natural,
@@ -141,7 +141,7 @@ impl Grid {
     }
 }
 
-/// The lines of a row: as many as its highest cell has.
+/// The lines of a row: as many as its tallest cell has.
 fn lines(cells: &[&str], kinds: &[Kind], widths: &[usize], gap: usize) -> Vec<String> {
     let broken: Vec<Vec<String>> = cells.iter().zip(widths).map(|(cell, columns)| cell_lines(cell, *columns)).collect();
     let height = broken.iter().map(Vec::len).max().unwrap_or_default().max(1);
@@ -158,7 +158,7 @@ fn lines(cells: &[&str], kinds: &[Kind], widths: &[usize], gap: usize) -> Vec<St
     (0..height).map(line).collect()
 }
 
-/// What a table takes with these columns and gaps.
+/// The width of a table with these columns and gaps.
 fn least(widths: &[usize], gap: usize) -> usize {
     widths.iter().sum::<usize>() + gap * widths.len().saturating_sub(1)
 }

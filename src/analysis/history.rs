@@ -1,6 +1,6 @@
-//! One metric over the runs of an experiment: what it was in each, and since when it is what it is.
+//! One metric over the runs of an experiment: its value in each run, and when its level changed.
 //!
-//! A run is one value, the median of its repetitions: repetitions of one run share its session, so that many of them are no
+//! A run is one value, the median of its repetitions: repetitions of one run share its session, so many of them are not
 //! evidence of a change between runs. Changes are found by E-divisive ([`stats::e_divisive`]: Matteson & James 2014), which
 //! assumes nothing about the distribution. Two runs prove nothing: with fewer than [`FEWEST`] runs there is no significant
 //! change, whatever they measured.
@@ -22,7 +22,7 @@ use vocabulary::{Metric, Phase};
 
 /// With fewer runs, shuffling reaches no p below [`SIGNIFICANT`]: of 9 runs, 126 divisions into 4 and 5 are possible.
 pub const FEWEST: usize = 9;
-/// Changes are looked for in so many of the newest runs: the time per shuffle grows with the square of their number.
+/// How many of the newest runs are searched for changes: the time per shuffle grows with the square of their number.
 pub const MOST: usize = 200;
 /// Runs of a level between two changes: a change is known once two runs show it.
 const SHORTEST: usize = 2;
@@ -43,16 +43,16 @@ pub struct Place {
     pub phase: String,
 }
 
-/// The values of a metric in one run: of each repetition that counts, by place, in base units.
+/// The values of a metric in one run: one for each repetition that counts, by place, in base units.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Values {
-    /// Those of each place.
+    /// The values of each place.
     pub places: BTreeMap<Place, Vec<f64>>,
-    /// Their unit, where they have one.
+    /// Their unit, if they have one.
     pub unit: String,
 }
 
-/// A metric of one place over runs.
+/// A metric of one place over several runs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Series {
     /// Where it was measured.
@@ -67,7 +67,7 @@ pub struct Series {
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Point {
-    /// Which of the runs.
+    /// The index of the run.
     pub run: usize,
     /// How many repetitions count.
     pub n: usize,
@@ -88,9 +88,9 @@ pub struct Change {
     pub from: f64,
     /// The median of the runs up to the next change.
     pub to: f64,
-    /// `to` over `from`; none where that is not above 0.
+    /// `to` over `from`; none if that is not above 0.
     pub ratio: Option<f64>,
-    /// What the later runs are.
+    /// The verdict on the later runs.
     pub verdict: Verdict,
 }
 
@@ -123,7 +123,7 @@ impl Figures {
         Ok(names.into_iter().map(str::to_owned).collect())
     }
 
-    /// The values of a metric: of passes as a whole, of targets, or of what was brought; without warm-up.
+    /// The values of a metric: of passes as a whole, of targets, or of what commands reported; without warm-up.
     ///
     /// # Errors
     /// [`Error::Table`] when the table has other columns.
@@ -186,7 +186,7 @@ fn changes(points: &[Point], metric: &Metric, unit: &str) -> Vec<Change> {
 }
 
 impl Series {
-    /// Since when it is slower, or needs more: the last change, where it was for the worse.
+    /// Since when it has been slower, or has needed more: the last change, if it was for the worse.
     pub fn worse_since(&self) -> Option<&Change> {
         self.changes.last().filter(|change| matches!(change.verdict, Verdict::Slower | Verdict::More))
     }

@@ -1,4 +1,4 @@
-//! Some repetitions of a cell, as read: their tables as frames, their phases, and where they became steady.
+//! Some repetitions of a cell, as read from disk: their tables as frames, their phases, and when they became steady.
 //!
 //! Where the end of the warm-up is found automatically, the warm-up extends to the steady state: windows and phases are
 //! adjusted before anything is computed from them.
@@ -20,12 +20,12 @@ use record::Repetition;
 use record::read::CellRecord;
 use record::status::PhaseStatus;
 
-/// What figures are computed from. Nothing in it is damaged.
+/// The data from which figures are computed. Nothing in it is damaged.
 pub(super) struct Measured<'r> {
     pub cell: &'r CellRecord,
     pub repetitions: &'r [&'r Repetition],
     pub window_ns: u64,
-    /// Of each repetition, with the warm-up up to where it was found to end.
+    /// The phases of each repetition, with the warm-up extended to where it was found to end.
     pub phases: BTreeMap<u32, Vec<PhaseStatus>>,
     /// The start of the steady state by repetition and workload, for workloads whose warm-up ends by itself.
     pub cuts: BTreeMap<(u32, String), u64>,
@@ -46,7 +46,7 @@ pub(super) struct Measured<'r> {
     pub stages: BTreeMap<u32, Vec<Stage>>,
     /// The workloads of each repetition that should be steady.
     pub steadiness: BTreeMap<u32, Vec<(String, Steady)>>,
-    /// What is damaged, by repetition: windows, samples, what was brought, taps.
+    /// What is damaged, by repetition: windows, samples, metrics of commands, taps.
     pub damaged: [Vec<(u32, Error)>; 4],
 }
 

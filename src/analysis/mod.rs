@@ -1,13 +1,13 @@
 //! From a run on disk to its results: a pure function of the directory.
 //!
-//! In reading order: `frames` scans the tables of repetitions into frames of polars; `measured` is what is known about some
+//! In reading order: `frames` scans the tables of repetitions into polars frames; `measured` is what is known about some
 //! repetitions, and `windows`, `counts`, `replicas` and `steadiness` are the steps between frames that polars does not have.
-//! `taps` evaluates the rows of taps, `stages` where the time of requests is spent between them; `figures` makes one row per
-//! metric and repetition, `cells` combines them over repetitions, `requests` makes them exact where there are raw rows, and
-//! `summarize` turns them, with `shape`, into a `summary`, or as much of it as a `Detail` asks for. `values` finds them by
-//! name; `stability`, `expectations`, `decisions` and `compare` draw conclusions from them. `table` is the file of figures,
-//! `text` the table for people, which `grid` fits into a terminal, `overview` the same as data, `notes` what was wrong, `report` that for continuous
-//! integration, `curves` what graphs need beyond the figures.
+//! `taps` evaluates the rows of taps, and `stages` shows where the time of requests is spent between them; `figures` makes one
+//! row per metric and repetition, `cells` combines them over repetitions, `requests` makes them exact where there are raw rows,
+//! and `summarize` turns them, with `shape`, into a `summary`, or the part of it that a `Detail` requests. `values` finds them
+//! by name; `stability`, `expectations`, `decisions` and `compare` draw conclusions from them. `table` is the file of figures,
+//! `text` the table for people, which `grid` fits into a terminal, `overview` the same as data, `notes` what went wrong,
+//! `report` the summary for continuous integration, and `curves` what graphs need beyond the figures.
 //! `stats` works on plain slices. Repetitions, not requests, are the sample; percentiles come from merged histograms and are
 //! never averaged within a repetition.
 
@@ -54,7 +54,7 @@ pub use detail::Detail;
 pub use summarize::{samples, summarize};
 pub use summary::Summary;
 
-/// What can go wrong in aggregating.
+/// What can go wrong when a run is aggregated.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file of the run.

@@ -1,4 +1,4 @@
-//! What was skipped, failed, invalid or answered wrongly: never in silence, and said once.
+//! Whatever was skipped, failed, invalid or answered wrongly: nothing is hidden, and everything is said once.
 //!
 //! What several cells have in common is one note with a count; `summary.json` has all of it, cell by cell.
 
@@ -11,19 +11,19 @@ use vocabulary::columns::wrap;
 use vocabulary::units::{human_bytes, human_duration, significant};
 use vocabulary::words::{alike, first_line};
 
-/// So many of several notes of one kind, cells of one note, or words of failed requests are shown; the others are counted.
+/// At most this many notes of one kind, cells of one note, or messages of failed requests are shown; the others are counted.
 const SHOWN: usize = 3;
 
-/// So many kinds of failed requests are shown; there are not many kinds.
+/// At most this many kinds of failed requests are shown; there are not many kinds.
 const KINDS: usize = 8;
 
-/// Passes that took longer than this at the end of a load are told even where all of them were answered.
+/// Passes that took longer than this at the end of a load are reported even if all of them were answered.
 const LONG_AT_END_NS: u64 = 250_000_000;
-/// A tail that is a larger share of a load than this is told.
+/// A tail that is a larger share of a load than this is reported.
 const LONG_TAIL: f64 = 0.1;
 
-/// The notes, with an empty line before them; nothing where nothing is odd. No line is wider than `width`
-/// columns, but for what programs have said.
+/// The notes, after an empty line; nothing if nothing is unusual. No line is wider than `width` columns, except for
+/// the output of programs.
 pub fn notes(summary: &Summary, width: usize) -> String {
     let line = |words: &str| line(words, width);
     let mut text = skipped(summary, width);
@@ -42,7 +42,7 @@ pub fn notes(summary: &Summary, width: usize) -> String {
     if text.is_empty() { text } else { format!("\n{text}") }
 }
 
-/// A note, in as many lines as it needs. Only its first line is ours: others, such as a log's end, stay as they are.
+/// A note, in as many lines as it needs. Only its first line is wrapped: others, such as the end of a log, stay as they are.
 fn line(words: &str, width: usize) -> String {
     match words.split_once('\n') {
         None => wrap(words, width, 2),
@@ -65,7 +65,7 @@ struct Uncounted<'s> {
     word: &'static str,
     /// The first of the reasons.
     reason: &'s str,
-    /// Whether the others say the same to the letter.
+    /// Whether the others say exactly the same.
     is_same: bool,
     /// How many repetitions there are.
     count: u32,
@@ -109,7 +109,7 @@ fn uncounted(summary: &Summary, width: usize) -> String {
     let planned: u32 = summary.cells.iter().map(|c| c.repetitions.planned).sum();
     let executed = summary.cells.iter().filter(|c| c.skipped.is_none()).count();
     let mut text: String = all.iter().map(|one| one.words(planned, executed, width)).collect();
-    // Of repetitions that do not count nothing else is left that says what was wrong.
+    // For repetitions that do not count, nothing else says what was wrong.
     let of_none = summary.cells.iter().filter(|c| c.repetitions.valid == 0).flat_map(|c| &c.repetitions.errors);
     text += &examples(of_none, width);
     text
@@ -151,7 +151,7 @@ impl Uncounted<'_> {
     }
 }
 
-/// Words for the first failed requests, each kind once.
+/// Messages of the first failed requests, each kind once.
 fn examples<'s>(all: impl Iterator<Item = &'s String>, width: usize) -> String {
     let mut kinds: Vec<&str> = Vec::new();
     for words in all {
@@ -196,7 +196,7 @@ impl<'s> Wrong<'s> {
     }
 }
 
-/// What was not answered as expected: cell by cell where there are few, else all together with the worst of them.
+/// What was not answered as expected: cell by cell if there are few, else all together with the worst of them.
 fn errors(summary: &Summary, width: usize) -> String {
     let line = |words: &str| line(words, width);
     let wrong: Vec<Wrong<'_>> = summary.cells.iter().map(Wrong::of).filter(|wrong| wrong.count() > 0).collect();
@@ -209,7 +209,7 @@ fn errors(summary: &Summary, width: usize) -> String {
             let (cell, parts) = (&one.cell.cell, words(one.parts));
             let words =
                 format!("ERRORS: {} of {} passes of {cell} were not answered as expected ({parts})", one.count(), one.all);
-            // Where nothing counts they stand above already.
+            // If nothing counts, they are listed above already.
             let said = one.cell.repetitions.errors.iter().filter(|_| one.cell.repetitions.valid > 0);
             format!("{}{}", line(&words), examples(said, width))
         };
@@ -233,7 +233,7 @@ fn errors(summary: &Summary, width: usize) -> String {
     text
 }
 
-/// What is odd in some cells; of each kind the first, and how many more there are.
+/// What is unusual in some cells: the first notes of each kind, and how many more there are.
 fn of_cells(summary: &Summary, width: usize) -> String {
     let line = |words: &str| line(words, width);
     let all: Vec<(String, String)> = summary.cells.iter().flat_map(of_cell).collect();
@@ -256,14 +256,14 @@ fn of_cells(summary: &Summary, width: usize) -> String {
     text
 }
 
-/// A word for each kind of what is odd in a cell, with a sentence.
+/// What is unusual in a cell: a word for each kind, with a sentence.
 fn of_cell(cell: &CellSummary) -> Vec<(String, String)> {
     let mut notes: Vec<(String, String)> = Vec::new();
     let mut add = |word: &str, words: String| notes.push((word.to_owned(), words));
     let name = &cell.cell;
     for steadiness in &cell.steadiness {
         let (word, auto) = match steadiness.auto_warm_up {
-            true => ("WARM-UP", ", what was before is left out"),
+            true => ("WARM-UP", ", everything before that is left out"),
             false => ("NOT STEADY", ""),
         };
         if let Some(warning) = steadiness.warning() {
@@ -273,29 +273,29 @@ fn of_cell(cell: &CellSummary) -> Vec<(String, String)> {
     for load in &cell.loads {
         let of = format!("{} in {} [{name}]", load.workload, load.phase);
         let open: u64 = load.at_end.values().sum();
-        // Passes that end as they should, and soon, are under way at the end of every load.
+        // Some passes are under way at the end of every load; those that end soon and as expected are not worth a note.
         if open > load.at_end.get("ok").copied().unwrap_or_default() || load.at_end_longest_ns > LONG_AT_END_NS {
             let outcomes: Vec<String> = load.at_end.iter().map(|(outcome, n)| format!("{n} {outcome}")).collect();
             let longest = human_duration(load.at_end_longest_ns as f64);
             let outcomes = outcomes.join(", ");
-            add("AT THE END", format!("{open} passes under way or waiting ({outcomes}), for {longest} at most, of {of}"));
+            add("AT THE END", format!("{open} passes under way or waiting ({outcomes}), for at most {longest}, of {of}"));
         }
         if load.silence_ns > 0 {
             let silence = human_duration(load.silence_ns as f64);
-            add("SILENCE", format!("up to {silence} in a repetition without a right answer although passes were due, of {of}"));
+            add("SILENCE", format!("up to {silence} in a repetition without a correct answer although passes were due, of {of}"));
         }
         if let Some(tail_ns) = load.tail_ns.filter(|ns| *ns as f64 > LONG_TAIL * load.seconds * 1e9) {
             let (tail, all) = (human_duration(tail_ns as f64), human_duration(load.seconds * 1e9));
-            add("TAIL", format!("for the last {tail} of {all} fewer connections were busy than asked for, of {of}"));
+            add("TAIL", format!("for the last {tail} of {all} fewer connections were busy than requested, of {of}"));
         }
     }
     for (target, bytes) in &cell.logs_cut {
         let cut = human_bytes(*bytes as f64);
-        add("LOG", format!("{cut} of the logs of {target} were cut, as log-limit says [{name}]"));
+        add("LOG", format!("{cut} of the logs of {target} were cut off because of log-limit [{name}]"));
     }
     if cell.sent_again > 0 {
         let requests = if cell.sent_again == 1 { "request" } else { "requests" };
-        add("SENT AGAIN", format!("{} {requests} that the server had said (GOAWAY) it did not take [{name}]", cell.sent_again));
+        add("SENT AGAIN", format!("{} {requests} that the server said (GOAWAY) it had not processed [{name}]", cell.sent_again));
     }
     if let Some(busy) = &cell.busy {
         add("BUSY", format!("{busy} [{name}]"));
@@ -306,14 +306,14 @@ fn of_cell(cell: &CellSummary) -> Vec<(String, String)> {
     }
     let compacted = cell.repetitions.compacted;
     if compacted > 0 {
-        let whole = "they have their transfers, and are in no figure";
-        add("COMPACTED", format!("{compacted} repetitions of {name} by their age: {whole}"));
+        let kept = "only their transfers were kept, and no figure includes them";
+        add("COMPACTED", format!("{compacted} repetitions of {name} because of their age: {kept}"));
     }
     cell.counts.iter().for_each(|count| add("COUNTS", format!("{count} [{name}]")));
     super::stages::words(&cell.stages).iter().for_each(|stages| add("STAGES", format!("{stages} [{name}]")));
     cell.taps.iter().for_each(|tap| add("TAP", format!("{tap} [{name}]")));
     if cell.repetitions.valid > 0 && cell.steps.is_empty() {
-        add("NOTHING", format!("no pass began in {name}"));
+        add("NOTHING", format!("no pass started in {name}"));
     }
     for step in cell.steps.iter().filter(|s| s.step == WHOLE && s.phase != "warm-up") {
         for (outcome, count) in step.named.iter().filter(|(_, count)| **count > 0) {
@@ -325,7 +325,7 @@ fn of_cell(cell: &CellSummary) -> Vec<(String, String)> {
     notes
 }
 
-/// Loads that are too short to say much.
+/// Loads that are too short to say much about.
 fn short(summary: &Summary) -> Option<String> {
     let loads = || summary.cells.iter().flat_map(|c| &c.loads);
     let short: Vec<f64> = loads().filter(|l| l.is_short).map(|l| l.seconds).collect();

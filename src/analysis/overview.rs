@@ -12,15 +12,15 @@ use vocabulary::units::{human_bytes, human_duration, significant};
 /// A column.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
-    /// What stands above it.
+    /// Its heading.
     pub name: String,
     /// What it means, in words.
     pub words: String,
-    /// Whether it holds names, on the left, and not figures.
+    /// Whether it holds names, aligned to the left, and not figures.
     pub is_name: bool,
 }
 
-/// What stands in a row and a column.
+/// The entry of a row in a column.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Entry {
     /// In words; `–` where there is nothing.
@@ -47,7 +47,7 @@ pub struct Overview {
     pub rows: Vec<Row>,
 }
 
-/// The factors that differ between cells that were measured: only these need a column or a name.
+/// The factors that differ between cells that were measured: only these appear in columns and names.
 pub fn varied(summary: &Summary) -> Vec<&str> {
     summary.varied_among(|cell| cell.repetitions.valid > 0)
 }
@@ -110,7 +110,7 @@ pub fn overview(summary: &Summary) -> Overview {
     Overview { columns: columns(&varied, &own, &has), rows }
 }
 
-/// Which columns there are besides those of factors.
+/// Which columns there are besides the factors.
 struct Has {
     workload: bool,
     phase: bool,
@@ -124,8 +124,8 @@ fn columns(varied: &[&str], own: &[ResultColumn], has: &Has) -> Vec<Column> {
     let name = |name: &str, words: &str| Column { name: name.to_owned(), words: words.to_owned(), is_name: true };
     let figure = |name: &str, words: &str| Column { is_name: false, name: name.to_owned(), words: words.to_owned() };
     let mut columns: Vec<Column> = varied.iter().map(|factor| name(factor, "a factor")).collect();
-    columns.extend(has.workload.then(|| name("workload", "who sends")));
-    columns.extend(has.phase.then(|| name("phase", "a stretch of the repetition")));
+    columns.extend(has.workload.then(|| name("workload", "the workload that sent the passes")));
+    columns.extend(has.phase.then(|| name("phase", "the part of the load")));
     for column in own {
         let unit = if column.unit.is_empty() { String::new() } else { format!(" ({})", column.unit) };
         columns.push(figure(&column.name(), &format!("{}{unit}, median over repetitions", column.metric.replace('_', " "))));
@@ -158,13 +158,13 @@ fn median(estimate: Option<&Estimate>) -> Option<f64> {
     estimate.map(|e| e.median)
 }
 
-/// The farther end of an interval, as words and as a share of the median.
+/// The farther end of an interval, in words and as a share of the median.
 fn interval(estimate: Option<&Estimate>) -> Entry {
     let value = estimate.and_then(|e| super::stability::half_width(e.median, e.median_interval));
     Entry { text: estimate.map_or_else(|| "–".to_owned(), spread), value }
 }
 
-/// The metrics that commands, taps and collected files bring.
+/// The metrics of commands, taps and collected files.
 fn brought(cell: &CellSummary, step: &StepSummary, own: &[ResultColumn]) -> Vec<Entry> {
     let mut entries = Vec::new();
     for column in own {

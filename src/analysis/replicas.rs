@@ -25,7 +25,7 @@ pub struct Replica {
 pub struct Samples {
     /// Nanoseconds since the start of the load.
     pub at_ns: Vec<i64>,
-    /// Proportional set size; none where it was not read.
+    /// Proportional set size; none if it was not read.
     pub pss_bytes: Vec<Option<u64>>,
     /// Resident set size.
     pub rss_bytes: Vec<Option<u64>>,
@@ -149,7 +149,7 @@ impl Samples {
         }
     }
 
-    /// How much of a counter was used between two instants; none where it was not watched.
+    /// How much of a counter was used between two instants; none if it was not watched.
     pub fn used(&self, counter: &[u64], (from_ns, to_ns): (i64, i64)) -> Option<f64> {
         (!counter.is_empty()).then(|| self.used_at(counter, to_ns) - self.used_at(counter, from_ns))
     }

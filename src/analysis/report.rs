@@ -176,7 +176,7 @@ pub(crate) fn escaped(text: &str) -> String {
     harmless(text).replace('|', "\\|").replace(['\n', '\t'], " ")
 }
 
-/// A text of others in a cell of a table, which is shown literally.
+/// Text of unknown origin in a cell of a table; it is shown literally.
 pub fn escaped_name(text: &str) -> String {
     escaped(&literal(text))
 }

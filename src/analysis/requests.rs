@@ -43,7 +43,7 @@ fn rank(share: f64, total: u64) -> u64 {
 pub(super) struct StepTimes {
     /// Which step it is.
     pub key: StepKey,
-    /// All requests of repetitions that count.
+    /// The distributions of all requests of repetitions that count.
     pub distributions: Distributions,
     /// The times of these.
     pub all: AllTimes,
@@ -136,7 +136,7 @@ impl RefinedTime {
         }
     }
 
-    /// √(n Σx² − (Σx)²) / n, which is exact up to the root; none where a product does not fit.
+    /// √(n Σx² − (Σx)²) / n, which is exact up to the root; none if a product does not fit.
     fn standard_deviation(&self) -> Option<f64> {
         let n = u128::from(self.total);
         let spread = n.checked_mul(self.squares_ns)?.checked_sub(self.sum_ns.checked_mul(self.sum_ns)?)?;

@@ -245,7 +245,7 @@ impl ByNumber<'_> {
     }
 }
 
-/// The unit of what was brought, and how interesting it is.
+/// The unit of a metric that was reported, and how interesting it is.
 pub(super) fn brought_as(cell: &CellRecord, workload: &str, metric: &str) -> (String, Interest) {
     let collected = cell.collect.iter().filter(|c| c.name == workload).flat_map(|c| &c.metrics);
     if let Some(found) = collected.into_iter().find(|m| m.name == metric) {
@@ -265,7 +265,7 @@ pub(super) fn brought_as(cell: &CellRecord, workload: &str, metric: &str) -> (St
     brought.map_or_else(|| (String::new(), Interest::Question), |m| (m.unit.clone(), m.interest))
 }
 
-/// What commands brought and what was collected, one value per repetition.
+/// What commands reported and what was collected, one value per repetition.
 pub(super) fn metrics(cell: &CellRecord, figures: &Figures, estimates: &mut Estimates) -> Vec<MetricSummary> {
     let summary = |series: &Series| {
         let values: Vec<f64> = series.values.iter().map(|(_, value)| *value).collect();
@@ -378,7 +378,7 @@ pub(super) fn logs_cut(repetitions: &[&Repetition]) -> BTreeMap<String, u64> {
     cut
 }
 
-/// The load generator; none where its use is unknown.
+/// The load generator; none if its use is unknown.
 pub(super) fn generator(figures: &Figures, estimates: &mut Estimates) -> Option<GeneratorSummary> {
     let mut of = |metric: &str| estimates.of(&figures.plain(&Part::default(), metric));
     Some(GeneratorSummary { cpu_share: of(GENERATOR_CPU)?, requests_per_cpu_s: of(GENERATOR_RATE)? })

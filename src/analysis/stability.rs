@@ -45,7 +45,7 @@ pub struct Stability {
     pub effective_repetitions: f64,
     /// How many first rounds differ from all others.
     pub warm_up_rounds: usize,
-    /// Numbers of the repetitions that are far from the others; they count like all others.
+    /// Numbers of the repetitions that are far from the others; they still count.
     pub outliers: Vec<u32>,
 }
 
@@ -77,7 +77,7 @@ impl Stability {
         }
         if !self.outliers.is_empty() {
             let numbers: Vec<String> = self.outliers.iter().map(|n| format!("#{n}")).collect();
-            warnings.push(format!("far from the others, and counted: {}", numbers.join(" ")));
+            warnings.push(format!("far from the others, but counted: {}", numbers.join(" ")));
         }
         warnings
     }

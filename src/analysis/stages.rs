@@ -1,6 +1,6 @@
-//! Where the time of a request is spent: from being sent, past the taps that have seen its key, to its answer.
+//! Where the time of a request is spent: from when it was sent, past the taps that saw its key, to its answer.
 //!
-//! Only requests that every tap has seen have stages; the taps' own metric `unjoined` says how many have not.
+//! Only requests that every tap saw have stages; the taps' own metric `unjoined` shows how many were missed.
 
 use polars::prelude::*;
 use serde::Serialize;
@@ -21,7 +21,7 @@ pub struct Stage {
     pub from: String,
     /// Where it ends: the name of a tap, or `completed`.
     pub to: String,
-    /// How long it took, in nanoseconds; over repetitions, the median. Negative where a tap was read after the answer.
+    /// How long it took, in nanoseconds; over repetitions, the median. Negative if a tap was read after the answer.
     pub p50_ns: f64,
     /// Its 99th percentile, in the same way.
     pub p99_ns: f64,
@@ -67,7 +67,7 @@ fn of_workload(workload: &str, taps: &[&TapRecord], tapped: &Tapped<'_>, (begin,
         times.sort_unstable_by(f64::total_cmp);
         [0.5, 0.99].map(|share| stats::observed_quantile(&times, share))
     };
-    // The order of the taps is that in which they have seen most of the requests.
+    // The order of the taps is that in which they saw most of the requests.
     let mut way: Vec<usize> = (2..taps.len() + 2).collect();
     way.sort_by(|one, other| between(0, *one)[0].total_cmp(&between(0, *other)[0]));
     let way: Vec<usize> = std::iter::once(0).chain(way).chain([1]).collect();

@@ -1,4 +1,4 @@
-//! Whether the load of a repetition was steady, and since when.
+//! Whether the load of a repetition was steady, and from when on.
 //!
 //! Both throughput and median response time are examined, window by window: a workload is steady when both are, from the
 //! later of both on. Classes and method are those of Barrett et al. 2017 (see [`stats::classify`]).
@@ -76,7 +76,7 @@ impl State {
 }
 
 impl Steadiness {
-    /// What is not steady, in words; none where everything is steady, or cannot be tested.
+    /// What is not steady, in words; none if everything is steady, or cannot be tested.
     pub fn warning(&self) -> Option<String> {
         let count = |state| self.by_repetition.iter().filter(|s| s.state == state).count();
         let told = self.by_repetition.len() - count(State::TooShort);
@@ -112,7 +112,7 @@ pub(super) fn looked_at(cell: &CellRecord, all: bool) -> Vec<&str> {
     mine.map(|w| w.name.as_str()).collect()
 }
 
-/// Examines a workload in a repetition, whose passes that ended in `during` are `points`; none where it had no such phase.
+/// Examines a workload in a repetition, whose passes that ended in `during` are `points`; none if it had no such phase.
 pub(super) fn of_repetition(repetition: &Repetition, workload: &str, points: &[WindowPoint], window_ns: u64) -> Option<Steady> {
     let during = repetition.status.phases.iter().find(|p| p.workload == workload && p.phase == "during")?;
     // The windows that are completely in the phase.
@@ -171,7 +171,7 @@ fn classify(points: &[WindowPoint], start_ns: u64, count: usize, window_ns: u64)
     worst
 }
 
-/// Whether a series without steps rises or falls all the same, by more than the tolerance: a ramp has no changepoint.
+/// Whether a series without steps nevertheless rises or falls by more than the tolerance: a ramp has no changepoint.
 fn moves_on(series: &[f64]) -> bool {
     let moved = stats::theil_sen(series) * (series.len() - 1) as f64;
     let far = moved.abs() > TOLERANCE * stats::median(series).abs();

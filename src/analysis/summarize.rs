@@ -96,7 +96,7 @@ fn of_detail(run: &RunRecord, detail: &Detail) -> Result<Summary, Error> {
     })
 }
 
-/// What repeating was to decide.
+/// What repeating was meant to decide.
 fn decisions(run: &RunRecord, cells: &[CellSummary]) -> Vec<Decided> {
     let repeat = run.plan.repeat.as_ref();
     let found = repeat.and_then(|repeat| Some((&repeat.metric, repeat.decide.as_ref()?)));
@@ -143,12 +143,12 @@ fn of_cell(
         }
         sums.add(measured, &unsteady, detail);
     }
-    // Repetitions that do not count are shown beside those that do. Whatever they left may be in any state.
+    // Repetitions that do not count are shown next to those that do. Their files may be in any state.
     if detail.over_repetitions {
         for some in others.chunks(AT_A_TIME) {
             let measured = Measured::read(cell, some, window_ns, detail)?;
             sums.frames.push(figures::figures(&measured, detail)?);
-            // A failed repetition may have left anything; a completed one left readable tables.
+            // A failed repetition may have left anything; a completed repetition has left readable tables.
             let failed = some.iter().filter(|r| matches!(r.status.verdict, Verdict::Failed { .. }));
             let failed: Vec<u32> = failed.map(|r| r.status.repetition).collect();
             sums.name_damage(measured.damaged, &failed);

@@ -69,7 +69,7 @@ pub struct CellSummary {
     pub repetitions: Repetitions,
     /// Each step in each phase, and the pass as a whole.
     pub steps: Vec<StepSummary>,
-    /// What commands brought.
+    /// What commands reported.
     pub metrics: Vec<MetricSummary>,
     /// The highest rates that searches found.
     pub limits: Vec<SearchSummary>,
@@ -84,23 +84,23 @@ pub struct CellSummary {
     /// that count.
     #[serde(skip_serializing_if = "never")]
     pub sent_again: u64,
-    /// What else used the processors meanwhile, in words, where that was much.
+    /// What else used the processors meanwhile, in words, if that was much.
     pub busy: Option<String>,
     /// Whether each workload was steady within its repetitions.
     pub steadiness: Vec<Steadiness>,
     /// How the loads of valid repetitions went, apart from their results: their length, and what was open, silent or idle in
     /// them.
     pub loads: Vec<LoadSummary>,
-    /// How stable each workload is from repetition to repetition, where there are enough of them.
+    /// How stable each workload is from repetition to repetition, if there are enough of them.
     pub stability: Vec<Stability>,
-    /// Where servers counted something else than was sent, in words, where that was accepted; and counts that could not be
+    /// Where servers counted something other than what was sent, in words, if that was accepted; and counts that could not be
     /// read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub counts: Vec<String>,
     /// What went wrong with taps, in words: lines that were lost, sources that ended early, values that do not fit.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub taps: Vec<String>,
-    /// Where the time of requests is spent between the taps that have seen them.
+    /// Where the time of requests is spent between the taps that saw them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<Stage>,
     /// The figures that everything above is made of; they are written to a separate table.
@@ -131,7 +131,7 @@ pub struct LoadSummary {
     pub tail_ns: Option<u64>,
 }
 
-/// A metric that a command brought in one phase: the mean over its executions, one value per repetition.
+/// A metric that a command reported in one phase: the mean over its executions, one value per repetition.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MetricSummary {
     /// Name of the workload.
@@ -144,7 +144,7 @@ pub struct MetricSummary {
     pub unit: String,
     /// Estimate over the repetitions that have a value.
     pub value: Estimate,
-    /// How interesting it is.
+    /// How interesting it is: whether it appears in tables.
     #[serde(skip)]
     pub interest: Interest,
 }
@@ -179,7 +179,7 @@ pub struct Repetitions {
     pub invalid: u32,
     /// How many were not completed.
     pub failed: u32,
-    /// How many are so old that only their transfers were kept; they are nowhere else in a summary.
+    /// How many are so old that only their transfers were kept; they appear nowhere else in a summary.
     #[serde(skip_serializing_if = "is_none_of_them")]
     pub compacted: u32,
     /// Why they do not count: number of the repetition and reason.
@@ -187,7 +187,7 @@ pub struct Repetitions {
     /// The numbers of those that were not completed.
     #[serde(skip)]
     pub failures: Vec<u32>,
-    /// Words for the first failed request of each kind.
+    /// The message of the first failed request of each kind.
     pub errors: Vec<String>,
 }
 
@@ -197,7 +197,7 @@ impl Summary {
         self.varied_among(|cell| cell.skipped.is_none())
     }
 
-    /// The factors that have several levels in those cells that are meant, in the order of the file.
+    /// The factors that have several levels in the selected cells, in the order of the file.
     pub fn varied_among(&self, is_meant: impl Fn(&CellSummary) -> bool) -> Vec<&str> {
         let meant = || self.cells.iter().filter(|cell| is_meant(cell));
         let levels = |factor: &str| meant().filter_map(|cell| cell.levels.get(factor)).collect::<BTreeSet<_>>().len();
@@ -211,7 +211,7 @@ impl StepSummary {
         self.step == WHOLE && !matches!(self.phase.as_str(), "warm-up" | "search")
     }
 
-    /// What was asked for and not answered as expected: wrong, never sent, open at the end.
+    /// What was due and not answered as expected: wrong, never sent, open at the end.
     pub fn unanswered(&self) -> u64 {
         self.errors.values().sum::<u64>() + self.unsent + self.open
     }
@@ -276,7 +276,7 @@ pub struct StepSummary {
     pub all_requests: AllTimes,
     /// Each valid repetition by itself.
     pub by_repetition: Vec<StepRepetition>,
-    /// All times of correct answers, all repetitions merged: for graphs; too much for a file that people read.
+    /// All times of correct answers, merged over all repetitions: for graphs; too much for a file that people read.
     #[serde(skip)]
     pub distributions: super::windows::Distributions,
 }

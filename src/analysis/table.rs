@@ -42,8 +42,8 @@ const OWN: [&str; 23] = [
     "experiment",
 ];
 
-/// A table of figures. It is made a few cells at a time, whenever it is needed: for a large run it takes more memory than
-/// the whole summary.
+/// A table of figures. It is made a few cells at a time, whenever it is needed: for a large run it would take more memory
+/// than the whole summary.
 pub struct Table<'s> {
     summary: &'s Summary,
     of_cell: fn(&Summary, &CellSummary) -> PolarsResult<DataFrame>,
@@ -54,7 +54,7 @@ const AT_A_TIME: usize = 8;
 
 /// All figures, including those of repetitions that do not count.
 ///
-/// Columns: `cell`, the level of each factor, `repetition` (u32), `workload`, `target`, `phase`, `step` (text, null where the
+/// Columns: `cell`, the level of each factor, `repetition` (u32), `workload`, `target`, `phase`, `step` (text, null if the
 /// metric belongs to none), `metric`, `value` (f64, in `unit`), `unit`, `valid` (whether the repetition counts) and `why_not`.
 pub fn figures(summary: &Summary) -> Table<'_> {
     Table { summary, of_cell: figures_of }
@@ -180,7 +180,7 @@ pub fn unit<'c>(cell: &'c CellSummary, series: &Figure) -> Option<&'c str> {
 }
 
 impl Table<'_> {
-    /// A frame for each cell, all with the same columns; none where there is no cell.
+    /// A frame for each cell, all with the same columns; none if there is no cell.
     pub fn frames(&self) -> impl Iterator<Item = PolarsResult<DataFrame>> {
         let some = |some| on_all_cores(some, |cell| (self.of_cell)(self.summary, cell));
         self.summary.cells.chunks(AT_A_TIME).flat_map(some)

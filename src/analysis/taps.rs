@@ -47,8 +47,8 @@ pub(super) struct TapFigures {
 }
 
 impl TapFigures {
-    /// Reads the taps of repetitions. `phases`: those of each repetition, by its number, with the warm-up up to where it was
-    /// found to end.
+    /// Reads the taps of repetitions. `phases`: those of each repetition, by its number, with the warm-up extended to where
+    /// it was found to end.
     ///
     /// # Errors
     /// When polars cannot combine what was found, which is a bug in this program.
@@ -235,12 +235,12 @@ impl TapRows {
     }
 }
 
-/// Adds to each row the columns of whatever has the same key, if anything has.
+/// Adds to each row the columns of the row with the same key, if there is one.
 fn joined(rows: LazyFrame, other: LazyFrame) -> LazyFrame {
     rows.join(other, [col("join_key")], [col("join_key")], JoinArgs::new(JoinType::Left))
 }
 
-/// The column with an instant of whatever has the key of a row.
+/// The column with an instant of the row that has the same key.
 fn of_moment(moment: &Moment) -> String {
     format!("instant: {moment}")
 }
@@ -256,7 +256,7 @@ fn by_part(values: Vec<(i64, f64)>, part_of: impl Fn(i64) -> Option<i64>) -> BTr
     parts
 }
 
-/// A metric of the values of one part that took this many seconds; none where it has no value.
+/// A metric of the values of one part that took this many seconds; none if it has no value.
 fn figure(metric: &TapMetric, mut values: Vec<f64>, seconds: f64) -> Option<f64> {
     let value = match &metric.figure {
         TapFigure::Count => values.len() as f64,

@@ -1,4 +1,4 @@
-//! The summary as a table that a person reads.
+//! The summary as a table for people.
 
 use super::grid::{Grid, Kind};
 use super::notes::notes;
@@ -8,16 +8,16 @@ use vocabulary::columns::{WIDTH, wrap};
 use vocabulary::units::{human_bytes, human_duration, significant};
 use vocabulary::{Interest, Metric};
 
-/// What was skipped, failed or wrong, and below it, where it stays in sight, the table. No line is wider than [`WIDTH`], but for
-/// what programs have said.
+/// What was skipped, failed or wrong, and below it, where it stays visible, the table. No line is wider than [`WIDTH`], except
+/// for the output of programs.
 pub fn table(summary: &Summary) -> String {
-    // Only what differs between executed cells needs a column.
+    // Only what differs between executed cells gets a column.
     let varied = summary.varied_among(|cell| !cell.steps.is_empty());
     let several_workloads = summary
         .cells
         .iter()
         .any(|c| c.steps.iter().map(|s| s.workload.as_str()).collect::<std::collections::BTreeSet<_>>().len() > 1);
-    // What a command does stands in a table of its own, where it brings metrics of its own.
+    // A command that reports metrics of its own has a table of its own.
     let rows = |cell: &'_ CellSummary| {
         cell.steps.iter().filter(|s| s.has_row() && !values::brings(cell, &s.workload)).cloned().collect::<Vec<StepSummary>>()
     };
@@ -50,7 +50,7 @@ pub fn table(summary: &Summary) -> String {
     }
     if let Some(decide) = &summary.decide {
         if !summary.decisions.is_empty() {
-            let title = format!("{} by {}, allowing for having looked after several rounds", summary.stability_of, decide.by);
+            let title = format!("{} by {}, corrected for looking after several rounds", summary.stability_of, decide.by);
             text += &format!("\n{}", wrap(&title, WIDTH, 0));
         }
         text += &summary.decisions.iter().map(|d| wrap(&format!("  {}", d.words(decide)), WIDTH, 2)).collect::<String>();
@@ -58,7 +58,7 @@ pub fn table(summary: &Summary) -> String {
     text + &expectations(summary)
 }
 
-/// What the columns mean that are shown.
+/// What the shown columns mean.
 fn legend(table: &Grid) -> String {
     let mut text = String::from("medians over repetitions; 95 %: the farther end of the bootstrap interval\n");
     text += "p50, p99: response times of passes";
@@ -72,18 +72,18 @@ fn legend(table: &Grid) -> String {
         text += "lag: p99 of how late passes were sent; it is part of their response times\n";
     }
     if table.shows(UNSENT) {
-        text += "unsent: share of arrivals that were never sent; no response time knows of them\n";
+        text += "unsent: share of arrivals that were never sent; response times do not include them\n";
     }
     wrap(&text, WIDTH, 2)
 }
 
-/// Headers of which the legend knows.
+/// Headers that the legend explains.
 const PSS: &str = "PSS";
 const CPU: &str = "CPU";
 const LAG: &str = "lag";
 const UNSENT: &str = "unsent";
 
-/// How stable each cell is from round to round; what is odd stands below.
+/// How stable each cell is from round to round, with anything unusual below.
 fn stability(summary: &Summary, varied: &[&str]) -> String {
     let rows: Vec<(&CellSummary, &Stability)> =
         summary.cells.iter().flat_map(|c| c.stability.iter().map(move |s| (c, s))).collect();
@@ -91,7 +91,7 @@ fn stability(summary: &Summary, varied: &[&str]) -> String {
         return String::new();
     }
     let several = rows.iter().map(|(_, s)| s.workload.as_str()).collect::<std::collections::BTreeSet<_>>().len() > 1;
-    // Only what differs between cells is a name.
+    // Only what differs between cells is part of the name.
     let name = |cell: &CellSummary, s: &Stability| -> String {
         let levels = varied.iter().filter_map(|f| cell.levels.get(*f)).map(String::as_str);
         levels.chain(several.then_some(s.workload.as_str())).collect::<Vec<_>>().join(" ")
@@ -148,7 +148,7 @@ fn expectations(summary: &Summary) -> String {
     if text.is_empty() { text } else { format!("\n{text}") }
 }
 
-/// Which columns there are: only what differs needs one.
+/// Which columns there are: only what differs gets one.
 struct Columns<'a> {
     varied: Vec<&'a str>,
     workload: bool,
@@ -193,7 +193,7 @@ fn row(cell: &CellSummary, step: &StepSummary, columns: &Columns<'_>) -> Vec<Str
     let time = |ns: Option<u64>| ns.map_or_else(none, |ns| human_duration(ns as f64));
     let sum = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>());
     let median = |estimate: &Option<Estimate>| estimate.as_ref().map(|e| e.median);
-    // Where the table has phases, each row is of its own.
+    // If the table has phases, each row belongs to one.
     let phases = || cell.targets.iter().flat_map(|t| &t.phases).filter(|p| p.phase == step.phase);
     let (pss, cpu) = if columns.phase {
         let pss = phases().filter_map(|p| median(&p.pss_bytes)).collect();
@@ -217,7 +217,7 @@ fn row(cell: &CellSummary, step: &StepSummary, columns: &Columns<'_>) -> Vec<Str
     row
 }
 
-/// What commands brought and searches found, below the table.
+/// What commands reported and searches found, below the table.
 fn results(summary: &Summary, columns: &Columns<'_>) -> String {
     let mut text = String::new();
     for cell in &summary.cells {
@@ -246,7 +246,7 @@ fn results(summary: &Summary, columns: &Columns<'_>) -> String {
     text + &metrics(summary, &columns.varied)
 }
 
-/// What commands and taps brought and what was collected: a row for each cell, a column for each metric.
+/// What commands and taps reported and what was collected: a row for each cell, a column for each metric.
 fn metrics(summary: &Summary, varied: &[&str]) -> String {
     let columns = result_columns(summary);
     if columns.is_empty() {
@@ -260,10 +260,10 @@ fn metrics(summary: &Summary, varied: &[&str]) -> String {
 pub(crate) fn result_columns(summary: &Summary) -> Vec<ResultColumn> {
     let mut columns: Vec<ResultColumn> = Vec::new();
     let metrics = || summary.cells.iter().flat_map(|c| &c.metrics).filter(|m| m.phase == "during");
-    // What is there anyway interests only where nothing else is; a fault where there was one.
+    // A metric that always exists is shown only if there is no other; a fault only if it occurred.
     let only_anyway = metrics().all(|m| m.interest == Interest::Anyway);
     let faulty = |name: &str| metrics().any(|m| m.metric == name && m.value.max > 0.0);
-    // In one cell two may bring what has the same name.
+    // In one cell, two workloads may report metrics of the same name.
     let is_twice = |cell: &CellSummary, name: &str| {
         let mine = || cell.metrics.iter().filter(|m| m.phase == "during" && m.metric == name);
         mine().any(|one| mine().any(|other| other.workload != one.workload))
@@ -287,7 +287,7 @@ pub(crate) fn result_columns(summary: &Summary) -> Vec<ResultColumn> {
 /// A metric in the table of results.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ResultColumn {
-    /// Who brings it, where others bring one of the same name.
+    /// Who reports it, if others report one of the same name.
     pub of: Option<String>,
     /// Its name.
     pub metric: String,
@@ -296,7 +296,7 @@ pub(crate) struct ResultColumn {
 }
 
 impl ResultColumn {
-    /// What stands above the column.
+    /// The heading of the column.
     pub fn name(&self) -> String {
         self.of.as_ref().map_or_else(|| self.metric.clone(), |of| format!("{of}.{}", self.metric))
     }

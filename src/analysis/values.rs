@@ -81,8 +81,8 @@ pub fn workloads(cell: &CellSummary) -> Vec<&str> {
     names
 }
 
-/// Whether a metric is what its workload is about, and so more interesting than its passes: not metrics that are always
-/// brought, and not the shares of outcomes, which are shown beside the passes.
+/// Whether a metric is what its workload is about, and so more interesting than its passes: not metrics that always exist,
+/// and not the shares of outcomes, which are shown with the passes.
 pub fn is_own(cell: &CellSummary, metric: &MetricSummary) -> bool {
     let is_outcome = cell.steps.iter().any(|s| s.workload == metric.workload && s.named.contains_key(&metric.metric));
     metric.interest == Interest::Question && !is_outcome
@@ -93,12 +93,12 @@ pub fn of_cell(cell: &CellSummary, metric: &Metric, selection: &Selection<'_>) -
     by_repetition(cell, metric, selection).into_iter().map(|(_, v)| v).collect()
 }
 
-/// Whether a workload brings metrics of its own: they matter, and not how long its passes took.
+/// Whether a workload reports metrics of its own: these matter, and not how long its passes took.
 pub fn brings(cell: &CellSummary, workload: &str) -> bool {
     cell.metrics.iter().any(|metric| metric.workload == workload && is_own(cell, metric))
 }
 
-/// The estimate that the summary already has of a metric, if it has one: what is drawn at random is drawn once.
+/// The estimate that the summary already has of a metric, if it has one: resamples are drawn only once.
 pub fn estimate_of(cell: &CellSummary, metric: &Metric, selection: &Selection<'_>) -> Option<Estimate> {
     let mine = |name: &str| selection.workload.is_none_or(|w| w == name);
     if selection.target.is_some() {
@@ -116,7 +116,7 @@ pub fn estimate_of(cell: &CellSummary, metric: &Metric, selection: &Selection<'_
             found.map(|m| m.value.clone())
         }
         Metric::Limit => cell.limits.iter().find(|l| mine(&l.workload)).and_then(|l| l.rate_per_s.clone()),
-        // Of several targets there is no sum.
+        // There is no estimate for the sum of several targets.
         Metric::Pss | Metric::Cpu | Metric::StartUp if selection.phase.is_none() => match (cell.targets.as_slice(), metric) {
             ([target], Metric::Pss) => target.pss_bytes.clone(),
             ([target], Metric::Cpu) => target.cpu_cores.clone(),
@@ -141,7 +141,7 @@ fn of_targets(cell: &CellSummary, metric: &Metric, target: Option<&str>, phase: 
     first.iter().filter_map(sum).collect()
 }
 
-/// The unit of a metric that is brought.
+/// The unit of a metric that is not in the catalogue.
 pub fn unit_of(cell: &CellSummary, metric: &Metric) -> String {
     cell.metrics.iter().find(|m| m.metric == metric.name()).map_or_else(String::new, |m| m.unit.clone())
 }

@@ -1,4 +1,4 @@
-//! Windows: sums of their histograms, their course over time, and where a warm-up ends by itself.
+//! Windows: sums of their histograms, how they change over time, and where a warm-up ends by itself.
 //!
 //! polars groups and counts, but does not know histograms. So each group's rows are passed here by their numbers, and the
 //! distribution of each time is returned. Histograms stay encoded until they are added up. Where nothing waits, response
@@ -42,12 +42,12 @@ pub(super) const fn time_index(time: Time) -> usize {
 pub struct Distributions([Arc<Counts>; TIMES]);
 
 impl Distributions {
-    /// One of them.
+    /// The distribution of one of the times.
     pub fn of(&self, time: Time) -> &Counts {
         &self.0[time_index(time)]
     }
 
-    /// Mean and percentiles of `Service`, `Response`, `Lag`, `Connect` and `FirstByte`, in this order; none where there is
+    /// Mean and percentiles of `Service`, `Response`, `Lag`, `Connect` and `FirstByte`, in this order; none if there is
     /// no such time.
     pub fn times(&self) -> [Option<Times>; TIMES] {
         let mut found = [None; TIMES];
@@ -59,7 +59,7 @@ impl Distributions {
     }
 }
 
-/// Sums of the distributions of a step.
+/// The sums of the distributions of a step.
 #[derive(Default)]
 pub struct DistributionSums([Option<Sum>; TIMES]);
 

@@ -1,4 +1,4 @@
-//! Rows of the tables about circuits: what `circuits` made of the events of a control port.
+//! Rows of the tables about circuits, which `circuits` makes from the events of a control port.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::tables::Table;
 use super::transfers::Transfer;
 use super::{Sink, circuits};
 
-/// Circuits and streams of a tap that read a control port, and which of `transfers` have which stream; nothing of another tap.
+/// Circuits and streams of a tap that read a control port, and the stream of each of `transfers`; nothing for other taps.
 pub(super) fn write(path: &Path, tap: &str, transfers: &[Transfer], repetition: i64, sink: &mut dyn Sink) -> Result<(), Fault> {
     let Some(log) = circuits::read(path, &mut |_, _| Ok(()))? else { return Ok(()) };
     let mut insert = |table, row: usize, own: &[Value<'_>]| {

@@ -1,7 +1,7 @@
-//! Circuits and streams out of the events of Tor's control port, and to which of them a transfer belongs.
+//! Circuits and streams from the events of Tor's control port, and the ones to which a transfer belongs.
 //!
-//! The rules are OnionPerf's: what it would find in the same events is found here. In one thing they differ: a repetition ends
-//! while circuits are still open, and OnionPerf knows only those that ended. Here what is open ends with the log.
+//! The rules are OnionPerf's: the same events give the same circuits and streams, with one exception. A repetition ends while
+//! circuits are still open, and OnionPerf includes only those that have ended. Here, open ones end with the log.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,26 +16,26 @@ use super::transfers::{Transfer, port};
 /// A transfer and its stream end within this time of each other.
 const APART_NS: u64 = 150_000_000_000;
 
-/// What the events of one control port say. Instants are nanoseconds since the start of the load.
+/// The content of the events of one control port. Instants are nanoseconds since the start of the load.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Log {
     /// In the order of their ends.
     pub circuits: Vec<Circuit>,
     /// Likewise.
     pub streams: Vec<Stream>,
-    /// In the order in which they were first told of.
+    /// In the order in which they were first mentioned.
     pub guards: Vec<Guard>,
-    /// In their order.
+    /// In the order of the events.
     pub timeouts: Vec<Timeout>,
     /// Likewise.
     pub onion: Vec<OnionStep>,
-    /// Places of circuits, by their numbers.
+    /// Indices of circuits, by their numbers.
     by_circuit: BTreeMap<u64, Vec<usize>>,
-    /// Places of streams, by the ports that they came from.
+    /// Indices of streams, by the ports from which they came.
     by_port: BTreeMap<u16, Vec<usize>>,
 }
 
-/// A circuit whose beginning was seen.
+/// A circuit whose start was seen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Circuit {
     pub id: u64,
@@ -44,9 +44,9 @@ pub(super) struct Circuit {
     pub ended_ns: i64,
     /// Whether Tor said that it ended.
     pub is_closed: bool,
-    /// The newest that it was for.
+    /// The latest purpose.
     pub purpose: Option<String>,
-    /// For what it was meant when it was launched, such as `IS_INTERNAL,NEED_CAPACITY`.
+    /// What it was meant for when it was launched, such as `IS_INTERNAL,NEED_CAPACITY`.
     pub flags: Option<String>,
     /// What happened, such as `GENERAL:BUILT`.
     pub events: Vec<(String, i64)>,
@@ -55,7 +55,7 @@ pub(super) struct Circuit {
     /// The time-out in force when it was launched.
     pub timeout_ms: Option<u64>,
     pub quantile: Option<f64>,
-    /// Whether that was computed, rather than what Tor begins with.
+    /// Whether Tor had computed it, rather than using its initial value.
     pub is_timeout_set: bool,
     /// The guards in use when it was launched.
     pub guards: Vec<Guard>,
@@ -63,11 +63,11 @@ pub(super) struct Circuit {
     pub remote_reason: Option<String>,
 }
 
-/// A stream whose beginning was seen.
+/// A stream whose start was seen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Stream {
     pub id: u64,
-    /// The newest that carried it; with Conflux it may change.
+    /// The latest circuit that carried it; with Conflux it may change.
     pub circuit: Option<u64>,
     pub source: Option<String>,
     pub target: String,
@@ -81,7 +81,7 @@ pub(super) struct Stream {
     pub remote_reason: Option<String>,
 }
 
-/// A guard, and when it was first said to be so.
+/// A guard, and when each state was first reported.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Guard {
     pub fingerprint: String,
@@ -92,7 +92,7 @@ pub(super) struct Guard {
     pub dropped_ns: Option<i64>,
 }
 
-/// A time-out for building circuits that came into force.
+/// A time-out for building circuits that took effect.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Timeout {
     pub at_ns: i64,
@@ -105,15 +105,15 @@ pub(super) struct Timeout {
     pub close_ms: Option<u64>,
 }
 
-/// What became of meeting an onion service: something about its descriptor, or another state of a circuit to it or from it.
+/// A step on the way to an onion service: something about its descriptor, or a new state of a circuit to it or from it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct OnionStep {
     pub at_ns: i64,
     /// `HS_DESC:REQUESTED` and so on, or the new state, such as `HSCR_JOINED`.
     pub step: String,
-    /// Its address, without `.onion`; none where Tor does not say so.
+    /// Its address, without `.onion`; none if Tor does not report it.
     pub service: Option<String>,
-    /// Tor's number of the circuit; none of descriptors.
+    /// Tor's number of the circuit; none for descriptors.
     pub circuit: Option<u64>,
     /// The relay that has the descriptor.
     pub relay: Option<String>,
@@ -121,14 +121,14 @@ pub(super) struct OnionStep {
 }
 
 impl Log {
-    /// The place of the stream of a transfer: of those from its port the one that ended nearest to it.
+    /// The index of the stream of a transfer: of those from its port, the one whose end is nearest to that of the transfer.
     pub fn stream_of(&self, transfer: &Transfer) -> Option<usize> {
         let distance = |at: &usize| self.streams[*at].ended_ns.abs_diff(transfer.end_ns);
         let candidates = self.by_port.get(&transfer.port()?)?.iter().copied();
         candidates.filter(|at| distance(at) <= APART_NS).min_by_key(distance)
     }
 
-    /// The place of the circuit of a stream. Tor counts anew when it is started anew: it is the newest of that number.
+    /// The index of the circuit of a stream. A restarted Tor counts from the start again, so it is the latest with that number.
     pub fn circuit_of(&self, stream: &Stream) -> Option<usize> {
         let candidates = self.by_circuit.get(&stream.circuit?)?.iter().copied();
         let is_before = |at: &usize| self.circuits[*at].launched_ns <= stream.ended_ns;
@@ -136,7 +136,8 @@ impl Log {
     }
 }
 
-/// The log of a tap that read a control port; none where it read something else. `each` takes every event, with when it was read.
+/// The log of a tap that read a control port; none if it read something else. `each` takes every event, with the time at which
+/// it was read.
 ///
 /// # Errors
 /// Those of reading the table, and of `each`.
@@ -151,7 +152,7 @@ pub(super) fn read(path: &Path, each: &mut dyn FnMut(i64, &str) -> Result<(), Er
         let piece = table.piece(number, &columns)?;
         for row in 0..piece.height() {
             let (Value::Integer(at_ns), Value::Text(line)) = (piece.value(0, row), piece.value(2, row)) else { continue };
-            // It stands there without what every line begins with, if `extract` made the row, and with it, if a pattern did.
+            // Without the prefix of every line if `extract` made the row, and with it if a pattern did.
             let text = event_text(line).unwrap_or(line).trim_end_matches(['\r', '\n']);
             if let Some(event) = Event::of_text(text) {
                 builder.add(at_ns, &event);
@@ -162,15 +163,15 @@ pub(super) fn read(path: &Path, each: &mut dyn FnMut(i64, &str) -> Result<(), Er
     Ok(Some(builder.finish()))
 }
 
-/// Makes a log of events, one after the other.
+/// Builds a log from events, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Builder {
     log: Log,
-    /// Circuits that have not ended, each with whether its beginning was seen.
+    /// Circuits that have not ended, and whether the start of each was seen.
     circuits: BTreeMap<u64, (Circuit, bool)>,
     /// Likewise.
     streams: BTreeMap<u64, (Stream, bool)>,
-    /// The newest state of each circuit to or from an onion service.
+    /// The latest state of each circuit to or from an onion service.
     states: BTreeMap<u64, String>,
     last_ns: i64,
 }
@@ -179,7 +180,7 @@ fn owned(text: Option<&str>) -> Option<String> {
     text.filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// Fingerprint and nickname of a relay; Tor calls one `Unnamed` that has no name.
+/// Fingerprint and nickname of a relay; Tor calls a relay without a name `Unnamed`.
 fn named(text: &str) -> Option<(String, &str)> {
     let (fingerprint, nickname) = relay(text)?;
     let is_name = |name: &&str| name.len() <= 19 && name.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -225,7 +226,7 @@ impl Builder {
         }
     }
 
-    /// A circuit to or from an onion service that is in another state than before.
+    /// A circuit to or from an onion service that has a new state.
     fn state(&mut self, at_ns: i64, id: u64, event: &Event) {
         if event.kind == "CIRC" && event.status() == Some("LAUNCHED") {
             self.states.remove(&id);
@@ -243,9 +244,9 @@ impl Builder {
         let status = event.status().unwrap_or_default();
         let is_major = event.kind == "CIRC";
         if is_major && status == "LAUNCHED" {
-            // One of the same number that is still open is of a Tor that was killed.
+            // An open circuit with the same number belongs to a Tor that was killed.
             self.end_circuit(at_ns, id, false);
-            // The time-out in force is that of the newest event that set it.
+            // The time-out in force is that of the latest event that set it.
             let timeout = self.log.timeouts.last();
             let launched = Circuit {
                 id,
@@ -297,7 +298,7 @@ impl Builder {
         }
     }
 
-    /// Moves a circuit among those that ended; one whose beginning was not seen is no more.
+    /// Moves a circuit to those that have ended; one whose start was not seen is dropped.
     fn end_circuit(&mut self, at_ns: i64, id: u64, is_closed: bool) {
         let Some((mut circuit, true)) = self.circuits.remove(&id) else { return };
         let is_current = |guard: &&Guard| {
@@ -331,7 +332,7 @@ impl Builder {
         }
     }
 
-    /// As [`Self::end_circuit`].
+    /// Like [`Self::end_circuit`].
     fn end_stream(&mut self, at_ns: i64, id: u64, is_closed: bool) {
         let Some((mut stream, true)) = self.streams.remove(&id) else { return };
         (stream.ended_ns, stream.is_closed) = (at_ns, is_closed);
@@ -366,7 +367,7 @@ impl Builder {
         *first = first.or(Some(at_ns));
     }
 
-    /// What there is at the end. What is still open ends here.
+    /// The finished log. What is still open ends here.
     pub fn finish(mut self) -> Log {
         let last_ns = self.last_ns;
         for id in self.circuits.keys().copied().collect::<Vec<_>>() {
@@ -384,7 +385,7 @@ pub(super) mod tests {
     use super::super::transfers;
     use super::*;
 
-    /// A log of events, each with its milliseconds since the start of the load. `$A`, `$B` and so on are relays.
+    /// A log of events, each with the milliseconds since the start of the load. `$A`, `$B` and so on are relays.
     pub fn log(lines: &[(i64, &str)]) -> Log {
         let mut builder = Builder::default();
         for (ms, line) in lines {
@@ -393,14 +394,14 @@ pub(super) mod tests {
         builder.finish()
     }
 
-    /// A line with the fingerprints of its relays in full.
+    /// A line with the full fingerprints of its relays.
     pub fn spelled(line: &str) -> String {
         ['A', 'B', 'C', 'D'].iter().fold(line.to_owned(), |line, relay| {
             line.replace(&format!("${relay}"), &format!("${}~relay{relay}", relay.to_string().repeat(40)))
         })
     }
 
-    /// What a transfer of [`transfers::tests::row`] looks like from the control port.
+    /// The transfer of [`transfers::tests::row`] as seen at the control port.
     pub const LINES: [(i64, &str); 13] = [
         (10, "GUARD ENTRY $A NEW"),
         (11, "GUARD ENTRY $A UP"),
@@ -451,7 +452,7 @@ pub(super) mod tests {
         let log = log(&LINES);
         let at = log.stream_of(&transfer()).unwrap();
         let stream = &log.streams[at];
-        assert_eq!((stream.id, stream.circuit), (64, Some(68)), "the newest circuit");
+        assert_eq!((stream.id, stream.circuit), (64, Some(68)), "the latest circuit");
         assert_eq!((stream.source.as_deref(), stream.target.as_str()), (Some("127.0.0.1:49880"), "10.0.0.1:80"));
         assert_eq!(stream.events.last().unwrap(), &("USER:CLOSED".to_owned(), 1_801_000_000));
         assert_eq!(log.circuit_of(stream), Some(0));
@@ -526,7 +527,7 @@ pub(super) mod tests {
         let found: Vec<(Option<u64>, bool, usize)> =
             log.circuits.iter().map(|c| (c.timeout_ms, c.is_timeout_set, c.guards.len())).collect();
         assert_eq!(found, [(None, false, 0), (Some(67), true, 1), (Some(60_000), false, 0), (Some(60_000), false, 1)]);
-        assert_eq!(log.guards.len(), 2, "one that was dropped is another when it comes back");
+        assert_eq!(log.guards.len(), 2, "a dropped guard that comes back is a new one");
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Whether a run is still what it was when it was exported: a hash of every byte that an export is made of.
+//! Whether a run has changed since it was exported: a hash of every byte from which an export is made.
 //!
-//! Not of names and times of files: a copy is the same run, and what was repaired is not. It keeps nobody out who wants to
-//! deceive, and need not: an export is made of what is there.
+//! Names and times of files are not included: a copy is the same run, and a repaired run is not. The hash does not protect
+//! against deception, and need not: an export is made from whatever exists.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use sha1::{Digest as _, Sha1};
 
 use record::{Repetition, RunRecord, files};
 
-/// SHA-1 of numbers and bytes, one behind the other.
+/// SHA-1 of numbers and bytes, one after the other.
 struct Hash(Sha1);
 
 impl Hash {
@@ -23,7 +23,7 @@ impl Hash {
         self.0.update(word.to_le_bytes());
     }
 
-    /// Adds bytes, the length behind them, so that what stands next to each other does not run together.
+    /// Adds bytes, followed by their length, so that neighbouring items cannot be confused.
     fn bytes(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
         self.word(bytes.len() as u64);
@@ -36,10 +36,10 @@ impl Hash {
 
 type Digest = [u8; 20];
 
-/// Bytes of a file that are read at a time.
+/// How many bytes of a file are read at a time.
 const CHUNK: u64 = 1 << 18;
 
-/// Adds a file; one that cannot be read is as one that is not there.
+/// Adds a file; a file that cannot be read counts as missing.
 fn add_file(hash: &mut Hash, path: &Path) {
     let Ok(mut file) = files::open(path) else { return hash.word(u64::MAX) };
     let mut chunk = Vec::with_capacity(CHUNK as usize);
@@ -53,7 +53,7 @@ fn add_file(hash: &mut Hash, path: &Path) {
     }
 }
 
-/// The files in a folder whose names end so, sorted; none where there is no such folder.
+/// The files in a folder with this extension, sorted; none if the folder does not exist.
 pub(super) fn files_in(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut found: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|e| e == extension)).collect();
@@ -61,7 +61,7 @@ pub(super) fn files_in(folder: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The folder of taps and that of collected tables, in a repetition.
+/// The folders of taps and of collected tables in a repetition.
 pub(super) const TAPS: &str = "taps";
 /// See [`TAPS`].
 pub(super) const COLLECTED: &str = "collected";
@@ -80,10 +80,10 @@ fn of_repetition(repetition: &Repetition) -> Digest {
     hash.finish()
 }
 
-/// The hash of a run, as text. `is_running`: whether there may be more of it in a moment.
+/// The hash of a run, as text. `is_running`: whether the run is still growing.
 pub(super) fn of_run(run: &RunRecord, is_running: bool) -> String {
     let mut hash = Hash::new();
-    // What another version makes of the same run may differ.
+    // Another version may export the same run differently.
     hash.bytes(env!("CARGO_PKG_VERSION").as_bytes());
     hash.word(is_running.into());
     for name in ["plan.json", "manifest.json"] {

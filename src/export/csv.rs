@@ -1,6 +1,6 @@
-//! Runs as files of CSV (RFC 4180), one for each table of the schema: `windows.csv` and its like.
+//! Runs as CSV files (RFC 4180), one for each table of the schema, such as `windows.csv`.
 //!
-//! What has no value is empty, and an empty text is `""`.
+//! A missing value is empty, and an empty text is `""`.
 
 use std::fs::File;
 use std::io::{BufWriter, Seek as _, SeekFrom, Write as _};
@@ -17,11 +17,11 @@ use super::{Done, Error, Exported, Sink, content};
 const KIND: Kind =
     Kind { made_by: "runner export csv", expected: "a new or empty directory, or one that `runner export csv` made" };
 
-/// Writes runs into a folder that is new, empty, or an earlier export. Returns what became of each.
+/// Writes runs into a folder that is new, empty, or an earlier export. Returns what was done with each.
 ///
 /// # Errors
-/// [`Error::NotOurs`] where something else is in the folder; [`Error::WriteFile`]; those of reading and aggregating a run. Then
-/// the folder is as it was.
+/// [`Error::NotOurs`] if something else is in the folder; [`Error::WriteFile`]; those of reading and aggregating a run. The
+/// folder is then unchanged.
 pub fn export(runs: impl IntoIterator<Item = Result<RunRecord, Error>>, folder: &Path) -> Result<Vec<Exported>, Error> {
     let folder = Folder::begin(folder, KIND)?;
     let mut files = Files::create(folder.path())?;
@@ -75,7 +75,7 @@ impl Files {
     }
 }
 
-/// A record of RFC 4180, its line break included.
+/// A record of RFC 4180, including its line break.
 fn record(row: &[Value<'_>], line: &mut Vec<u8>) {
     for (at, value) in row.iter().enumerate() {
         if at > 0 {
@@ -97,7 +97,7 @@ fn record(row: &[Value<'_>], line: &mut Vec<u8>) {
     line.extend(b"\r\n");
 }
 
-/// An empty text is quoted, which tells it from no text.
+/// An empty text is quoted, to distinguish it from a missing one.
 fn field(text: &str, line: &mut Vec<u8>) {
     let plain = !text.is_empty() && !text.contains([',', '"', '\n', '\r']);
     if plain {

@@ -1,7 +1,7 @@
 //! A directory of files that is replaced as a whole.
 //!
-//! The files are written into a folder beside the one that was asked for, which then takes its place: whoever looks sees the
-//! export before, or this one. What is not runner's is never replaced.
+//! The files are written into a folder next to the requested one, which then takes its place: readers see either the previous
+//! export or this one. Files that runner did not make are never replaced.
 
 use std::path::{Path, PathBuf};
 
@@ -11,15 +11,15 @@ use record::files::{json_bytes, make_directory, sync_below, sync_directory};
 
 use super::Error;
 
-/// The file by which a folder is known to be an export.
+/// The file that marks a folder as an export.
 const MARK: &str = "export.json";
 
-/// What is in a folder.
+/// The kind of an export.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind {
-    /// What its mark says.
+    /// The name of the command in its mark.
     pub made_by: &'static str,
-    /// What may be there before.
+    /// What the folder may contain before.
     pub expected: &'static str,
 }
 
@@ -31,12 +31,12 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Begins a folder that is new, empty, or an earlier export of this kind.
+    /// Starts a folder that is new, empty, or an earlier export of this kind.
     ///
     /// # Errors
-    /// [`Error::NotOurs`] where something else is in it; [`Error::WriteFile`].
+    /// [`Error::NotOurs`] if something else is in it; [`Error::WriteFile`].
     pub fn begin(folder: &Path, kind: Kind) -> Result<Self, Error> {
-        // What a link leads to is replaced, not the link.
+        // The target of a link is replaced, not the link.
         let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         may_be_replaced(&folder, kind)?;
         let parent = parent(&folder);
@@ -45,21 +45,21 @@ impl Folder {
         name.push(folder.file_name().unwrap_or_default());
         name.push(format!(".{}.partial", std::process::id()));
         let partial = Partial(parent.join(name));
-        // What a process of this number left behind.
+        // Left behind by an earlier process with this id.
         let _ = std::fs::remove_dir_all(&partial.0);
         std::fs::create_dir(&partial.0).map_err(|error| failed(&partial.0, error))?;
         Ok(Self { kind, folder, partial })
     }
 
-    /// Where its files are to be written.
+    /// Where to write its files.
     pub fn path(&self) -> &Path {
         &self.partial.0
     }
 
-    /// Puts it in its place. `names`: of its files; `more`: what else its mark says.
+    /// Moves it to its place. `names`: of its files; `more`: the other content of its mark.
     ///
     /// # Errors
-    /// As [`Folder::begin`]; then what was there before is there.
+    /// Those of [`Folder::begin`]; the previous content is then unchanged.
     pub fn finish(self, names: &[String], more: serde_json::Value) -> Result<(), Error> {
         let mut mark = serde_json::json!({"made_by": self.kind.made_by});
         for (key, value) in more.as_object().into_iter().flatten() {
@@ -95,7 +95,7 @@ impl Drop for Partial {
     }
 }
 
-/// Whether a folder is not there, empty, or an export with nothing else in it.
+/// Whether a folder does not exist, is empty, or is an export with nothing else in it.
 fn may_be_replaced(folder: &Path, kind: Kind) -> Result<(), Error> {
     let refuse = |is: String| Err(Error::NotOurs { path: folder.to_owned(), is, expected: kind.expected });
     let entries = match std::fs::read_dir(folder) {
@@ -115,19 +115,19 @@ fn may_be_replaced(folder: &Path, kind: Kind) -> Result<(), Error> {
         _ => Vec::new(),
     };
     match names.iter().find(|name| !ours.contains(&name.as_str())) {
-        Some(other) => refuse(format!("holds `{}`", other.escape_debug())),
+        Some(other) => refuse(format!("contains `{}`", other.escape_debug())),
         None => Ok(()),
     }
 }
 
-/// Puts a folder in the place of another, which is then where it was.
+/// Exchanges a folder with another one.
 fn take_place(from: &Path, to: &Path, kind: Kind) -> Result<(), Error> {
-    // What has come there since is somebody's.
+    // Files that appeared meanwhile belong to somebody else.
     may_be_replaced(to, kind)?;
     let exchanged = renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE);
     match exchanged {
         Ok(()) => Ok(()),
-        // It is not there, or the file system cannot do both at once: then an empty folder is replaced, and a full one moved away.
+        // It does not exist, or the file system cannot exchange folders: an empty folder is replaced, and a full one moved away.
         Err(_) => {
             let aside = from.with_extension("old");
             let _ = std::fs::rename(to, &aside);
@@ -160,7 +160,7 @@ mod tests {
         assert!(may_be_replaced(path, Kind { made_by: "runner export torperf", ..KIND }).is_err(), "it is another export");
         std::fs::write(path.join("notes.txt"), "mine").unwrap();
         let said = may_be_replaced(path, KIND).unwrap_err().to_string();
-        assert!(said.contains("holds `notes.txt`") && said.contains("--out"), "{said}");
+        assert!(said.contains("contains `notes.txt`") && said.contains("--out"), "{said}");
         let said = may_be_replaced(&path.join("notes.txt"), KIND).unwrap_err().to_string();
         assert!(said.contains("is not a directory"), "{said}");
     }
@@ -177,6 +177,6 @@ mod tests {
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         drop(Folder::begin(&out, KIND).unwrap());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "what is not finished is not there");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "an unfinished export leaves nothing");
     }
 }

@@ -1,5 +1,5 @@
-//! What a run says of transfers, for the formats of Tor's measurements: each transfer with its stream and circuit, and under
-//! which name it is told.
+//! The transfers of a run for the formats of Tor's measurements: each transfer with its stream and circuit, and the name under
+//! which it is exported.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,13 +19,13 @@ use super::{Done, Error, Exported, State};
 pub struct Source(String);
 
 impl Source {
-    /// A name as it is; none where it has other characters.
+    /// A name as given; none if it has other characters.
     pub fn new(name: &str) -> Option<Self> {
         let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
         (!name.is_empty() && name.len() <= 64 && name.chars().all(fits)).then(|| Self(name.to_owned()))
     }
 
-    /// A name made of any text, such as that of a host.
+    /// A name made from any text, such as a host name.
     pub fn cleaned(text: &str) -> Self {
         let mut name = String::new();
         for c in text.chars().take(64) {
@@ -45,12 +45,12 @@ impl Source {
     }
 }
 
-/// What became of the transfers of runs.
+/// What was done with the transfers of runs.
 #[derive(Clone, Debug, Default)]
 pub struct Translated {
-    /// What became of each run.
+    /// What was done with each run.
     pub runs: Vec<Exported>,
-    /// The names under which they are told: one for each cell.
+    /// The names under which they are exported: one for each cell.
     pub sources: Vec<String>,
     /// Files that were written.
     pub files: usize,
@@ -58,23 +58,23 @@ pub struct Translated {
     pub transfers: u64,
     /// Transfers of the warm-up, which are left out.
     pub warm_up: u64,
-    /// Transfers before which the load ended.
+    /// Transfers that were still open when the load ended.
     pub open: u64,
-    /// Transfers that sent something, which are left out where the format knows downloads only.
+    /// Transfers that sent something, which are left out if the format has only downloads.
     pub uploads: u64,
-    /// Transfers that are left out because a number of theirs is larger than the format has room for.
+    /// Transfers that are left out because one of their numbers is too large for the format.
     pub too_large: u64,
-    /// Transfers of which nobody knows how long they should have been: they are told with a length of 0.
+    /// Transfers whose intended length is unknown: they are exported with a length of 0.
     pub unknown_size: u64,
     /// Transfers of repetitions that do not count.
     pub invalid: u64,
-    /// Days of a source on which there were circuits or streams, but no transfer: they are left out where the format needs one.
+    /// Days of a source on which there were circuits or streams, but no transfer: they are left out if the format needs one.
     pub days_without_transfers: u64,
-    /// Transfers beside which a control port was read.
+    /// Transfers during which a control port was read.
     pub watched: u64,
     /// Those of them that have no stream there.
     pub without_stream: u64,
-    /// Those of them that have a stream, but no circuit of which the beginning was seen.
+    /// Those of them that have a stream, but no circuit whose start was seen.
     pub without_circuit: u64,
 }
 
@@ -91,7 +91,7 @@ impl Translated {
     }
 }
 
-/// The transfers of a repetition, and what was read of control ports meanwhile.
+/// The transfers of a repetition, and what was read from control ports meanwhile.
 pub(super) struct Measured {
     pub source: Source,
     /// Whether the repetition counts.
@@ -99,19 +99,19 @@ pub(super) struct Measured {
     pub transfers: Vec<Joined>,
     pub logs: Vec<Log>,
     offsets: Offsets,
-    /// By the places of log and stream, what has to be added to the instants of a stream that a transfer has.
+    /// For each stream of a transfer, by the indices of log and stream: what has to be added to its instants.
     of_streams: BTreeMap<(usize, usize), i64>,
 }
 
-/// What has to be added to the instants of a repetition for nanoseconds since 1970. The clock may have been set meanwhile: it is what it
-/// was for the nearest transfer.
+/// What has to be added to the instants of a repetition to get nanoseconds since 1970. The clock may have been set meanwhile,
+/// so the value of the nearest transfer is used.
 struct Offsets {
     /// When transfers started and ended, and what has to be added, in the order of their starts.
     known: Vec<(i64, i64, i64)>,
 }
 
 impl Offsets {
-    /// None where there are no transfers.
+    /// None without transfers.
     fn of(transfers: &[Transfer]) -> Option<Self> {
         let known = transfers.iter().map(|transfer| (transfer.start_ns, transfer.end_ns, transfer.offset_ns()));
         let mut known: Vec<(i64, i64, i64)> = known.collect();
@@ -130,14 +130,14 @@ impl Offsets {
     }
 }
 
-/// A transfer with the places of its log, its stream and its circuit.
+/// A transfer with the indices of its log, its stream and its circuit.
 pub(super) struct Joined {
     pub transfer: Transfer,
     pub stream: Option<(usize, usize)>,
     pub circuit: Option<usize>,
-    /// The length of what was to come or to go: its own, or that of the others of its step.
+    /// The length that was to be received or sent: its own, or that of the others of its step.
     pub file_bytes: i64,
-    /// Whether it is one that sends.
+    /// Whether it is an upload.
     pub is_upload: bool,
 }
 
@@ -153,7 +153,7 @@ impl Measured {
         self.offsets.unix_ns(ns)
     }
 
-    /// An instant of a stream, by its places, in nanoseconds since 1970: by the clock of its transfer, where it has one.
+    /// An instant of a stream, by its indices, in nanoseconds since 1970: by the clock of its transfer, if it has one.
     pub fn unix_ns_of(&self, log: usize, stream: usize, ns: i64) -> i64 {
         self.of_streams.get(&(log, stream)).map_or_else(|| self.unix_ns(ns), |offset| ns.saturating_add(*offset))
     }
@@ -165,14 +165,14 @@ impl Measured {
     }
 }
 
-/// Where the lines of control ports go: the source; the number of the port, another for each repetition; when it was read, in
+/// Receives the lines of control ports: the source; the number of the port, different in each repetition; when it was read, in
 /// nanoseconds since 1970; and the event.
 pub(super) type Lines<'l> = dyn FnMut(&Source, usize, i64, &str) -> Result<(), Error> + 'l;
 
 /// Reads all transfers of runs; `each` takes those of a repetition, and `lines` takes each line of a control port before that.
 ///
 /// # Errors
-/// [`Error::NoTransfers`] of a run that has none; those of reading runs, and of `each` and `lines`.
+/// [`Error::NoTransfers`] for a run that has none; those of reading runs, and of `each` and `lines`.
 pub(super) fn read(
     runs: &[RunRecord],
     source: &Source,
@@ -211,15 +211,14 @@ fn state(run: &RunRecord) -> State {
     let has = |cell: usize| run.repetitions.iter().filter(|repetition| repetition.cell == cell).count();
     let is_short = |cell: usize| has(cell) < run.plan.repetitions as usize;
     let cells = run.plan.cells.iter().enumerate().filter(|(_, cell)| cell.skipped.is_none());
-    // How often a repeated experiment was to be repeated, only its end tells.
+    // The number of repetitions of a repeated experiment is known only when it has ended.
     match run.plan.repeat.is_none() && cells.into_iter().any(|(at, _)| is_short(at)) {
         true => State::Incomplete,
         false => State::Whole,
     }
 }
 
-/// The name of each cell, by its experiment and its folder. Cells are told apart: what their numbers have in common nobody could
-/// say of a format that knows no factors.
+/// The name of each cell, by its experiment and its folder. Each cell has its own name, because the formats have no factors.
 struct Names(Vec<((String, PathBuf), Source)>);
 
 impl Names {
@@ -286,7 +285,7 @@ fn of_repetition(
             told.warm_up += 1;
             continue;
         }
-        // Nothing can be said of how it would have ended, and their formats have no word for that.
+        // It is unknown how it would have ended, and the formats have no word for that.
         if transfer.is_open() {
             told.open += 1;
             continue;
@@ -300,7 +299,7 @@ fn of_repetition(
     Ok(Some(Measured { source, is_valid, transfers: joined, logs, offsets, of_streams }))
 }
 
-/// What was read; none where it is damaged, which is then said.
+/// What was read; none if it is damaged, which is then reported.
 fn whole<T>(read: Result<T, Fault>, damaged: &mut Vec<String>) -> Result<Option<T>, Error> {
     match read {
         Ok(read) => Ok(Some(read)),
@@ -316,7 +315,7 @@ fn whole<T>(read: Result<T, Fault>, damaged: &mut Vec<String>) -> Result<Option<
 struct Step<'t> {
     workload: &'t str,
     step: &'t str,
-    /// Lengths that they should have had, each once.
+    /// Their intended lengths, each once.
     sizes: Vec<i64>,
     is_upload: bool,
 }
@@ -344,10 +343,10 @@ impl<'t> Steps<'t> {
         self.0.iter().position(|step| step.workload == transfer.workload && step.step == transfer.step)
     }
 
-    /// How long a transfer should have been, 0 where nobody knows; and whether it sends.
+    /// The intended length of a transfer, 0 if unknown; and whether it is an upload.
     ///
-    /// One that failed early does not know: it should have been as long as the others of its step, if these were all alike, and
-    /// it was to send if these did.
+    /// For a transfer that failed early, both are taken from the others of its step: the length if these are all alike, and an
+    /// upload if these are uploads.
     pub fn size(&self, transfer: &Transfer) -> (i64, bool) {
         let step = self.at(transfer).map(|at| &self.0[at]);
         let only = step.and_then(|step| if let [only] = step.sizes[..] { Some(only) } else { None });
@@ -355,7 +354,7 @@ impl<'t> Steps<'t> {
     }
 }
 
-/// The day of an instant in UTC, such as `2026-11-29`, and its time of day; none of what is no time of this calendar.
+/// The day of an instant in UTC, such as `2026-11-29`, and its time of day; none for an instant outside of the calendar.
 pub(super) fn day_and_time(unix_ns: i64) -> Option<(String, String)> {
     let at = jiff::Timestamp::from_nanosecond(unix_ns.into()).ok().filter(|_| unix_ns >= 0)?;
     Some((at.strftime("%Y-%m-%d").to_string(), at.strftime("%H:%M:%S").to_string()))
@@ -372,7 +371,7 @@ pub(super) fn host(address: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// An end of a connection as `host:ip:port`; what is not there has zeros.
+/// An end of a connection as `host:ip:port`, with zeros for what is unknown.
 pub(super) fn endpoint(address: Option<&str>) -> String {
     let Some((host_of, port)) = address.and_then(|address| Some((host(address), address.rsplit_once(':')?.1))) else {
         return "NULL:0.0.0.0:0".to_owned();
@@ -380,18 +379,18 @@ pub(super) fn endpoint(address: Option<&str>) -> String {
     match host_of.parse::<std::net::IpAddr>() {
         Ok(ip) if ip.is_loopback() => format!("localhost:{ip}:{port}"),
         Ok(ip) => format!("{ip}:{ip}:{port}"),
-        // What the name means, whoever is at the far end of a proxy knows.
+        // Only the far end of a proxy knows the address of the name.
         Err(_) => format!("{host_of}:0.0.0.0:{port}"),
     }
 }
 
-/// The address of this machine where others see it; none where it speaks to a proxy on the same machine.
+/// The address of this machine as others see it; none if the connection is to a proxy on the same machine.
 pub(super) fn own_address(transfer: &Transfer) -> Option<String> {
     let ip: std::net::IpAddr = host(transfer.local.as_deref()?).parse().ok()?;
     (!ip.is_loopback() && !ip.is_unspecified()).then(|| ip.to_string())
 }
 
-/// Where a transfer failed, in the words that OnionPerf makes: where, and what Tor says of the stream.
+/// Where a transfer failed, in OnionPerf's words: where, and Tor's reasons for the stream.
 pub(super) fn error_code(transfer: &Transfer, stream: Option<&Stream>) -> Option<String> {
     let failure = transfer.failure()?;
     let mut parts = if failure == "PROXY" { vec!["TOR"] } else { vec!["TGEN", failure] };

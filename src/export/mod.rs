@@ -1,17 +1,18 @@
-//! Runs in the forms of other programs: an SQLite database, files of CSV, and those of Tor's measurements.
+//! Runs in the formats of other programs: an SQLite database, CSV files, and the files of Tor's measurements.
 //!
 //! In reading order: `tables` are the tables with their columns, which `schema.sql` and `views.sql` define for every format;
-//! `run` tells of a run row by row, `rows` and `windows` of the tables of its repetitions; `sqlite` and `csv` write the rows
-//! down. `content` says whether a run has changed since it was written, and `folder` replaces directories as a whole. What the
-//! numbers mean is `analysis`'s, and nothing is computed here but the percentiles of windows.
+//! `run` reads a run row by row, `rows` and `windows` read the tables of its repetitions; `sqlite` and `csv` write the rows.
+//! `content` finds out whether a run has changed since it was written, and `folder` replaces directories as a whole. `analysis`
+//! defines what the numbers mean, and only the percentiles of windows are computed here.
 //!
-//! `transfers` are the rows of transfers, `circuits` makes circuits and streams of what a control port said meanwhile
-//! (`circuit_tables` tells of them row by row), and `measured` joins both; `torperf` and `onionperf` write down what comes of it. `recent` tells of those of a time.
+//! `transfers` are the rows of transfers, `circuits` makes circuits and streams from the events of a control port
+//! (`circuit_tables` writes them row by row), and `measured` joins both; `torperf` and `onionperf` write the result. `recent`
+//! reads the transfers of a stretch of time.
 //!
-//! Rows go through one after the other: memory grows with the figures of a run, as that of its summary does, and not with its
+//! Rows are processed one after the other: memory grows with the figures of a run, as for its summary, and not with its
 //! windows, samples or requests.
 //!
-//! A further format is a file here with a function that takes directories of runs; one that has tables implements [`Sink`].
+//! To add a format, add a file here with a function that takes directories of runs; one that has tables implements [`Sink`].
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -40,56 +41,56 @@ pub use tables::Table;
 
 use record::rows::Value;
 
-/// Where the rows of tables go.
+/// Receives the rows of tables.
 pub trait Sink {
     /// Writes a row; its values are those of the table's columns, in their order.
     ///
     /// # Errors
-    /// Whatever keeps it from being written.
+    /// Whatever prevents it from being written.
     fn insert(&mut self, table: Table, row: &[Value<'_>]) -> Result<(), Error>;
 
-    /// What is written from here on may be taken back. Marks do not lie within each other.
+    /// Sets a mark: what is written from here on may be taken back. Marks are not nested.
     ///
     /// # Errors
-    /// As [`Sink::insert`].
+    /// Those of [`Sink::insert`].
     fn mark(&mut self) -> Result<(), Error>;
 
-    /// What was written since the mark stays.
+    /// Keeps what was written since the mark.
     ///
     /// # Errors
-    /// As [`Sink::insert`].
+    /// Those of [`Sink::insert`].
     fn keep(&mut self) -> Result<(), Error>;
 
-    /// What was written since the mark was never there.
+    /// Removes what was written since the mark.
     ///
     /// # Errors
-    /// As [`Sink::insert`].
+    /// Those of [`Sink::insert`].
     fn take_back(&mut self) -> Result<(), Error>;
 }
 
 /// What was done with a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// It was not there before.
+    /// It is new.
     Added,
-    /// It was there, and has changed since.
+    /// It existed, and has changed since.
     Updated,
-    /// It was there as it is.
+    /// It existed, unchanged.
     Unchanged,
 }
 
-/// What became of a run.
+/// What was done with a run, and its state.
 #[derive(Clone, Debug)]
 pub struct Exported {
-    /// Name of its experiment, and its own: time and id.
+    /// Name of its experiment, and of the run: time and id.
     pub name: String,
     /// What was done.
     pub done: Done,
-    /// Repetitions that are there now.
+    /// Repetitions that the export contains now.
     pub repetitions: usize,
-    /// Whether there may be more of them one day.
+    /// Whether there may be more of them later.
     pub state: State,
-    /// What could not be read, and is not there.
+    /// What could not be read, and is missing in the export.
     pub damaged: Vec<String>,
 }
 
@@ -103,18 +104,18 @@ pub enum Error {
     #[error(transparent)]
     Analysis(#[from] analysis::Error),
     /// There is something else where the export should go.
-    #[error("{} {is}, and runner overwrites nothing that is not its own: expected {expected}; give another path with --out", path.display())]
+    #[error("{} {is}, and runner overwrites only its own exports: expected {expected}; give another path with --out", path.display())]
     NotOurs {
         /// The path that was given.
         path: PathBuf,
-        /// What is there, in words that go on after the path.
+        /// What is there, in words that continue a sentence after the path.
         is: String,
         /// What may be there.
         expected: &'static str,
     },
     /// A database that a runner of another version made.
     #[error(
-        "{} has schema version {found}; this runner writes version {}: use a runner that writes that one, or export into another file",
+        "{} has schema version {found}; this runner writes version {}: use a runner that writes that version, or export into another file",
         path.display(),
         sqlite::VERSION
     )]
@@ -125,18 +126,18 @@ pub enum Error {
         found: i64,
     },
     /// Two runs with one name.
-    #[error("{} has another run called {name}, which began at {there} and not at {here}: export this one into another file", path.display())]
+    #[error("{} has another run called {name}, which started at {there} and not at {here}: export this one into another file", path.display())]
     OtherRun {
         /// The database.
         path: PathBuf,
         /// Experiment and run.
         name: String,
-        /// When the run began that is there.
+        /// When the run in the database started.
         there: String,
-        /// When this one did.
+        /// When this run started.
         here: String,
     },
-    /// Somebody else writes to the database.
+    /// Another program is writing to the database.
     #[error(
         "another program is writing to {}: nothing of {name} was written; export it again when that program is done",
         path.display()
@@ -148,7 +149,7 @@ pub enum Error {
         name: String,
     },
     /// The database was removed or replaced while a run was written.
-    #[error("{} was removed or replaced meanwhile: nothing of {name} was written; export it again", path.display())]
+    #[error("{} was removed or replaced during the export: nothing of {name} was written; export it again", path.display())]
     Gone {
         /// The database.
         path: PathBuf,
@@ -175,7 +176,7 @@ pub enum Error {
         /// What SQLite says.
         source: rusqlite::Error,
     },
-    /// A run says two things of what can only be one.
+    /// A run has several values where there can only be one.
     #[error(
         "the record of {name} contradicts itself and is not exported: it has two values where there can be one, or none where one is expected"
     )]
@@ -201,13 +202,13 @@ pub enum Error {
         /// The run.
         path: PathBuf,
     },
-    /// The tables of this program are not as it expects them: a fault of its own.
+    /// The tables of this program are not as it expects them: a bug in this program.
     #[error("the schema of the export is not valid")]
     Schema(#[source] rusqlite::Error),
 }
 
 impl Error {
-    /// Whether something that was given is wrong, rather than something that was done.
+    /// Whether the input is wrong, rather than something that was done with it.
     pub fn is_input(&self) -> bool {
         match self {
             Self::Record(error) => !matches!(error, record::Error::Write { .. }),

@@ -1,8 +1,8 @@
 //! Transfers, circuits and streams as OnionPerf's analysis, version 3.1: one document for each day, plain and as xz, which Tor's
-//! metrics ask for; and what control ports said as OnionPerf's own parser reads it.
+//! metrics need; and the logs of control ports as OnionPerf's own parser reads them.
 //!
-//! The document is that of `onionperf analyze`, with what a generator of HTTP knows in place of TGen's words. Numbers of circuits
-//! and streams are unique in a document: those of a Tor that counts anew have a round number added.
+//! The document is that of `onionperf analyze`, with what an HTTP generator knows in place of TGen's data. Numbers of circuits
+//! and streams are unique in a document: a round number is added to those of a restarted Tor.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -21,10 +21,11 @@ use super::measured::{self, Joined, Measured, Source, Translated, day, day_and_t
 const KIND: Kind =
     Kind { made_by: "runner export onionperf", expected: "a new or empty directory, or one that `runner export onionperf` made" };
 
-/// Writes what runs know of transfers into a folder that is new, empty, or an earlier export of this kind.
+/// Writes the transfers of runs into a folder that is new, empty, or an earlier export of this kind.
 ///
 /// # Errors
-/// [`Error::NoTransfers`]; [`Error::NotOurs`]; [`Error::WriteFile`]; those of reading a run. Then the folder is as it was.
+/// [`Error::NoTransfers`]; [`Error::NotOurs`]; [`Error::WriteFile`]; those of reading a run. The folder is then
+/// unchanged.
 pub fn export(runs: &[RunRecord], folder: &Path, source: &Source) -> Result<Translated, Error> {
     let folder = Folder::begin(folder, KIND)?;
     let mut logs = Logs::new(folder.path());
@@ -36,7 +37,7 @@ pub fn export(runs: &[RunRecord], folder: &Path, source: &Source) -> Result<Tran
     })?;
     let mut names = logs.finish()?;
     for (day, mut nicks) in days.0 {
-        // OnionPerf stumbles over a source without a transfer.
+        // OnionPerf fails on a source without a transfer.
         let all = nicks.len();
         nicks.retain(|_, data| !data.transfers.is_empty());
         told.days_without_transfers += (all - nicks.len()) as u64;
@@ -69,15 +70,15 @@ fn compress(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 // ---- logs of control ports
 
-/// `DAY.NICK.torctl.log`: what a control port said on a day. No log holds what two ports said, or one in two repetitions: that Tor
-/// may have been another, whose numbers mean other circuits. The second on a day has a 2 behind its name, and so on.
+/// `DAY.NICK.torctl.log`: the events of a control port on a day. Each log belongs to one port in one repetition: another
+/// repetition may have another Tor, whose numbers mean other circuits. The second log of a day has a 2 after its name, and so on.
 struct Logs<'f> {
     folder: &'f Path,
     /// The control port that is being read, by its number.
     session: usize,
     /// Its files, by day.
     open: BTreeMap<String, (PathBuf, BufWriter<File>)>,
-    /// How many logs of a source there are on a day.
+    /// How many logs a source has on a day.
     counts: BTreeMap<(String, Source), usize>,
     names: Vec<String>,
 }
@@ -88,7 +89,7 @@ impl<'f> Logs<'f> {
     }
 
     fn add(&mut self, source: &Source, session: usize, unix_ns: i64, text: &str) -> Result<(), Error> {
-        // What is no time of this calendar nobody reads.
+        // An instant outside of the calendar is left out.
         let hundredths = (unix_ns / 1_000_000 + 5) / 10;
         let Some((day, time)) = day_and_time(hundredths * 10_000_000) else { return Ok(()) };
         if session != self.session {
@@ -110,7 +111,7 @@ impl<'f> Logs<'f> {
         let Some((path, file)) = self.open.get_mut(&day) else { return Ok(()) };
         let mut write = || {
             if begun {
-                // The eleventh word is where it learns who measured.
+                // OnionPerf reads the name of the source from the eleventh word.
                 let (name, version) = (source.name(), env!("CARGO_PKG_VERSION"));
                 let words = format!("NOTICE [torctl] Starting torctl program on host {name} using runner {version}");
                 write!(file, "{day} {time} {seconds} {words}\r\n")?;
@@ -145,21 +146,21 @@ struct Data {
     circuits: BTreeMap<u64, Json>,
     streams: BTreeMap<u64, Json>,
     guards: Vec<Json>,
-    /// Numbers of circuits that mean something already.
+    /// Numbers of circuits that are already in use.
     taken: BTreeSet<u64>,
 }
 
-/// What is added to the number of a circuit or stream that is taken.
+/// What is added to the number of a circuit or stream if it is already in use.
 const STEP: u64 = 1_000_000;
 
-/// The number itself, or the next free one that can be told to come from it.
+/// The number itself, or the next free one that can be recognized as derived from it.
 fn free(number: u64, is_taken: impl Fn(u64) -> bool) -> u64 {
     (0..).map(|times| number.saturating_add(times * STEP)).find(|number| !is_taken(*number)).unwrap_or(number)
 }
 
 impl Days {
     fn add(&mut self, measured: &Measured, told: &mut Translated) {
-        // Places of streams, by day and log.
+        // Indices of streams, by day and log.
         let mut streams: BTreeMap<(String, usize), BTreeSet<usize>> = BTreeMap::new();
         let mut circuits: BTreeMap<(String, usize), BTreeSet<usize>> = BTreeMap::new();
         for joined in &measured.transfers {
@@ -185,7 +186,7 @@ impl Days {
                 }
             }
         }
-        // Whoever reads a day looks for the circuit of a stream in that day.
+        // Readers look for the circuit of a stream in the document of the same day.
         for ((day, at), places) in &streams {
             let log = &measured.logs[*at];
             let used = places.iter().filter_map(|place| log.circuit_of(&log.streams[*place]));
@@ -211,7 +212,7 @@ impl Data {
         self.transfers.insert(id, json);
     }
 
-    /// Adds circuits and streams of a log, by its place and theirs.
+    /// Adds circuits and streams of a log, by its index and theirs.
     fn add_log(&mut self, measured: &Measured, at: usize, circuits: &BTreeSet<usize>, streams: &BTreeSet<usize>) {
         let log = &measured.logs[at];
         let unix = |ns: i64| measured.unix_ns(ns);
@@ -219,7 +220,7 @@ impl Data {
         let used: BTreeSet<usize> = streams.iter().filter_map(|place| log.circuit_of(&log.streams[*place])).collect();
         for place in circuits {
             let circuit = &log.circuits[*place];
-            // Whoever follows a stream to its circuit expects a path there.
+            // Readers that follow a stream to its circuit expect a path there.
             if circuit.path.is_empty() && used.contains(place) {
                 continue;
             }
@@ -228,7 +229,7 @@ impl Data {
             numbers.insert(*place, number);
             self.circuits.insert(number, of_circuit(number, circuit, &unix));
         }
-        // Those that are not told have a number, too, so that none of another Tor is taken for them.
+        // Those that are not written get a number, too, so that none of another Tor is mistaken for them.
         let mut unseen: BTreeMap<u64, u64> = BTreeMap::new();
         for place in streams {
             let stream = &log.streams[*place];
@@ -270,7 +271,7 @@ fn seconds(ns: i64) -> f64 {
     (ns / 1000) as f64 / 1e6
 }
 
-/// A transfer, and the text by which it is known.
+/// A transfer, and the text that identifies it.
 fn of_transfer(number: usize, source: &str, joined: &Joined) -> (String, Json) {
     let transfer = &joined.transfer;
     let since = |ns: i64| ns.saturating_sub(transfer.start_ns);
@@ -289,7 +290,7 @@ fn of_transfer(number: usize, source: &str, joined: &Joined) -> (String, Json) {
     let state = |way: &str, is_there: bool| format!("{way}_{}", if is_there { "SUCCESS" } else { "ERROR" });
     let percent = |percent: u8| PERCENTS.iter().position(|p| *p == percent).and_then(|at| transfer.percents[at]);
     let answered = transfer.stage(Stage::DataResponse);
-    // What is known of the body is of what was sent, where something was.
+    // If something was sent, the figures of the body are about what was sent.
     let (first_received, first_sent, last_sent) = match joined.is_upload {
         true => (answered, percent(0), percent(100)),
         false => (percent(0).or(answered.filter(|_| received > 0)), None, None),
@@ -354,7 +355,7 @@ fn of_transfer(number: usize, source: &str, joined: &Joined) -> (String, Json) {
     (id, told)
 }
 
-/// When how much of the body was there, since the start of a transfer.
+/// When each part of the body was complete, since the start of the transfer.
 fn elapsed(joined: &Joined) -> Json {
     let transfer = &joined.transfer;
     let since = |ns: &Option<i64>| ns.map(|ns| Json::from(seconds(ns.saturating_sub(transfer.start_ns))));
@@ -372,12 +373,12 @@ fn elapsed(joined: &Joined) -> Json {
     told.into()
 }
 
-/// What happened, since the start of it.
+/// What happened, and when, since the start of the transfer.
 fn events(events: &[(String, i64)], start_ns: i64) -> Json {
     events.iter().map(|(event, ns)| json!([event, seconds(ns.saturating_sub(start_ns))])).collect()
 }
 
-/// Adds what is known.
+/// Adds an instant, if it is known.
 fn known(told: &mut Json, more: impl IntoIterator<Item = (&'static str, Option<Json>)>) {
     for (key, value) in more {
         if let Some(value) = value {
@@ -390,7 +391,7 @@ fn text(text: Option<&String>) -> Option<Json> {
     text.map(|text| Json::from(text.as_str()))
 }
 
-/// `unix`: of an instant, nanoseconds since 1970.
+/// `unix`: converts an instant to nanoseconds since 1970.
 fn of_circuit(number: u64, circuit: &Circuit, unix: &dyn Fn(i64) -> i64) -> Json {
     let start_ns = circuit.launched_ns;
     let guards: Vec<Json> = circuit.guards.iter().map(|guard| of_guard(guard, unix)).collect();
@@ -418,12 +419,12 @@ fn of_circuit(number: u64, circuit: &Circuit, unix: &dyn Fn(i64) -> i64) -> Json
     told
 }
 
-/// `unix`: of an instant, nanoseconds since 1970.
+/// `unix`: converts an instant to nanoseconds since 1970.
 fn of_stream(number: u64, circuit: Option<u64>, stream: &Stream, unix: impl Fn(i64) -> i64) -> Json {
     let unix = |ns: i64| seconds(unix(ns));
     let mut told = json!({
         "stream_id": number,
-        // A text, and null where there was none: whoever reads it takes it for the key of the circuit.
+        // A text, and null if there was none: readers use it as the key of the circuit.
         "circuit_id": circuit.map(|number| number.to_string()),
         "elapsed_seconds": events(&stream.events, stream.new_ns),
         "target": stream.target,
@@ -467,7 +468,7 @@ mod tests {
         let source = Source::new("op-1").unwrap();
         let midnight = 1_795_996_800_000_000_000;
         logs.add(&source, 1, midnight - 10_000_000, "BW 1 2").unwrap();
-        // What is rounded to the next day is of that day.
+        // An instant that is rounded to the next day belongs to that day.
         logs.add(&source, 1, midnight - 4_000_000, "BW 3 4").unwrap();
         logs.add(&source, 2, midnight + 5_120_000_000, "BW 5 6").unwrap();
         let names = logs.finish().unwrap();

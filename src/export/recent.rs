@@ -1,6 +1,6 @@
-//! Transfers that began within a time, for whoever shows them: as they are, or with the length that was asked for.
+//! Transfers that started within a stretch of time, to be shown: as recorded, or with the requested length.
 //!
-//! Repetitions outside of that time are not read: what is asked is about a day, and a run may have months.
+//! Repetitions outside of that time are not read: a request is about a day, and a run may last for months.
 
 use std::ops::Range;
 
@@ -14,28 +14,28 @@ use super::measured::Steps;
 use super::rows::Fault;
 use super::transfers::{self, FILE};
 
-/// By how much the clock may have been set while a repetition went on.
+/// By how much the clock may have been set during a repetition.
 const SLACK_NS: i64 = 3_600_000_000_000;
 
-/// A transfer that was measured, and what is known of all of its step.
+/// A transfer that was measured, with what is known from the other transfers of its step.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'t> {
-    /// When it began, in nanoseconds since 1970.
+    /// When it started, in nanoseconds since 1970.
     pub unix_ns: i64,
-    /// How long what was to come or to go was; none where nobody knows.
+    /// The length that was to be received or sent; none if unknown.
     pub file_bytes: Option<i64>,
-    /// Whether it sends.
+    /// Whether it is an upload.
     pub is_upload: bool,
-    /// What became of it, in one word.
+    /// How it ended, in one word.
     pub outcome: &'t str,
 }
 
-/// Whether transfers were recorded in a repetition, stage by stage.
+/// Whether transfers were recorded stage by stage in a repetition.
 pub fn has_transfers(repetition: &Repetition) -> bool {
     repetition.path.join(FILE).exists()
 }
 
-/// When a repetition began and ended, in nanoseconds since 1970; none where its record does not say.
+/// When a repetition started and ended, in nanoseconds since 1970; none if its record does not say.
 fn time_of(repetition: &Repetition) -> Option<Range<i64>> {
     let start: jiff::Timestamp = repetition.status.started_at.parse().ok()?;
     let start = i64::try_from(start.as_nanosecond()).ok()?;
@@ -43,17 +43,17 @@ fn time_of(repetition: &Repetition) -> Option<Range<i64>> {
     Some(start..start.saturating_add(total))
 }
 
-/// The repetitions of a run that may have transfers of a time.
+/// The repetitions of a run that may have transfers in a stretch of time.
 fn candidates<'r>(run: &'r RunRecord, time: &Range<i64>) -> impl Iterator<Item = &'r Repetition> {
     let time = time.start.saturating_sub(SLACK_NS)..time.end.saturating_add(SLACK_NS);
     let overlaps = move |own: Range<i64>| own.start < time.end && own.end >= time.start;
     run.repetitions.iter().filter(move |r| time_of(r).is_none_or(&overlaps) && has_transfers(r))
 }
 
-/// Where rows go: the repetition, and the values with the names of their columns.
+/// Receives rows: the repetition, and the values with the names of their columns.
 pub type Rows<'r> = dyn FnMut(&Repetition, &[(&'static str, Value<'_>)]) -> Result<(), Error> + 'r;
 
-/// The rows of all transfers that began within a time, warm-up included, each with the names of its columns.
+/// The rows of all transfers that started within a stretch of time, including the warm-up, each with the names of its columns.
 ///
 /// Returns what could not be read, in words: it is left out.
 ///
@@ -74,7 +74,7 @@ pub fn rows(run: &RunRecord, time: &Range<i64>, each: &mut Rows<'_>) -> Result<V
     Ok(damaged)
 }
 
-/// Tells of the transfers that began within a time; those of the warm-up are left out, and so is what cannot be read.
+/// The transfers that started within a stretch of time, without those of the warm-up and what cannot be read.
 pub fn seen(run: &RunRecord, time: &Range<i64>, each: &mut dyn FnMut(Seen<'_>)) {
     for repetition in candidates(run, time) {
         let Ok(all) = transfers::read(&repetition.path.join(FILE)) else { continue };
@@ -88,7 +88,7 @@ pub fn seen(run: &RunRecord, time: &Range<i64>, each: &mut dyn FnMut(Seen<'_>)) 
     }
 }
 
-/// When the newest transfer of a run began, in nanoseconds since 1970; none where it has none.
+/// When the newest transfer of a run started, in nanoseconds since 1970; none without transfers.
 pub fn newest(run: &RunRecord) -> Option<i64> {
     let mut repetitions: Vec<&Repetition> = run.repetitions.iter().collect();
     repetitions.sort_by(|a, b| b.status.started_at.cmp(&a.status.started_at));

@@ -1,4 +1,4 @@
-//! The tables of a repetition that go through as they are, row by row.
+//! The tables of a repetition that are exported as they are, row by row.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use super::tables::Table;
 use super::{Error, Sink};
 
-/// Why a table is not written to its end.
+/// Why a table is not written completely.
 #[derive(Debug)]
 pub(super) enum Fault {
     /// It cannot be read: it is left out, and the rest is written.
@@ -34,7 +34,7 @@ impl From<Error> for Fault {
 pub(super) struct Column {
     pub name: &'static str,
     kind: Kind,
-    /// Whether a row may have no value, or a table of an older version no such column.
+    /// Whether a row may have no value, and a table of an older version no such column.
     optional: bool,
 }
 
@@ -46,7 +46,7 @@ pub(super) const fn may(name: &'static str, kind: Kind) -> Column {
     Column { name, kind, optional: true }
 }
 
-/// A whole number of a record. What no signed number of 64 bits can hold is in no record of ours, and is told as the largest.
+/// A whole number of a record. Numbers beyond a signed 64-bit integer do not occur in our records, and become the largest one.
 pub(super) fn whole(number: u64) -> Value<'static> {
     Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
@@ -82,7 +82,7 @@ impl<'c> Checked<'c> {
         Ok(Self { table: Rows::open(path)?, columns })
     }
 
-    /// A piece, whose columns are numbered as expected.
+    /// A piece, with its columns in the expected order.
     pub fn piece(&self, number: usize) -> Result<Piece, Fault> {
         let names: Vec<&str> = self.columns.iter().map(|column| column.name).collect();
         let piece = self.table.piece(number, &names)?;
@@ -167,7 +167,7 @@ const HOST: [Column; 20] = [
     may("package_throttles", Integer),
 ];
 
-/// `requests.parquet`: the first eight as the table `requests` begins.
+/// `requests.parquet`: the first eight columns of the table `requests`.
 const REQUESTS: [Column; 11] = [
     must("workload", Text),
     must("step", Text),
@@ -233,10 +233,10 @@ pub(super) fn each_row(
     Ok(())
 }
 
-/// When a row of a tap came.
+/// The column with the time at which a row of a tap was read.
 const AT: &str = "at_ns";
 
-/// A table of a tap: when each row came, and whatever else it has as JSON.
+/// A table of a tap: when each row was read, and its other columns as JSON.
 pub(super) fn tap(path: &Path, name: &str, repetition: i64, sink: &mut dyn Sink) -> Result<(), Fault> {
     let table = Rows::open(path)?;
     let fields: Vec<&str> = table.columns().iter().map(String::as_str).filter(|name| *name != AT).collect();
@@ -245,7 +245,7 @@ pub(super) fn tap(path: &Path, name: &str, repetition: i64, sink: &mut dyn Sink)
     for at in 0..table.pieces() {
         let piece = table.piece(at, &columns)?;
         if !matches!(piece.kind(0), None | Some(Integer)) {
-            return Err(table.wrong(format!("the column `{AT}` does not hold whole numbers")).into());
+            return Err(table.wrong(format!("the column `{AT}` does not contain whole numbers")).into());
         }
         if piece.kind(0).is_none() && piece.height() > 0 {
             return Err(table.wrong(format!("there is no column `{AT}`")).into());
@@ -263,7 +263,7 @@ pub(super) fn tap(path: &Path, name: &str, repetition: i64, sink: &mut dyn Sink)
     Ok(())
 }
 
-/// JSON knows no bytes, and no numbers without an end: these are null.
+/// JSON has no bytes and no infinite numbers: these are null.
 fn json(value: Value<'_>) -> Json {
     match value {
         Value::Null | Value::Bytes(_) => Json::Null,
@@ -273,7 +273,7 @@ fn json(value: Value<'_>) -> Json {
     }
 }
 
-/// A table that was collected, as CSV: each row as JSON. Columns of one name are told apart by a number.
+/// A table that was collected, as CSV: each row as JSON. Columns of the same name are distinguished by a number.
 pub(super) fn collected(path: &Path, name: &str, repetition: i64, sink: &mut dyn Sink) -> Result<(), Fault> {
     let unread = |source| record::Error::Read { path: path.to_owned(), source };
     let damaged = |error: csv::Error| unread(std::io::Error::other(error));
@@ -283,7 +283,7 @@ pub(super) fn collected(path: &Path, name: &str, repetition: i64, sink: &mut dyn
         std::io::BufReader::new(files::open(path).map_err(unread)?).take(1 << 16).read_until(b'\n', &mut head).map_err(unread)?;
         head
     };
-    // As it is where figures are taken from it: semicolons where the header has some and no comma.
+    // The same rule as for figures: semicolons if the header has some and no comma.
     let separator = if head.contains(&b';') && !head.contains(&b',') { b';' } else { b',' };
     let mut reader =
         csv::ReaderBuilder::new().delimiter(separator).flexible(true).from_reader(files::open(path).map_err(unread)?);

@@ -1,4 +1,4 @@
-//! A run, told row by row: what it is, what was planned, what came of it, and then one repetition after the other.
+//! A run, row by row: what it is, what was planned, its results, and then one repetition after the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -20,14 +20,14 @@ use super::rows::{self, Fault, number, optional, real, text, truth, whole};
 use super::tables::Table;
 use super::{Error, Sink, circuit_tables, transfers, windows};
 
-/// Whether there may be more of a run one day.
+/// Whether there may be more of a run later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Every repetition that was planned is there.
+    /// Every planned repetition exists.
     Whole,
-    /// Some are not there, or cannot be read, and nobody is at work on them.
+    /// Some are missing or cannot be read, and no runner is working on them.
     Incomplete,
-    /// A runner was at work in its directory.
+    /// A runner was working in its directory.
     Running,
 }
 
@@ -54,7 +54,7 @@ impl State {
     }
 }
 
-/// The next numbers that nothing has yet.
+/// The next free numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ids {
     pub run: i64,
@@ -67,7 +67,7 @@ fn next(id: &mut i64) -> i64 {
     *id - 1
 }
 
-/// What is known of a run before its rows are told.
+/// What is known about a run before its rows are written.
 pub(super) struct Told<'r> {
     pub run: &'r RunRecord,
     pub summary: &'r Summary,
@@ -76,7 +76,7 @@ pub(super) struct Told<'r> {
 }
 
 impl Told<'_> {
-    /// Tells all of it. Returns what could not be read, in words; of these tables there is no row.
+    /// Writes all of it. Returns what could not be read, in words; these tables have no rows.
     ///
     /// # Errors
     /// Those of the sink.
@@ -195,7 +195,7 @@ impl Told<'_> {
     }
 }
 
-/// Workload, target, phase, step and metric of figures; null where it belongs to none.
+/// Workload, target, phase, step and metric of figures; null if they do not apply.
 fn part(series: &Series) -> [Value<'_>; 5] {
     let part = &series.part;
     let [workload, target, phase, step] = [&part.workload, &part.target, &part.phase, &part.step]
@@ -206,7 +206,7 @@ fn part(series: &Series) -> [Value<'_>; 5] {
 /// Each metric over the repetitions that count.
 fn estimates(cell_id: i64, cell: &CellSummary, sink: &mut dyn Sink) -> Result<(), Error> {
     let series: Vec<&Series> = cell.figures.iter().filter(|series| !series.values.is_empty()).collect();
-    // Intervals take the time, and many series are the same: where nothing waits response times are the service times.
+    // Intervals take most of the time, and many series are the same: where nothing waits, response times are the service times.
     let bits = |series: &&Series| series.values.iter().map(|(_, value)| value.to_bits()).collect::<Vec<u64>>();
     let different: BTreeSet<Vec<u64>> = series.iter().map(bits).collect();
     let different: Vec<Vec<u64>> = different.into_iter().collect();
@@ -236,7 +236,7 @@ fn estimates(cell_id: i64, cell: &CellSummary, sink: &mut dyn Sink) -> Result<()
     Ok(())
 }
 
-/// What `status.json` says.
+/// The content of `status.json`.
 fn status(id: i64, cell_id: i64, cell: &CellSummary, status: &Status, sink: &mut dyn Sink) -> Result<(), Error> {
     let (timings, generator) = (&status.timings, &status.generator);
     let counts = cell.repetitions.counted.contains(&status.repetition);
@@ -319,7 +319,7 @@ fn tables(id: i64, repetition: &Repetition, damaged: &mut Vec<String>, sink: &mu
     type Write = fn(&Path, i64, &mut dyn Sink) -> Result<(), Fault>;
     let status = &repetition.status;
     let may_lack = matches!(status.verdict, Verdict::Failed { .. }) || status.compacted_at.is_some();
-    // What a repetition that was completed always has; one that failed may have left less, and of an old one less may be kept.
+    // A completed repetition always has these; one that failed may have left fewer, and of an old one fewer may be kept.
     let always: [(&str, Write); 3] =
         [("windows.parquet", windows::write), ("resources.parquet", rows::resources), ("host.parquet", rows::host)];
     let sometimes: [(&str, Write); 4] = [
@@ -342,7 +342,7 @@ fn tables(id: i64, repetition: &Repetition, damaged: &mut Vec<String>, sink: &mu
             one(&path, damaged, sink, |sink| write(&path, &name, id, sink))?;
         }
     }
-    // What is damaged of these has been named.
+    // Damage in these has already been reported.
     let transfers = transfers::read(&repetition.path.join(transfers::FILE)).unwrap_or_default();
     for path in files_in(&repetition.path.join(TAPS), "parquet") {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -351,7 +351,7 @@ fn tables(id: i64, repetition: &Repetition, damaged: &mut Vec<String>, sink: &mu
     Ok(())
 }
 
-/// Writes a table whole, or not at all.
+/// Writes a table completely, or not at all.
 fn one(
     path: &Path,
     damaged: &mut Vec<String>,
@@ -364,7 +364,7 @@ fn one(
         Err(Fault::Stop(error)) => Err(error),
         Err(Fault::Damaged(error)) => {
             sink.take_back()?;
-            // The summary may have stumbled over it, too.
+            // The summary may have reported it, too.
             let path = path.display().to_string();
             if !damaged.iter().any(|words| words.contains(&path)) {
                 damaged.push(chain(&error));

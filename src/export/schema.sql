@@ -1,10 +1,10 @@
 -- Results of runner: the tables of runs in one file. Columns say their units; times whose names end in _ns count in
 -- nanoseconds from the start of the load of their repetition, unless they say how long something took.
 -- The columns of a key come first: the `integrity_check` of SQLite up to 3.40 expects that of tables without rowid.
--- `PRAGMA user_version` is the version of this schema, `PRAGMA application_id` says that it is runner's.
+-- `PRAGMA user_version` is the version of this schema, `PRAGMA application_id` marks the database as runner's.
 
 CREATE TABLE runs (
-  run_id INTEGER PRIMARY KEY,          -- a number of this file only: experiment and run are the name
+  run_id INTEGER PRIMARY KEY,          -- a number in this file only: experiment and run are the name
   experiment TEXT NOT NULL,
   run TEXT NOT NULL,                   -- time and id, the name of its directory
   question TEXT NOT NULL,
@@ -13,7 +13,7 @@ CREATE TABLE runs (
   seed TEXT NOT NULL,                  -- decimal: it has 64 bits and no sign
   window_ns INTEGER NOT NULL,          -- length of a window
   repetitions_planned INTEGER NOT NULL, -- of each cell
-  primary_metric TEXT,                 -- null where the scenario names none
+  primary_metric TEXT,                 -- null if the scenario names none
   runner TEXT NOT NULL,                -- version that made the run
   system TEXT NOT NULL,
   kernel TEXT NOT NULL,
@@ -57,12 +57,12 @@ CREATE TABLE cell_levels (             -- the level of each factor in a cell
   PRIMARY KEY (cell_id, factor)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE estimates (               -- figures over the repetitions that count: what summary.json and the table say
+CREATE TABLE estimates (               -- figures over the repetitions that count, as in summary.json and the table
   cell_id INTEGER NOT NULL REFERENCES cells ON DELETE CASCADE,
   row INTEGER NOT NULL,
-  workload TEXT,                       -- null where a metric belongs to none; likewise the next three
+  workload TEXT,                       -- null where it does not apply to a metric; likewise the next three
   target TEXT,
-  phase TEXT,                          -- of a target null: the whole load
+  phase TEXT,                          -- null for a target: the whole load
   step TEXT,                           -- (pass): the pass as a whole
   metric TEXT NOT NULL,
   n INTEGER NOT NULL,                  -- repetitions
@@ -72,11 +72,11 @@ CREATE TABLE estimates (               -- figures over the repetitions that coun
   median_low REAL, median_high REAL,   -- likewise
   standard_deviation REAL,
   min REAL, max REAL,
-  unit TEXT,                           -- ns, B, 1/s, B/s, share, or that of what was brought; null for plain numbers
+  unit TEXT,                           -- ns, B, 1/s, B/s, share, or as a command reported it; null for plain numbers
   PRIMARY KEY (cell_id, row)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE expectations (            -- what the scenario expects, and what came of it
+CREATE TABLE expectations (            -- what the scenario expects, and the outcome
   run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
   row INTEGER NOT NULL,
   expectation TEXT NOT NULL,
@@ -87,7 +87,7 @@ CREATE TABLE expectations (            -- what the scenario expects, and what ca
   PRIMARY KEY (run_id, row)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE damaged (                 -- what could not be read: of these tables no row is here
+CREATE TABLE damaged (                 -- what could not be read: these tables have no rows here
   run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
   row INTEGER NOT NULL,
   words TEXT NOT NULL,
@@ -102,8 +102,8 @@ CREATE TABLE repetitions (             -- status.json
   seed TEXT NOT NULL,
   verdict TEXT NOT NULL CHECK (verdict IN ('valid', 'invalid', 'failed')),
   valid INTEGER NOT NULL,              -- 1: it counts
-  why_not TEXT,                        -- why it does not
-  total_ns INTEGER NOT NULL,           -- how long it took, and what in it did; see status.json
+  why_not TEXT,                        -- why it does not count
+  total_ns INTEGER NOT NULL,           -- how long it took, and its parts; see status.json
   steps_ns INTEGER NOT NULL,
   target_start_ns INTEGER NOT NULL,
   ready_to_first_request_ns INTEGER NOT NULL,
@@ -154,7 +154,7 @@ CREATE TABLE replicas (                -- how each replica of each target fared
   target TEXT NOT NULL,
   replica INTEGER NOT NULL,
   pid INTEGER,
-  start_up_ns INTEGER,                 -- from being started to being ready
+  start_up_ns INTEGER,                 -- the time from start to ready
   ended TEXT,                          -- how it ended, if by itself
   killed INTEGER NOT NULL,
   PRIMARY KEY (repetition_id, row)
@@ -192,11 +192,11 @@ CREATE TABLE events (                  -- events.jsonl
   row INTEGER NOT NULL,
   at_ns INTEGER NOT NULL,
   event TEXT NOT NULL,
-  fields TEXT NOT NULL,                -- JSON: what else it says
+  fields TEXT NOT NULL,                -- JSON: its other fields
   PRIMARY KEY (repetition_id, row)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE figures (                 -- figures.parquet: what each repetition says of each metric
+CREATE TABLE figures (                 -- figures.parquet: each metric in each repetition
   repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
   row INTEGER NOT NULL,
   workload TEXT, target TEXT, phase TEXT, step TEXT, -- as in estimates
@@ -206,13 +206,13 @@ CREATE TABLE figures (                 -- figures.parquet: what each repetition 
   PRIMARY KEY (repetition_id, row)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE windows (                 -- windows.parquet, the rows of generator threads put together
+CREATE TABLE windows (                 -- windows.parquet, with the rows of generator threads merged
   repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
   row INTEGER NOT NULL,
   window_start_ns INTEGER NOT NULL,    -- requests belong to the window in which they ended
   workload TEXT NOT NULL,
   step TEXT NOT NULL,                  -- (pass): the pass as a whole
-  phase TEXT NOT NULL,                 -- in which they were meant to begin
+  phase TEXT NOT NULL,                 -- in which they were meant to start
   completed_in TEXT NOT NULL,          -- the phase in which they ended
   outcome TEXT NOT NULL,               -- ok, the kind of error, or a name that the scenario gives
   kind TEXT NOT NULL CHECK (kind IN ('ok', 'error', 'named')),
@@ -228,7 +228,7 @@ CREATE TABLE windows (                 -- windows.parquet, the rows of generator
   PRIMARY KEY (repetition_id, row)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE requests (                -- requests.parquet, where each was recorded
+CREATE TABLE requests (                -- requests.parquet, if each request was recorded
   repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
   row INTEGER NOT NULL,
   workload TEXT NOT NULL,
@@ -242,7 +242,7 @@ CREATE TABLE requests (                -- requests.parquet, where each was recor
   service_ns INTEGER NOT NULL,         -- completed - sent
   response_ns INTEGER NOT NULL,        -- completed - intended
   sent_bytes INTEGER NOT NULL, received_bytes INTEGER NOT NULL,
-  key INTEGER,                         -- by what a matched answer was known, as join_key of taps; of a text below 0
+  key INTEGER,                         -- the key of a matched answer, as join_key of taps; below 0 if made from a text
   PRIMARY KEY (repetition_id, row)
 ) STRICT, WITHOUT ROWID;
 
@@ -254,46 +254,46 @@ CREATE TABLE transfers (               -- transfers.parquet: each transfer, stag
   pass INTEGER NOT NULL,
   phase TEXT NOT NULL,
   outcome TEXT NOT NULL,
-  error TEXT,                          -- where it failed, as PROXY or TIMEOUT
+  error TEXT,                          -- where it failed, such as PROXY or TIMEOUT
   words TEXT,                          -- the same for people
-  proxy_code INTEGER,                  -- with which the proxy refused
-  unix_ns INTEGER NOT NULL,            -- when it began, since 1970
-  intended_ns INTEGER NOT NULL,        -- when it was meant to begin
+  proxy_code INTEGER,                  -- the code with which the proxy refused
+  unix_ns INTEGER NOT NULL,            -- when it started, since 1970
+  intended_ns INTEGER NOT NULL,        -- when it was meant to start
   start_ns INTEGER NOT NULL,
   socket_ns INTEGER, connect_ns INTEGER, -- when each stage was over, likewise; see docs/results.md
   negotiate_ns INTEGER, request_ns INTEGER, response_ns INTEGER,
   data_request_ns INTEGER, data_response_ns INTEGER,
-  perc0_ns INTEGER, perc10_ns INTEGER, perc20_ns INTEGER, perc30_ns INTEGER, perc40_ns INTEGER, perc50_ns INTEGER, -- when so many per cent of the body were there
+  perc0_ns INTEGER, perc10_ns INTEGER, perc20_ns INTEGER, perc30_ns INTEGER, perc40_ns INTEGER, perc50_ns INTEGER, -- when this percentage of the body was complete
   perc60_ns INTEGER, perc70_ns INTEGER, perc80_ns INTEGER, perc90_ns INTEGER, perc100_ns INTEGER,
-  bytes10240_ns INTEGER, bytes20480_ns INTEGER, bytes51200_ns INTEGER, bytes102400_ns INTEGER, bytes204800_ns INTEGER, -- when so many bytes of it were
+  bytes10240_ns INTEGER, bytes20480_ns INTEGER, bytes51200_ns INTEGER, bytes102400_ns INTEGER, bytes204800_ns INTEGER, -- when this many bytes of the body were complete
   bytes512000_ns INTEGER, bytes1048576_ns INTEGER, bytes2097152_ns INTEGER, bytes5242880_ns INTEGER,
-  end_ns INTEGER NOT NULL,             -- when it was over
-  file_bytes INTEGER,                  -- length of the body that was to come, or to go
+  end_ns INTEGER NOT NULL,             -- when it ended
+  file_bytes INTEGER,                  -- length of the body that was to be received or sent
   read_bytes INTEGER NOT NULL, written_bytes INTEGER NOT NULL, -- of the connection
   body_read_bytes INTEGER NOT NULL, body_written_bytes INTEGER NOT NULL,
   local TEXT,                          -- address of this end
   proxy TEXT,
-  remote TEXT NOT NULL,                -- host and port that were asked for
-  isolation TEXT,                      -- user name by which the proxy kept it apart
+  remote TEXT NOT NULL,                -- host and port that were requested
+  isolation TEXT,                      -- user name with which the proxy isolated it
   PRIMARY KEY (repetition_id, row)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE circuits (                -- of taps that read Tor's control port: circuits whose beginning was seen
+CREATE TABLE circuits (                -- from taps that read Tor's control port: circuits whose start was seen
   repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
   tap TEXT NOT NULL,
   row INTEGER NOT NULL,
-  circuit INTEGER NOT NULL,            -- Tor's number, which a Tor that is started anew gives again
-  purpose TEXT,                        -- the newest
+  circuit INTEGER NOT NULL,            -- Tor's number, which a restarted Tor uses again
+  purpose TEXT,                        -- the latest
   launched_ns INTEGER NOT NULL,
   built_ns INTEGER,
-  ended_ns INTEGER NOT NULL,           -- where it was still open, when the last event was read
+  ended_ns INTEGER NOT NULL,           -- if it was still open: when the last event was read
   closed INTEGER NOT NULL,             -- 1: Tor said that it ended
   path TEXT NOT NULL,                  -- $FINGERPRINT~nickname, separated by commas
   timeout_ms INTEGER,                  -- for building, in force when it was launched
   quantile REAL,
   timeout_set INTEGER NOT NULL,        -- 1: Tor had computed that
   reason TEXT, remote_reason TEXT,     -- why it could not be built
-  build_flags TEXT,                    -- for what it was meant when it was launched, such as IS_INTERNAL,NEED_CAPACITY
+  build_flags TEXT,                    -- what it was meant for when it was launched, such as IS_INTERNAL,NEED_CAPACITY
   PRIMARY KEY (repetition_id, tap, row)
 ) STRICT, WITHOUT ROWID;
 
@@ -314,17 +314,17 @@ CREATE TABLE guards (                  -- likewise, guards; one that was dropped
   row INTEGER NOT NULL,
   fingerprint TEXT NOT NULL,
   nickname TEXT NOT NULL,
-  new_ns INTEGER, up_ns INTEGER, down_ns INTEGER, dropped_ns INTEGER, -- when Tor first said so
+  new_ns INTEGER, up_ns INTEGER, down_ns INTEGER, dropped_ns INTEGER, -- when Tor first reported each state
   PRIMARY KEY (repetition_id, tap, row)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE build_timeouts (          -- likewise, time-outs for building circuits that came into force (BUILDTIMEOUT_SET)
+CREATE TABLE build_timeouts (          -- likewise, time-outs for building circuits that took effect (BUILDTIMEOUT_SET)
   repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
   tap TEXT NOT NULL,
   row INTEGER NOT NULL,
   at_ns INTEGER NOT NULL,
   status TEXT,                         -- COMPUTED, RESET, ...
-  total_times INTEGER,                 -- build times of which it was made
+  total_times INTEGER,                 -- build times from which it was computed
   timeout_ms INTEGER,
   quantile REAL,
   timeout_rate REAL,
@@ -338,10 +338,10 @@ CREATE TABLE onion_steps (             -- likewise, on the way to onion services
   row INTEGER NOT NULL,
   at_ns INTEGER NOT NULL,
   step TEXT NOT NULL,                  -- HS_DESC:REQUESTED, HS_DESC:RECEIVED, ...; or the new state of a circuit, such as HSCR_JOINED
-  service TEXT,                        -- its address without .onion; null where Tor does not say so
+  service TEXT,                        -- its address without .onion; null if Tor does not report it
   circuit INTEGER,                     -- Tor's number; null for descriptors
-  relay TEXT,                          -- which has the descriptor
-  reason TEXT,                         -- why a descriptor could not be had
+  relay TEXT,                          -- the relay that has the descriptor
+  reason TEXT,                         -- why a descriptor could not be fetched
   PRIMARY KEY (repetition_id, tap, row)
 ) STRICT, WITHOUT ROWID;
 
@@ -350,8 +350,8 @@ CREATE TABLE streams (                 -- likewise, streams
   tap TEXT NOT NULL,
   row INTEGER NOT NULL,
   stream INTEGER NOT NULL,             -- Tor's number
-  circuit INTEGER,                     -- Tor's number of the newest circuit that carried it
-  circuit_row INTEGER,                 -- its row in circuits; null where its beginning was not seen
+  circuit INTEGER,                     -- Tor's number of the latest circuit that carried it
+  circuit_row INTEGER,                 -- its row in circuits; null if its start was not seen
   purpose TEXT,
   source TEXT,                         -- address and port from which it came
   target TEXT NOT NULL,
@@ -370,7 +370,7 @@ CREATE TABLE transfer_streams (        -- the stream of a transfer: from its por
   PRIMARY KEY (repetition_id, row, tap)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE metrics (                 -- metrics.parquet: what commands brought and what was collected
+CREATE TABLE metrics (                 -- metrics.parquet: what commands reported and what was collected
   repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
   row INTEGER NOT NULL,
   at_ns INTEGER NOT NULL,
@@ -415,7 +415,7 @@ CREATE TABLE host (                    -- host.parquet: a core; counters since b
   PRIMARY KEY (repetition_id, row)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE taps (                    -- taps/<tap>.parquet: what was read off a source while the load ran
+CREATE TABLE taps (                    -- taps/<tap>.parquet: what was read from a source while the load ran
   repetition_id INTEGER NOT NULL REFERENCES repetitions ON DELETE CASCADE,
   tap TEXT NOT NULL,
   row INTEGER NOT NULL,

@@ -1,6 +1,6 @@
-//! Runs in an SQLite database: one transaction for each, so that a run is there whole, or as it was before.
+//! Runs in an SQLite database: one transaction for each, so that a run is either complete or unchanged.
 //!
-//! The database is one file (no write-ahead log), which may be copied, and which every SQLite from 3.37 on reads.
+//! The database is one file (no write-ahead log), which may be copied, and which SQLite 3.37 and later can read.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -16,29 +16,29 @@ use super::run::{Ids, State, Told};
 use super::tables::{SCHEMA, Table, VIEWS, columns};
 use super::{Done, Error, Exported, Sink, content};
 
-/// Version of the schema. Raised with every change of tables or views.
+/// Version of the schema. Incremented with every change of tables or views.
 pub const VERSION: i64 = 3;
-/// Says that a database is runner's: `runr`.
+/// Marks a database as runner's: `runr`.
 const APPLICATION: i64 = 0x7275_6e72;
-/// How long another program's writing is waited for.
+/// How long to wait for another program that is writing.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Pages in memory, in KiB, however large a run is.
+/// Size of the page cache in KiB, however large a run is.
 const CACHE_KIB: i64 = 65_536;
 
-/// A database of ours, or one that is to be.
+/// A database of ours, which may not exist yet.
 ///
-/// It is opened for each run anew, and made when there is something to write: nothing is left of an export that failed before.
+/// It is opened again for each run, and created when there is something to write: an export that fails before leaves nothing.
 pub struct Database {
     path: PathBuf,
-    /// What is inserted into each table, by its index.
+    /// The statement that inserts into each table, by its index.
     inserts: Vec<String>,
 }
 
 impl Database {
-    /// Looks at what there is. Nothing is written yet.
+    /// Examines what exists. Nothing is written yet.
     ///
     /// # Errors
-    /// [`Error::Open`]; [`Error::NotOurs`] where something else is there; [`Error::OtherVersion`].
+    /// [`Error::Open`]; [`Error::NotOurs`] if something else is there; [`Error::OtherVersion`].
     pub fn open(path: &Path) -> Result<Self, Error> {
         let insert = |(table, columns): (Table, Vec<String>)| {
             let places = vec!["?"; columns.len()].join(", ");
@@ -54,11 +54,11 @@ impl Database {
         Ok(Self { path: path.to_owned(), inserts })
     }
 
-    /// Adds a run, or brings it up to date. Where it is there as it is, nothing is written.
+    /// Adds a run, or updates it. If it exists unchanged, nothing is written.
     ///
     /// # Errors
-    /// [`Error::Busy`], [`Error::Write`], [`Error::Gone`], [`Error::OtherRun`], [`Error::Contradiction`]: then nothing in the
-    /// database has changed. Those of reading and aggregating the run.
+    /// [`Error::Busy`], [`Error::Write`], [`Error::Gone`], [`Error::OtherRun`], [`Error::Contradiction`]: the database is
+    /// then unchanged. Those of reading and aggregating the run.
     pub fn add(&self, run: &RunRecord) -> Result<Exported, Error> {
         let name = format!("{}/{}", run.plan.experiment, run.name);
         let is_running = record::write::is_at_work(&run.path);
@@ -68,7 +68,7 @@ impl Database {
         {
             return Ok(exported);
         }
-        // What takes the time comes before anybody else is kept waiting.
+        // The slow part comes first, before anybody else has to wait.
         let summary = analysis::summarize(run)?;
         let told = Told { run, summary: &summary, state: State::of(&summary, is_running), content: &content };
         let is_ours = !self.path.exists();
@@ -84,7 +84,7 @@ impl Database {
 /// An open database, for one run.
 struct Opened<'d> {
     path: &'d Path,
-    /// Of the run, for errors.
+    /// The name of the run, for errors.
     name: &'d str,
     connection: Connection,
     /// Device and number of the file.
@@ -109,7 +109,7 @@ impl<'d> Opened<'d> {
         Ok(opened)
     }
 
-    /// Whether the path still leads to this file.
+    /// Whether the path still refers to this file.
     fn is_in_place(&self) -> bool {
         self.file.is_some() && file_of(self.path) == self.file
     }
@@ -118,7 +118,7 @@ impl<'d> Opened<'d> {
         std::fs::metadata(self.path).is_ok_and(|file| file.len() == 0)
     }
 
-    /// Whether there is nothing in it yet.
+    /// Whether it is still empty.
     fn is_new(&self) -> Result<bool, Error> {
         let path = self.path;
         let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
@@ -137,9 +137,9 @@ impl<'d> Opened<'d> {
 
     fn write(&self, told: &Told<'_>, inserts: &[String]) -> Result<Exported, Error> {
         let failed = |error| self.failed(error);
-        // Without `commit` it is as if nothing had been written.
+        // Without `commit`, nothing is written.
         let transaction = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate).map_err(failed)?;
-        // Whoever had the lock may have made the tables, or added the same run.
+        // Another program that had the lock may have made the tables, or added the same run.
         if self.is_new()? {
             self.connection.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
             self.connection.pragma_update(None, "user_version", VERSION).map_err(failed)?;
@@ -154,7 +154,7 @@ impl<'d> Opened<'d> {
         let mut rows = Rows { opened: self, statements };
         let damaged = told.to(&mut ids, &mut rows)?;
         drop(rows);
-        // SQLite asks when it begins to write. What is written into a file that nobody can find any more is lost.
+        // SQLite checks that only when it starts to write. What is written into a file that nobody can find any more is lost.
         if !self.is_in_place() {
             return Err(Error::Gone { path: self.path.to_owned(), name: self.name.to_owned() });
         }
@@ -163,10 +163,10 @@ impl<'d> Opened<'d> {
         Ok(Exported { name: self.name.to_owned(), done, repetitions, state: told.state, damaged })
     }
 
-    /// What there is of a run with this content; none where it is not there, or not so.
+    /// The export of a run with this content; none if the run is missing or has other content.
     ///
     /// # Errors
-    /// [`Error::OtherRun`] where another one has its name.
+    /// [`Error::OtherRun`] if another run has its name.
     fn unchanged(&self, run: &RunRecord, content: &str) -> Result<Option<Exported>, Error> {
         if self.is_new()? {
             return Ok(None);
@@ -197,7 +197,7 @@ impl<'d> Opened<'d> {
         Ok(Some(Exported { name, done, repetitions: repetitions as usize, state, damaged }))
     }
 
-    /// Removes what there is of a run, whose number it keeps.
+    /// Removes the rows of a run, and keeps its number.
     fn make_room(&self, run: &RunRecord) -> rusqlite::Result<(Done, Ids)> {
         let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         let query = "SELECT run_id FROM runs WHERE experiment = ?1 AND run = ?2";
@@ -214,12 +214,12 @@ impl<'d> Opened<'d> {
         Ok((if there.is_some() { Done::Updated } else { Done::Added }, Ids { run, cell, repetition }))
     }
 
-    /// What went wrong, told so that somebody can do something about it.
+    /// The error in terms that the user can act on.
     fn failed(&self, source: rusqlite::Error) -> Error {
         let (path, name) = (self.path.to_owned(), self.name.to_owned());
         match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy { path, name },
-            // SQLite notices, and has several words for it.
+            // SQLite detects that, with several error codes.
             _ if !self.is_in_place() => Error::Gone { path, name },
             Some(ErrorCode::ConstraintViolation) => Error::Contradiction { name, source },
             code => Error::Write { path, name, full: code == Some(ErrorCode::DiskFull), source },
@@ -232,14 +232,14 @@ fn not_ours(path: &Path, is: &str) -> Error {
     Error::NotOurs { path: path.to_owned(), is: is.to_owned(), expected }
 }
 
-/// The rows of a run on their way into the database.
+/// Receives the rows of a run for the database.
 struct Rows<'d> {
     opened: &'d Opened<'d>,
-    /// By the index of their tables.
+    /// By the index of the table.
     statements: Vec<Statement<'d>>,
 }
 
-/// A value as SQLite takes it.
+/// A value for SQLite.
 struct Bound<'v>(Value<'v>);
 
 impl ToSql for Bound<'_> {
@@ -247,7 +247,7 @@ impl ToSql for Bound<'_> {
         Ok(ToSqlOutput::Borrowed(match self.0 {
             Value::Null => ValueRef::Null,
             Value::Integer(number) => ValueRef::Integer(number),
-            // SQLite has no NaN, and makes it null.
+            // SQLite has no NaN, and turns it into null.
             Value::Real(number) => ValueRef::Real(number),
             Value::Text(text) => ValueRef::Text(text.as_bytes()),
             Value::Bytes(bytes) => ValueRef::Blob(bytes),
@@ -290,7 +290,7 @@ impl Sink for Rows<'_> {
 mod tests {
     use super::*;
 
-    /// A run that is kept, exported by `with` into a database in which there is nothing yet.
+    /// A stored run, exported by `with` into an empty database.
     fn exported(path: &Path, with: impl FnOnce(&Told<'_>, &[String])) {
         let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/results/format-2/20261122T053326Z-e9ba");
         let run = RunRecord::open(&kept).unwrap();
@@ -306,7 +306,7 @@ mod tests {
         exported(&path, |told, inserts| {
             let gone = |opened: Opened<'_>| {
                 let said = opened.write(told, inserts).unwrap_err().to_string();
-                assert!(said.contains("r.db was removed or replaced meanwhile: nothing of a/run was written"), "{said}");
+                assert!(said.contains("r.db was removed or replaced during the export: nothing of a/run was written"), "{said}");
             };
             let opened = Opened::new(&path, "a/run").unwrap();
             std::fs::remove_file(&path).unwrap();

@@ -4,14 +4,14 @@ use rusqlite::Connection;
 
 use super::Error;
 
-/// The tables. Comments in it are documentation, which SQLite keeps with them.
+/// The tables. Comments in the file are documentation, which SQLite stores with the tables.
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
-/// The questions that are asked most.
+/// Views for the most frequent questions.
 pub(super) const VIEWS: &str = include_str!("views.sql");
 
 /// A table, in the order in which they refer to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "schema.sql says what is in them")]
+#[allow(missing_docs, reason = "schema.sql documents them")]
 pub enum Table {
     Runs,
     Levels,
@@ -47,7 +47,7 @@ pub enum Table {
 }
 
 impl Table {
-    /// All of them, each at the place of its number.
+    /// All tables, each at the index of its number.
     pub const ALL: [Self; 31] = [
         Self::Runs,
         Self::Levels,
@@ -82,7 +82,7 @@ impl Table {
         Self::Collected,
     ];
 
-    /// What it is called in databases, and with `.csv` as a file.
+    /// Its name in databases, and with `.csv` as a file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Runs => "runs",
@@ -119,7 +119,7 @@ impl Table {
         }
     }
 
-    /// Its place in [`Self::ALL`].
+    /// Its index in [`Self::ALL`].
     pub(super) fn index(self) -> usize {
         self as usize
     }
@@ -128,7 +128,7 @@ impl Table {
 /// The names of the columns of each table, by its index.
 ///
 /// # Errors
-/// [`Error::Schema`], which is a fault of this program.
+/// [`Error::Schema`], which is a bug in this program.
 pub(super) fn columns() -> Result<Vec<Vec<String>>, Error> {
     let read = || -> rusqlite::Result<Vec<Vec<String>>> {
         let connection = Connection::open_in_memory()?;

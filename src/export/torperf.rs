@@ -1,7 +1,7 @@
 //! Transfers as Torperf's files, format 1.1: one for each source, length and day, with a line for each download.
 //!
-//! Who reads them refuses a whole file for one line that it does not understand. What cannot be said so that it does is left
-//! out: of a circuit all of it, of a transfer the transfer, which is then counted.
+//! Readers refuse a whole file because of one line that they do not understand. What cannot be expressed in the format is left
+//! out: the circuit of a transfer, or the whole transfer, which is then counted.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,16 +17,17 @@ use super::measured::{self, Joined, Measured, Source, Translated, day, endpoint,
 const KIND: Kind =
     Kind { made_by: "runner export torperf", expected: "a new or empty directory, or one that `runner export torperf` made" };
 
-/// What every file begins with.
+/// The first line of every file.
 const TYPE: &str = "@type torperf 1.1\n";
 
 /// Writes the downloads of runs into a folder that is new, empty, or an earlier export of this kind.
 ///
 /// # Errors
-/// [`Error::NoTransfers`]; [`Error::NotOurs`]; [`Error::WriteFile`]; those of reading a run. Then the folder is as it was.
+/// [`Error::NoTransfers`]; [`Error::NotOurs`]; [`Error::WriteFile`]; those of reading a run. The folder is then
+/// unchanged.
 pub fn export(runs: &[RunRecord], folder: &Path, source: &Source) -> Result<Translated, Error> {
     let folder = Folder::begin(folder, KIND)?;
-    // By the name of their file, and there by when they began.
+    // By the name of their file, and then by the time of their start.
     let mut lines: BTreeMap<String, Vec<(i64, String)>> = BTreeMap::new();
     let mut told = measured::read(runs, source, &mut |_, _, _, _| Ok(()), |measured, told| {
         for joined in &measured.transfers {
@@ -68,17 +69,17 @@ fn seconds(unix_ns: Option<i64>) -> String {
     }
 }
 
-/// A number of bytes that the format has room for.
+/// A number of bytes that fits into the format.
 fn small(number: i64) -> Option<String> {
     i32::try_from(number).ok().filter(|number| *number >= 0).map(|number| number.to_string())
 }
 
-/// Whether a text can stand as a value.
+/// Whether a text can be written as a value.
 fn is_value(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'=')
 }
 
-/// A download as a line, its end included; none where a number of it is too large.
+/// A download as a line, including the line feed; none if one of its numbers is too large.
 fn line(measured: &Measured, joined: &Joined) -> Option<String> {
     let transfer = &joined.transfer;
     let at = |ns: Option<i64>| seconds(ns.map(|ns| ns.saturating_add(transfer.offset_ns())));
@@ -122,13 +123,13 @@ fn line(measured: &Measured, joined: &Joined) -> Option<String> {
         keys.insert("USED_AT".to_owned(), seconds(Some(stream.ended_ns.saturating_add(transfer.offset_ns()))));
         keys.insert("USED_BY".to_owned(), id);
     }
-    // Names that somebody asked for may have anything in them.
+    // Requested names may contain anything.
     let words: Vec<String> =
         keys.iter().filter(|(_, value)| is_value(value)).map(|(key, value)| format!("{key}={value}")).collect();
     Some(words.join(" ") + "\n")
 }
 
-/// What is said of a circuit: all of it, or nothing.
+/// The fields of a circuit: all of them, or none.
 fn of_circuit(circuit: &Circuit, offset_ns: i64) -> Option<Vec<(&'static str, String)>> {
     if circuit.path.is_empty() {
         return None;

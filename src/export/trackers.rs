@@ -1,9 +1,9 @@
 //! The figures of runs for services that follow figures over commits: Bencher's metric format, and the lists of
 //! github-action-benchmark (`customBiggerIsBetter`, `customSmallerIsBetter`).
 //!
-//! Of each cell: what its program brings, or else the rate and the response times of passes, as `compare` has them; and the
-//! memory of targets. Values are medians over repetitions in base units, with the ends of the 95 % interval. What is neither
-//! better nor worse where it is more is left out.
+//! For each cell: what its program reports, or else the rate and the response times of passes, as in `compare`; and the memory
+//! of targets. Values are medians over repetitions in base units, with the ends of the 95 % interval. Metrics for which more is
+//! neither better nor worse are left out.
 
 use analysis::Summary;
 use analysis::estimate::estimate;
@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json, json};
 use vocabulary::units::plain;
 use vocabulary::{Better, Metric, Quantile, Time};
 
-/// A figure that is followed.
+/// A figure to be tracked.
 struct Tracked {
     /// Experiment, cell and workload.
     benchmark: String,
@@ -39,7 +39,7 @@ pub fn bencher(summaries: &[Summary]) -> Json {
     Json::Object(benchmarks)
 }
 
-/// The list of github-action-benchmark: figures of which more is better, or those of which less is.
+/// The list of github-action-benchmark: figures for which more is better, or those for which less is.
 pub fn benchmark_action(summaries: &[Summary], better: Better) -> Json {
     let entry = |one: Tracked| {
         let half = one.estimate.median_interval.map(|(low, high)| (high - low) / 2.0);

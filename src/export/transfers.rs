@@ -15,8 +15,8 @@ use Kind::{Integer, Text};
 /// Its name in a repetition.
 pub(super) const FILE: &str = "transfers.parquet";
 
-/// Its columns, in the order of the table `transfers`. From [`STAGES`] on stand the instants of stages, percents and parts, and
-/// from [`REST`] on what comes behind them.
+/// Its columns, in the order of the table `transfers`. The instants of stages, percents and parts start at [`STAGES`], and the
+/// other columns at [`REST`].
 const COLUMNS: [Column; REST + 10] = [
     must("workload", Text),
     must("step", Text),
@@ -71,12 +71,12 @@ const UNIX: usize = 8;
 const STAGES: usize = 11;
 const REST: usize = STAGES + Stage::ALL.len() + PERCENTS.len() + PARTS.len();
 
-/// The rows as they are.
+/// The rows as recorded.
 pub(super) fn write(path: &Path, repetition: i64, sink: &mut dyn Sink) -> Result<(), Fault> {
     copy(path, &COLUMNS, Table::Transfers, repetition, sink)
 }
 
-/// A transfer. Instants are nanoseconds since the start of the load, `unix_ns` apart.
+/// A transfer. Instants are nanoseconds since the start of the load, except `unix_ns`.
 #[derive(Clone, Debug)]
 pub(super) struct Transfer {
     pub workload: String,
@@ -86,11 +86,11 @@ pub(super) struct Transfer {
     pub error: Option<String>,
     pub unix_ns: i64,
     pub start_ns: i64,
-    /// As [`Stage::ALL`] has them.
+    /// In the order of [`Stage::ALL`].
     pub stages: Vec<Option<i64>>,
-    /// As [`PERCENTS`] has them.
+    /// In the order of [`PERCENTS`].
     pub percents: Vec<Option<i64>>,
-    /// As [`PARTS`] has them.
+    /// In the order of [`PARTS`].
     pub parts: Vec<Option<i64>>,
     pub end_ns: i64,
     pub file_bytes: Option<i64>,
@@ -105,7 +105,7 @@ pub(super) struct Transfer {
 
 impl Transfer {
     fn of(values: &[Value<'_>]) -> Self {
-        // What must be there and of which kind it is, has been seen to.
+        // Presence and kind of the values have already been checked.
         let text = |at: usize| if let Value::Text(text) = values[at] { Some(text.to_owned()) } else { None };
         let number = |at: usize| if let Value::Integer(number) = values[at] { Some(number) } else { None };
         let instants = |from: usize, count: usize| (from..from + count).map(number).collect::<Vec<_>>();
@@ -137,27 +137,27 @@ impl Transfer {
         self.stages[stage as usize]
     }
 
-    /// What has to be added to an instant of its repetition for nanoseconds since 1970.
+    /// What has to be added to an instant of its repetition to get nanoseconds since 1970.
     pub fn offset_ns(&self) -> i64 {
         self.unix_ns.saturating_sub(self.start_ns)
     }
 
-    /// Whether all of it came, and was right.
+    /// Whether it was received completely and as expected.
     pub fn is_success(&self) -> bool {
         self.error.is_none() && self.outcome == "ok"
     }
 
-    /// Whether the load ended before it.
+    /// Whether it was still open when the load ended.
     pub fn is_open(&self) -> bool {
         self.outcome == Outcome::Open.name(&[])
     }
 
-    /// Where it failed, in one word; none where it did not.
+    /// Where it failed, in one word; none if it did not.
     pub fn failure(&self) -> Option<&str> {
         (!self.is_success()).then(|| self.error.as_deref().unwrap_or("MISC"))
     }
 
-    /// When the last byte of what was to come had come.
+    /// When the last expected byte had been received.
     pub fn completed_ns(&self) -> Option<i64> {
         self.is_success().then_some(self.end_ns)
     }
@@ -168,7 +168,7 @@ impl Transfer {
     }
 }
 
-/// The port behind an address; none where it is 0, as of what no program asked for.
+/// The port of an address; none if it is 0, as for streams that no program requested.
 pub(super) fn port(address: &str) -> Option<u16> {
     address.rsplit(':').next()?.parse().ok().filter(|port| *port != 0)
 }
@@ -183,10 +183,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Transfer>, Fault> {
     Ok(found)
 }
 
-/// Where the rows of transfers go: when each began, in nanoseconds since 1970, and its values with the names of their columns.
+/// Receives the rows of transfers: when each started, in nanoseconds since 1970, and its values with the names of their
+/// columns.
 pub(super) type Named<'n> = dyn FnMut(i64, &[(&'static str, Value<'_>)]) -> Result<(), Error> + 'n;
 
-/// Reads the rows as they are.
+/// Reads the rows as recorded.
 pub(super) fn each_named(path: &Path, each: &mut Named<'_>) -> Result<(), Fault> {
     each_row(path, &COLUMNS, |_, values| {
         let Value::Integer(unix_ns) = values[UNIX] else { return Ok(()) };
@@ -203,7 +204,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A download of 50 KiB through a proxy that began 1 s after the load and took 800 ms.
+    /// A download of 50 KiB through a proxy that started 1 s after the load and took 800 ms.
     pub fn row() -> TransferRow {
         let ms = |ms: u64| Some(1_000_000_000 + ms * 1_000_000);
         TransferRow {

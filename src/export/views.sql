@@ -1,4 +1,4 @@
--- Names for the numbers by which tables refer to each other.
+-- Names for the numbers with which tables refer to each other.
 CREATE VIEW named_repetitions AS
   SELECT u.experiment, u.run, c.cell, r.repetition, r.started_at, r.verdict, r.valid, r.why_not, u.run_id, c.cell_id, r.repetition_id
   FROM repetitions AS r JOIN cells AS c USING (cell_id) JOIN runs AS u USING (run_id);
@@ -32,7 +32,7 @@ CREATE VIEW fastest_cells AS
   FROM steps WHERE step = '(pass)' AND phase <> 'warm-up' AND throughput_per_s IS NOT NULL
   ORDER BY experiment, run, workload, phase, place, cell;
 
--- Throughput and p99 by level. A cell stands once under each of its factors.
+-- Throughput and p99 by level. A cell occurs once for each of its factors.
 CREATE VIEW by_level AS
   SELECT s.experiment, s.run, l.factor, l.level, s.cell, s.workload, s.phase, s.step, s.throughput_per_s, s.throughput_low_per_s,
     s.throughput_high_per_s, s.response_p50_ns, s.response_p99_ns, s.errors_share, s.repetitions
@@ -49,7 +49,7 @@ CREATE VIEW errors_over_time AS
   GROUP BY w.repetition_id, w.workload, w.step, w.outcome, w.window_start_ns
   ORDER BY n.experiment, n.run, n.cell, n.repetition, w.workload, w.step, w.window_start_ns, w.outcome;
 
--- The slowest requests, where each was recorded; ask for as many as you want with LIMIT.
+-- The slowest requests, if each request was recorded; LIMIT selects how many.
 CREATE VIEW slowest_requests AS
   SELECT n.experiment, n.run, n.cell, n.repetition, n.valid, q.workload, q.step, q.phase, q.outcome, q.response_ns, q.service_ns,
     q.intended_ns, q.sent_ns, q.first_byte_ns, q.completed_ns, q.sent_bytes, q.received_bytes
@@ -57,7 +57,7 @@ CREATE VIEW slowest_requests AS
   WHERE q.step <> '(pass)'
   ORDER BY q.response_ns DESC;
 
--- Memory by target: medians over repetitions of the largest use in a phase; where `phase` is null, in the whole load.
+-- Memory by target: medians over repetitions of the largest use in a phase; if `phase` is null, in the whole load.
 CREATE VIEW memory_by_target AS
   SELECT u.experiment, u.run, c.cell, e.target, e.phase,
     MAX(e.median) FILTER (WHERE e.metric = 'pss') AS pss_bytes,
@@ -77,7 +77,7 @@ CREATE VIEW excluded AS
   SELECT u.experiment, u.run, c.cell, NULL, 'skipped', c.skipped FROM cells AS c JOIN runs AS u USING (run_id) WHERE c.skipped IS NOT NULL
   ORDER BY 1, 2, 3, 4;
 
--- Repetitions over wall time: whether something drifts.
+-- Repetitions over wall time, to see whether something drifts.
 CREATE VIEW repetitions_over_time AS
   SELECT n.experiment, n.run, n.started_at, n.cell, n.repetition, n.verdict, n.valid, f.workload, f.phase,
     MAX(f.value) FILTER (WHERE f.metric = 'throughput') AS throughput_per_s,
@@ -87,8 +87,8 @@ CREATE VIEW repetitions_over_time AS
   GROUP BY n.repetition_id, f.workload, f.phase
   ORDER BY n.experiment, n.run, n.started_at, n.cell, n.repetition, f.workload, f.phase;
 
--- Which stream and circuit each transfer had, and where it failed in the words of OnionPerf (TOR/..., TGEN/...). A transfer beside
--- which no control port was read has no circuit.
+-- Which stream and circuit each transfer had, and where it failed in the words of OnionPerf (TOR/..., TGEN/...). A transfer
+-- during which no control port was read has no circuit.
 CREATE VIEW transfer_circuits AS
   SELECT n.experiment, n.run, n.cell, n.repetition, n.valid, t.workload, t.step, t.phase, t.row AS transfer, t.start_ns, t.end_ns, t.outcome,
     CASE WHEN t.outcome = 'open' OR (t.outcome = 'ok' AND t.error IS NULL) THEN NULL
@@ -96,14 +96,14 @@ CREATE VIEW transfer_circuits AS
         || COALESCE('/' || s.reason, '') || COALESCE('/' || s.remote_reason, '')
     END AS error_code,
     x.tap, s.stream, c.circuit, c.path, c.launched_ns, c.built_ns,
-    c.launched_ns > t.start_ns AS built_for_it -- 1: it was launched when the transfer had begun
+    c.launched_ns > t.start_ns AS built_for_it -- 1: it was launched after the transfer had started
   FROM transfers AS t JOIN named_repetitions AS n USING (repetition_id)
   LEFT JOIN transfer_streams AS x ON x.repetition_id = t.repetition_id AND x.row = t.row
   LEFT JOIN streams AS s ON s.repetition_id = t.repetition_id AND s.tap = x.tap AND s.row = x.stream_row
   LEFT JOIN circuits AS c ON c.repetition_id = t.repetition_id AND c.tap = s.tap AND c.row = s.circuit_row
   ORDER BY n.experiment, n.run, n.cell, n.repetition, t.row;
 
--- What became of each circuit whose beginning was seen: `used`, built `in vain` (no stream was on it), or `never built`.
+-- How each circuit whose start was seen was used: `used`, built `in vain` (no stream was on it), or `never built`.
 CREATE VIEW circuit_use AS
   SELECT n.experiment, n.run, n.cell, n.repetition, n.valid, c.tap, c.circuit, c.purpose, c.build_flags, c.path, c.launched_ns, c.built_ns,
     c.built_ns - c.launched_ns AS build_ns, c.ended_ns, c.reason,

@@ -1,8 +1,8 @@
-//! The windows of a repetition: the rows of all generator threads put together, and percentiles of their histograms.
+//! The windows of a repetition: the rows of all generator threads merged, and percentiles of their histograms.
 //!
-//! No percentile can be made of those of others, so that it must happen here. A thread may tell of a window long after
-//! another one has; so the pieces of the table are looked through for the earliest window that comes after each of them, and
-//! what begins before that is complete. In memory is only what is not.
+//! Percentiles cannot be combined, so they are computed here. A thread may write a window long after another thread has; so
+//! the pieces of the table are searched for the earliest window after each of them, and windows that start before that are
+//! complete. Only incomplete ones are in memory.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +19,7 @@ use super::tables::Table;
 const TIMES: usize = 5;
 const START: &str = "window_start_ns";
 
-/// `windows.parquet`. Before format 5 a request counted where it began; format 1 had two of the times.
+/// `windows.parquet`. Before format 5 a request counted in the phase in which it started; format 1 had two of the times.
 const COLUMNS: [Column; 9 + TIMES] = [
     must(START, Kind::Integer),
     must("workload", Kind::Text),
@@ -40,13 +40,13 @@ const COLUMNS: [Column; 9 + TIMES] = [
 /// Start, workload, step, phase, phase of the end, outcome.
 type Key = (i64, String, String, String, String, String);
 
-/// What the threads say of a window.
+/// What the threads have written about a window.
 #[derive(Default)]
 struct Window {
     requests: i64,
     sent_bytes: i64,
     received_bytes: i64,
-    /// Of each time the histograms of those threads that had one, encoded.
+    /// For each time, the encoded histograms of the threads that had one.
     times: [Vec<Vec<u8>>; TIMES],
 }
 
@@ -63,7 +63,7 @@ pub(super) fn write(path: &Path, repetition: i64, sink: &mut dyn Sink) -> Result
             let (key, window) = read(&values).ok_or_else(|| table.wrong("a row has values of other kinds".to_owned()))?;
             open.entry(key).or_default().add(window);
         }
-        // What begins at `later` or behind it may still get a row.
+        // Windows that start at `later` or after it may still get a row.
         let incomplete = match later {
             Some(later) => open.split_off(&(*later, String::new(), String::new(), String::new(), String::new(), String::new())),
             None => BTreeMap::new(),
@@ -75,7 +75,7 @@ pub(super) fn write(path: &Path, repetition: i64, sink: &mut dyn Sink) -> Result
     Ok(())
 }
 
-/// For each piece the earliest window in all that come after it; none behind the last.
+/// For each piece the earliest window in all later pieces; none for the last piece.
 fn earliest_later(table: &Rows) -> Result<Vec<Option<i64>>, Fault> {
     let earliest = |at: usize| -> Result<Option<i64>, Fault> {
         let piece = table.piece(at, &[START])?;
@@ -136,7 +136,7 @@ impl Told {
         let (start, workload, step, phase, completed_in, outcome) = key;
         let mut times: [Times; TIMES] = [(0, [Value::Null; 4]); TIMES];
         for at in 0..TIMES {
-            // Where nothing waits response times are the service times.
+            // Where nothing waits, response times are the service times.
             times[at] = match window.times[..at].iter().position(|other| *other == window.times[at]) {
                 Some(same) => times[same],
                 None => self.times(&window.times[at], table)?,
@@ -153,7 +153,7 @@ impl Told {
         row.push(Value::Text(kind));
         row.extend(counts);
         for (at, (count, figures)) in times.into_iter().enumerate() {
-            // Every request has the first three.
+            // Every request has the first three times.
             if at > 2 {
                 row.push(whole(count));
             }
@@ -183,7 +183,7 @@ mod tests {
     use super::super::Error;
     use super::*;
 
-    /// The rows that were told, as text.
+    /// The rows that were written, as text.
     #[derive(Default)]
     struct Lines(Vec<String>);
 
@@ -249,7 +249,7 @@ mod tests {
         lines.0
     }
 
-    /// One thread tells of all of its windows before the other tells of the first.
+    /// One thread writes all of its windows before the other writes its first one.
     #[test]
     fn what_two_threads_say_of_a_window_is_one_row() {
         let thread = |ns: u64| (0..1500).map(|number| window(number, Outcome::Ok, &[ns])).collect::<Vec<_>>();

@@ -1,4 +1,4 @@
-//! CSV with a header: a metric from a column, and tables made of JSON.
+//! CSV with a header: a metric from a column, and tables made from JSON.
 
 use serde_json::Value as Json;
 
@@ -38,14 +38,14 @@ pub(super) fn number(text: &str, column: &str, pick: Pick, decimal: Decimal) -> 
     })
 }
 
-/// The separator of the columns: semicolons where the header contains some and no comma, as where the comma is the decimal
-/// mark.
+/// The separator of the columns: semicolons if the header contains some and no comma, as in files whose decimal mark is the
+/// comma.
 fn separator(text: &str) -> u8 {
     let header = text.lines().next().unwrap_or_default();
     if header.contains(';') && !header.contains(',') { b';' } else { b',' }
 }
 
-/// The text itself, when it is CSV.
+/// The text itself, if it is CSV.
 pub(super) fn checked(text: &str) -> Result<String, String> {
     let mut reader = csv::ReaderBuilder::new().delimiter(separator(text)).from_reader(text.as_bytes());
     reader.headers().map_err(|e| e.to_string())?;

@@ -1,8 +1,8 @@
 //! Metrics from what programs write: text, JSON, CSV, SQLite; and rows from lines (`taps`, and `tor` for those of a control
 //! port).
 //!
-//! The plan says what is wanted; the caller brings the text: the output of a command that makes the load, or what is
-//! collected after the load. Nothing is started here, and nothing but a database is opened.
+//! The plan says what is wanted; the caller supplies the text: the output of a command that makes the load, or what is
+//! collected after the load. Nothing is started here, and only databases are opened.
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
@@ -24,7 +24,7 @@ use vocabulary::choices::Decimal;
 /// Where metrics are looked for.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
-    /// What a program or file contains, and what a program writes to its standard error.
+    /// The standard output of a program or the content of a file, and the standard error of a program.
     Text {
         /// Standard output, or the content of a file.
         out: &'a str,
@@ -56,10 +56,10 @@ impl Rules {
         Ok(Self { rules: metrics.iter().map(rule).collect::<Result<_, _>>()? })
     }
 
-    /// Extracts the metrics, in the order in which they are wanted. `known`: others, which ratios may use.
+    /// Extracts the metrics, in the order in which they are wanted. `known`: other metrics, which ratios may use.
     ///
     /// # Errors
-    /// In words, the first metric that is missing or is not a number.
+    /// The first metric that is missing or not a number, in words.
     pub fn take(&self, source: Source<'_>, known: &[(&str, f64)]) -> Result<Vec<f64>, String> {
         let json = OnceCell::new();
         let mut values: Vec<(&str, f64)> = Vec::with_capacity(self.rules.len());
@@ -91,7 +91,7 @@ impl Rules {
                         Err(reason) => Err(reason.clone()),
                         Ok(None) => Err(format!("there is nothing at `{pointer}`")),
                         Ok(Some(Json::String(text))) => number(text, metric.decimal),
-                        // A JSON number has a point, whatever decimal mark texts have.
+                        // A JSON number has a point, whatever the decimal mark of texts is.
                         Ok(Some(found)) => number(&found.to_string(), Decimal::Point),
                     }
                 }
@@ -106,7 +106,7 @@ impl Rules {
 /// Extracts a table, as CSV with a header.
 ///
 /// # Errors
-/// In words, why it is not a table.
+/// Why it is not a table, in words.
 pub fn table(wanted: &TableSource, source: Source<'_>) -> Result<String, String> {
     match (wanted, source) {
         (TableSource::Sql(query), Source::Sqlite(path)) => sqlite::table(path, query),
@@ -126,10 +126,10 @@ fn first_match<'t>(pattern: &regex::Regex, source: &str, out: &'t str, err: &'t 
     found.map(|m| m.as_str()).ok_or_else(|| format!("nothing matches `{source}`"))
 }
 
-/// Output may have lines around its JSON: the first valid object or array is taken.
+/// Output may have other lines around its JSON: the first valid object or array is used.
 ///
 /// # Errors
-/// In words, why there is none.
+/// Why there is none, in words.
 fn parse_json(text: &str) -> Result<Json, String> {
     let error = match serde_json::from_str(text) {
         Ok(value) => return Ok(value),
@@ -138,7 +138,7 @@ fn parse_json(text: &str) -> Result<Json, String> {
     let starts = text.char_indices().filter(|(_, c)| matches!(c, '{' | '[')).map(|(at, _)| at).take(100);
     let mut found = starts.filter_map(|at| serde_json::Deserializer::from_str(&text[at..]).into_iter().next()?.ok());
     found.next().ok_or_else(|| match text.trim().is_empty() {
-        true => "it is empty, where JSON was expected".to_owned(),
+        true => "it is empty, but JSON was expected".to_owned(),
         false => format!("it is not valid JSON: {error}"),
     })
 }
@@ -161,7 +161,7 @@ mod tests {
     fn json_may_have_lines_around_it() {
         assert_eq!(parse_json("begin\n{\"a\": 1}\nend").unwrap().pointer("/a"), Some(&1.into()));
         assert_eq!(parse_json("nothing {at all").unwrap_err(), "it is not valid JSON: expected ident at line 1 column 2");
-        assert_eq!(parse_json("\n").unwrap_err(), "it is empty, where JSON was expected");
+        assert_eq!(parse_json("\n").unwrap_err(), "it is empty, but JSON was expected");
     }
 
     #[test]

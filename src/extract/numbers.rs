@@ -1,8 +1,8 @@
-//! A number as programs print it for people: with separated thousands, with a unit of thousands after it, and with the
-//! decimal mark of its country.
+//! Numbers as programs print them for people: with separated thousands, with a suffix for thousands, and with the decimal mark
+//! of a country.
 //!
 //! `0,01` read without its comma is a hundred times too large, and the mistake goes unnoticed. So a separator counts only
-//! where it can be nothing else; anything unclear is not a number, with a message that says why.
+//! where it can be nothing else; anything ambiguous is not a number, with a message that says why.
 
 use vocabulary::choices::Decimal;
 
@@ -30,7 +30,7 @@ enum Fault {
 /// Reads `text` as a number. `decimal`: its decimal mark; the other one of point and comma may separate thousands.
 ///
 /// # Errors
-/// In words: the text, what is wrong with it, and what you can do.
+/// In words: the text, what is wrong with it, and what to do about it.
 pub(super) fn number(text: &str, decimal: Decimal) -> Result<f64, String> {
     let fault = match read(text, decimal) {
         Ok(number) => return Ok(number),

@@ -1,7 +1,7 @@
 //! A row from a line: the named groups of a regular expression, each converted to its kind.
 //!
-//! The time that a match takes grows with the length of the line and with nothing else: the `regex` crate does not
-//! backtrack, so no line makes it slow.
+//! The time of a match depends only on the length of the line: the `regex` crate does not backtrack, so no line makes it
+//! slow.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
@@ -30,7 +30,7 @@ pub struct Misfits {
 /// What turns the lines of one tap into rows.
 #[derive(Debug)]
 pub struct LineRule {
-    /// None for the events of a control port.
+    /// None for events of a control port.
     regex: Option<regex::Regex>,
     /// Each field with the number of its group.
     fields: Vec<(TapField, usize)>,
@@ -59,7 +59,7 @@ impl LineRule {
         Ok(Self { regex: Some(regex), fields, key, misfits: BTreeMap::new() })
     }
 
-    /// The fields of a line, which is without its line end; none where the line does not match. `read_unix`: when the line
+    /// The fields of a line without its line end; none if the line does not match. `read_unix`: when the line
     /// was read, since 1970, used to complete instants that have no date or no year.
     pub fn fields(&mut self, line: &[u8], read_unix: Duration) -> Option<Fields> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -90,7 +90,7 @@ impl LineRule {
 /// Converts a text to a kind.
 ///
 /// # Errors
-/// In words, why that is not possible.
+/// Why that is not possible, in words.
 fn value(kind: &FieldKind, text: &str, read_unix: Duration) -> Result<TapValue, String> {
     let unix = |scale: f64, unit: &str| {
         let ns = text.trim().parse::<f64>().ok().map(|n| n * scale).filter(|ns| ns.abs() < i64::MAX as f64);
@@ -111,7 +111,7 @@ fn value(kind: &FieldKind, text: &str, read_unix: Duration) -> Result<TapValue, 
     }
 }
 
-/// The nanoseconds of a decimal number in a unit of this many nanoseconds; none where the number has another form.
+/// The nanoseconds of a decimal number in a unit of this many nanoseconds; none if the number has another form.
 fn exact_ns(text: &str, unit_ns: i64) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
@@ -122,7 +122,7 @@ fn exact_ns(text: &str, unit_ns: i64) -> Option<i64> {
     whole.parse::<i64>().ok()?.checked_mul(unit_ns)?.checked_add(part.checked_mul(unit_ns)? / 1_000_000_000)
 }
 
-/// A time stamp; in UTC where it has no offset. Without a year, or without a date, the instant nearest to when it was read.
+/// A time stamp; in UTC if it has no offset. Without a year, or without a date, the instant nearest to when it was read.
 fn time(format: &str, text: &str, read_unix: Duration) -> Option<Timestamp> {
     let parsed = jiff::fmt::strtime::parse(format, text.trim()).ok()?;
     if let Some(timestamp) = parsed.timestamp() {
@@ -165,7 +165,7 @@ fn shown(text: &str) -> String {
     if shown.len() < text.len() { format!("{shown}…") } else { shown }
 }
 
-/// The present time, since the start of 1970.
+/// The current time, since the start of 1970.
 pub fn unix_now() -> Duration {
     UNIX_EPOCH.elapsed().unwrap_or_default()
 }
@@ -234,9 +234,9 @@ mod tests {
         assert_eq!(format("%Y-%m-%dT%H:%M:%S.%f", "2026-11-29T10:20:29.123456"), "2026-11-29T10:20:29.123456Z");
         assert_eq!(format("%Y-%m-%d %H:%M:%S%.f %z", "2026-11-29 10:20:29 +0100"), "2026-11-29T09:20:29Z");
         assert_eq!(format("%b %d %H:%M:%S%.f", "Nov 29 10:20:31.001"), "2026-11-29T10:20:31.001Z");
-        assert_eq!(format("%b %d %H:%M:%S", "Jan 01 00:00:00"), "2027-01-01T00:00:00Z", "nearer than that of this year");
+        assert_eq!(format("%b %d %H:%M:%S", "Jan 01 00:00:00"), "2027-01-01T00:00:00Z", "nearer than in this year");
         assert_eq!(format("%H:%M:%S", "22:10:00"), "2026-11-29T22:10:00Z");
-        assert_eq!(format("%H:%M:%S", "23:00:00"), "2026-11-28T23:00:00Z", "nearer than that of this day");
+        assert_eq!(format("%H:%M:%S", "23:00:00"), "2026-11-28T23:00:00Z", "nearer than on this day");
         assert_eq!(of(FieldKind::Unix, "1795947630.123456789").unwrap(), "2026-11-29T10:20:30.123456789Z");
         assert_eq!(of(FieldKind::UnixMs, "1795947630123.25").unwrap(), "2026-11-29T10:20:30.12325Z");
         assert_eq!(of(FieldKind::Unix, "1.795947630e9").unwrap(), "2026-11-29T10:20:30Z");

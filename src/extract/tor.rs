@@ -17,7 +17,7 @@ pub struct Event {
     pub keyed: Vec<(String, String)>,
 }
 
-/// How many words without a key an event has at least, whatever they look like: the name of a host may look like a key.
+/// The minimum number of words without a key in an event, whatever they look like: a host name may look like a key.
 fn least_positional(kind: &str) -> usize {
     match kind {
         "STREAM" | "STREAM_BW" => 4,
@@ -28,7 +28,7 @@ fn least_positional(kind: &str) -> usize {
     }
 }
 
-/// The event in a line of the control port: without `650 ` and the line end; none where the line is not an event of one
+/// The event in a line of the control port: without `650 ` and the line end; none if the line is not an event of one
 /// line.
 pub fn event_text(line: &str) -> Option<&str> {
     let text = line.trim_end_matches(['\r', '\n']).strip_prefix("650 ")?;
@@ -36,7 +36,7 @@ pub fn event_text(line: &str) -> Option<&str> {
 }
 
 impl Event {
-    /// Parses a line; none where it is not an event of one line.
+    /// Parses a line; none if it is not an event of one line.
     pub fn of_line(line: &str) -> Option<Self> {
         Self::of_text(event_text(line)?)
     }
@@ -66,7 +66,7 @@ impl Event {
         self.positional.get(place).map(String::as_str)
     }
 
-    /// The value of a key; the first where there are several.
+    /// The value of a key; the first if there are several.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.keyed.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
     }
@@ -92,7 +92,7 @@ impl Event {
         self.at(2).filter(|path| matches!(self.kind.as_str(), "CIRC" | "CIRC_MINOR") && !path.is_empty())
     }
 
-    /// The circuit of a stream; none where it has none, which Tor writes as 0.
+    /// The circuit of a stream; none if it has none, which Tor writes as 0.
     pub fn circuit(&self) -> Option<u64> {
         let text = self.at(2).filter(|_| self.kind == "STREAM")?;
         text.parse().ok().filter(|number| *number != 0)
@@ -141,7 +141,7 @@ impl Event {
 
 pub use plan::control::FIELDS;
 
-/// The fields of a line of the control port, in the order of [`FIELDS`]; none where the line is neither an event of one line
+/// The fields of a line of the control port, in the order of [`FIELDS`]; none if the line is neither an event of one line
 /// nor a circuit in the answer to `GETINFO circuit-status`. A field that the event does not contain is absent, and so is a
 /// number that is not valid.
 pub fn fields(line: &str) -> Option<Vec<TapValue>> {
@@ -192,7 +192,7 @@ enum Word {
     Keyed(String, String),
 }
 
-/// The words of an event that are left, and whether they may have keys.
+/// The remaining words of an event, and whether they may have keys.
 struct Words<'t> {
     text: &'t str,
     keys: bool,

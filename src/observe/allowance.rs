@@ -1,8 +1,8 @@
 //! What the expensive readings may cost: an account of processor time. Pure; the caller measures.
 //!
 //! A reading is allowed while there is credit, and its cost is known only afterwards, so the account may go into debt; then
-//! nothing is allowed until the debt is earned back. In the long run no more is spent than was earned, however wrong any
-//! estimate would have been.
+//! nothing is allowed until the debt is earned back. In the long run no more is spent than was earned, and no estimates are
+//! needed.
 
 /// An account in nanoseconds of processor time.
 #[derive(Debug, Clone, Copy)]
@@ -12,12 +12,12 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// An empty account that saves up to `most_ns`, so that a long rest does not end in a burst.
+    /// An empty account that saves up to `most_ns`, so that a long pause does not end in a burst.
     pub(super) fn new(most_ns: u64) -> Self {
         Self { balance_ns: 0, most_ns: signed(most_ns) }
     }
 
-    /// Adds `ns` and returns what the account could not hold.
+    /// Adds `ns` and returns what exceeds the limit of the account.
     pub(super) fn earn(&mut self, ns: u64) -> u64 {
         let sum = self.balance_ns.saturating_add(signed(ns));
         self.balance_ns = sum.min(self.most_ns);

@@ -11,7 +11,7 @@
 //! when it does not. Totals of members that end go to `ended_children` of the parent, or to the tree itself where the parent
 //! is not a member.
 //!
-//! What is lost: the time between the last reading and the end of a process that nothing in the tree waits for (at most one
+//! Not counted: the time between the last reading and the end of a process that nothing in the tree waits for (at most one
 //! tick of the sampler, usually less: an ended process can still be read until it is reaped), and such processes that
 //! started and ended between two looks at the tree.
 

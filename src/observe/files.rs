@@ -1,6 +1,6 @@
-//! Opening the files that are read: a file that cannot be opened for lack of descriptors or memory has not disappeared.
+//! Opens the files that are read: a file that cannot be opened for lack of descriptors or memory has not disappeared.
 //!
-//! Most code that reads `/proc` takes a failure for the end of a process, which it usually is. Failures that are ours are
+//! Most code that reads `/proc` takes a failure for the end of a process, which it usually is. Failures with other causes are
 //! counted here, per thread, and samples made from such readings are marked as incomplete.
 
 use std::cell::Cell;

@@ -46,8 +46,8 @@ impl Host {
         }
     }
 
-    /// Reads everything once, but of many sensors only some unless the sample is to be `whole`; `None` where `/proc` is not
-    /// mounted as it should be.
+    /// Reads everything once, except that only some of many sensors are read unless the sample is to be `whole`; `None` if
+    /// `/proc` is not mounted as it should be.
     ///
     /// `buffer` bounds the number of cores: 64 KiB hold 700.
     pub(super) fn read(&mut self, buffer: &mut [u8], mut whole: bool) -> Option<HostSample> {
@@ -77,7 +77,7 @@ impl Host {
     }
 }
 
-/// What the kernel reports about the host besides times and memory.
+/// What the kernel reports about the host in addition to times and memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostSources {
     /// Cores that are switched on.

@@ -46,7 +46,7 @@ pub use sampler::{Sampler, SamplerReport, Settings};
 /// A process that vanishes between two readings is normal, and therefore not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Binding failed for another reason than that the address is in use.
+    /// Binding failed, and not because the address is in use.
     #[error("cannot bind {address} to find out whether it is free")]
     Bind {
         /// The address that was tried.

@@ -54,7 +54,7 @@ pub fn holder(port: u16) -> Option<Holder> {
     Some(Holder { pid, name: pid.and_then(name), command_line: pid.and_then(command_line) })
 }
 
-/// Whether a server could listen on `address` now. The only reliable way is to do it: the port is really bound, and released
+/// Whether a server could listen on `address` now. The only reliable way is to try: the port is really bound, and released
 /// at once.
 ///
 /// The listener sets `SO_REUSEADDR`, as servers do, so connections in `TIME_WAIT` do not count as holding the port. Port 0
@@ -79,7 +79,7 @@ fn process_with_socket(inode: u64) -> Option<u32> {
     let mut pids = tree::all_processes();
     pids.sort_unstable();
     pids.into_iter().find(|pid| {
-        // Not readable: it belongs to another user, or has ended meanwhile.
+        // Not readable: the process belongs to another user, or has ended meanwhile.
         let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else {
             return false;
         };

@@ -1,7 +1,7 @@
 //! One process: its open `/proc/PID/stat` and its last reading.
 //!
 //! The open file is also its identity: it belongs to the process, not to its pid, and fails for good once the process is
-//! reaped. What is opened by pid besides counts only if this file can be read afterwards: so a pid that was given to another
+//! reaped. Other files that are opened by pid count only if this file can be read afterwards: so a pid that was given to another
 //! process is never read by mistake. One descriptor per process, as hundreds may be watched.
 
 use std::{
@@ -93,7 +93,7 @@ impl Process {
         Some((own, waited))
     }
 
-    /// The present threads. Rarely needs a read: most processes have one thread, which the latest reading knows.
+    /// The current threads. Rarely needs a read: most processes have one thread, as the latest reading shows.
     pub(super) fn threads(&self) -> Vec<u32> {
         if self.stat.threads == 1 { vec![self.pid] } else { tree::threads(self.pid) }
     }

@@ -1,6 +1,6 @@
 //! Pure parsers of `/proc` and `/sys` text: bytes in, numbers out.
 //!
-//! They take bytes because the name of a process need not be UTF-8. All obey one law, which their tests check: for text that
+//! They take bytes because the name of a process need not be UTF-8. All follow one rule, which their tests check: for text that
 //! was cut off anywhere they return nothing, or a complete value – never a number that lost its last digits. Hence a number
 //! counts only when something follows it, and a line only when it ends. Opening and reading files is done elsewhere.
 
@@ -45,7 +45,7 @@ fn entry(line: &[u8]) -> Option<(&[u8], u64)> {
     }
 }
 
-/// Checks the law of this module for one parser and one whole text.
+/// Checks the rule of this module for one parser and one whole text.
 #[cfg(test)]
 fn assert_cut_text_gives_nothing_or_the_same<T: PartialEq + std::fmt::Debug>(whole: &[u8], parse: impl Fn(&[u8]) -> Option<T>) {
     let expected = parse(whole);
@@ -54,7 +54,7 @@ fn assert_cut_text_gives_nothing_or_the_same<T: PartialEq + std::fmt::Debug>(who
         let found = parse(&whole[..end]);
         assert!(found.is_none() || found == expected, "cut after {end} bytes: {found:?}");
     }
-    // Damage in the middle: any answer will do, a panic will not.
+    // Damage in the middle: any result is allowed, but not a panic.
     for position in 0..whole.len() {
         for byte in [b' ', b'\n', b'(', b')', b':', b'-', 0xff] {
             let mut damaged = whole.to_vec();

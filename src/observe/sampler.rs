@@ -3,7 +3,7 @@
 //! Each tick reads the host, and the cheap values of every replica: state, times, threads, resident size. Two things are
 //! expensive, and done as far as the allowance permits, the longest overdue first:
 //! - a *survey* of a replica, every fifth tick: new members of its tree, peak, open files, context switches, storage; and a
-//!   survey of the adopter: orphans that it got;
+//!   survey of the adopter: orphans that it adopted;
 //! - its proportional set size (PSS), every tick if possible. The kernel walks all mapped pages for it: about 35 µs for
 //!   `sleep`, 330 µs for a small Python program, 15 ms for 1 GiB, and several times that with cold caches. A value that was
 //!   not read is `None` in the sample; nothing is interpolated.
@@ -55,7 +55,7 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// Every 100 ms, no adopter, and 0.95 % of a core: a little below the 1 % that we promise.
+    /// Every 100 ms, no adopter, and 0.95 % of a core: a little below the documented 1 %.
     fn default() -> Self {
         Self { interval: Duration::from_millis(100), adopter: None, share: 0.0095, most_files: usize::MAX }
     }
@@ -68,8 +68,8 @@ pub struct SamplerReport {
     pub samples: u64,
     /// Samples of a replica without its proportional set size.
     pub samples_without_pss: u64,
-    /// Samples of a replica of which something could not be read for lack of descriptors or memory, and those for which the
-    /// recorder had no room.
+    /// Samples of a replica that are incomplete for lack of descriptors or memory, and those for which the recorder had no
+    /// room.
     pub incomplete_samples: u64,
     /// Ticks that were done.
     pub ticks: u64,
@@ -156,7 +156,7 @@ enum Reading {
     Pss(usize),
 }
 
-/// A replica and the ticks from which on its expensive readings are due; `None`: now, whatever they cost.
+/// A replica and the ticks at which its expensive readings are due; `None`: now, whatever they cost.
 #[derive(Debug)]
 struct Entry {
     replica: Replica,
@@ -168,7 +168,7 @@ struct Entry {
 struct Work {
     entries: Vec<Entry>,
     host: Host,
-    /// The tick from which on the host is due; `None`: now, and all of it.
+    /// The tick at which the host is due; `None`: now, and all of it.
     host_due: Option<u64>,
     adopter: Option<u32>,
     orphans_due: Option<u64>,
@@ -220,7 +220,7 @@ impl Work {
             if self.tick(tick, &mut cpu_before).is_err() {
                 break;
             }
-            // The grid is absolute: a late tick does not shift any other, and is not made up for.
+            // The grid is absolute: a late tick does not shift the others, and missed ticks are not made up for.
             let next = next_tick(tick, start.elapsed(), self.interval);
             self.report.skipped_ticks += next - tick - 1;
             tick = next;

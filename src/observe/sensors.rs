@@ -22,11 +22,11 @@ pub(super) struct Sensors {
     next: usize,
 }
 
-/// One file, and the cores that it is about.
+/// One file, and the cores to which it applies.
 #[derive(Debug)]
 enum Sensor {
-    /// The frequency of cores: the mean over the last milliseconds where the kernel has it, which it does not while a core
-    /// is idle; else the frequency that was last requested or seen.
+    /// The frequency of cores: the mean over the last milliseconds if the kernel has it, which it does not while a core is
+    /// idle; otherwise the frequency that was last requested or seen.
     Frequency { policy: PathBuf, cores: Vec<u32>, mean: Option<File>, current: Option<File>, max_hz: Option<u64> },
     /// How often a core was throttled, with the count that was last read.
     Core(u32, File, Option<u64>),

@@ -1,5 +1,5 @@
-//! How a server gets its port and gives up root for good: a socket that was passed on ([`passed`]), and, once a port is bound,
-//! the user that the process becomes ([`Identity`]). The process can then read only what everybody may read.
+//! How a server gets its port and gives up root for good: a socket that was passed to it ([`passed`]), and, once a port is
+//! bound, the user that the process becomes ([`Identity`]). The process can then read only what everybody may read.
 //!
 //! This crate knows nothing of experiments and is not a layer of `runner`: `serve` and the fixture `random-data` both need
 //! it.
@@ -15,7 +15,7 @@ use std::mem::MaybeUninit;
 use libc::{gid_t, uid_t};
 use rustix::process::{geteuid, getppid, parent_process_death_signal, set_parent_process_death_signal};
 
-/// The largest size of a user's entry, in bytes.
+/// The maximum size of the entry of a user, in bytes.
 const MOST_KNOWN: usize = 1 << 20;
 
 /// The user that the process will become.
@@ -30,7 +30,7 @@ impl Identity {
     /// Looks the user up, and checks whether this process may become that user.
     ///
     /// # Errors
-    /// The reason why not.
+    /// Why it may not, in words.
     pub fn of(name: &str) -> Result<Self, String> {
         let refused = |reason: &str| format!("--user {name}: {reason}");
         if !geteuid().is_root() {
@@ -46,7 +46,7 @@ impl Identity {
         Ok(Self { name: name.to_owned(), uid, gid })
     }
 
-    /// Becomes the user, and makes sure of it: there is no way back, no group is left, and executed programs get no
+    /// Becomes the user, and verifies that: there is no way back, no supplementary group is left, and executed programs get no
     /// additional rights.
     ///
     /// The kernel forgets at this point which signal this process gets when its parent ends, so it is set again.
@@ -101,7 +101,7 @@ impl Identity {
     }
 }
 
-/// The user id and group id of a user; none where no user has this name.
+/// The user id and group id of a user; none if no user has this name.
 fn user(name: &CStr) -> io::Result<Option<(uid_t, gid_t)>> {
     let mut texts: Vec<libc::c_char> = vec![0; 4096];
     loop {

@@ -1,4 +1,4 @@
-//! A listening socket that the starting program has passed on: socket activation, as `systemd` does it (`sd_listen_fds(3)`).
+//! A listening socket that the parent has passed to this process: socket activation, as `systemd` does it (`sd_listen_fds(3)`).
 
 use std::net::TcpListener;
 use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
@@ -8,12 +8,12 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketType};
 
-/// The first file descriptor that is passed on.
+/// The first file descriptor that is passed.
 const PASSED: RawFd = 3;
 /// Whether it was taken.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// The listening socket that was passed on to this process, if any; it is given out once.
+/// The listening socket that was passed to this process, if any; it can be taken once.
 ///
 /// # Errors
 /// When the passed file descriptor is something else.
@@ -35,7 +35,7 @@ pub fn listener() -> Result<Option<TcpListener>, String> {
     });
     match is_listening {
         Ok(true) => {}
-        Ok(false) => return Err("LISTEN_FDS: expected a TCP socket that listens as file descriptor 3".to_owned()),
+        Ok(false) => return Err("LISTEN_FDS: expected a listening TCP socket as file descriptor 3".to_owned()),
         Err(error) => return Err(format!("LISTEN_FDS: file descriptor 3 is not a socket: {error}")),
     }
     let failed = |error: std::io::Error| format!("LISTEN_FDS: cannot use file descriptor 3: {error}");

@@ -1,10 +1,9 @@
-//! Transfers of a repetition that is still running, made durable within a second: one line of JSON each, in a file beside
+//! Transfers of a repetition that is still running, made durable within a second: one line of JSON each, in a file next to
 //! the repetition.
 //!
-//! The file is removed once the repetition is whole. A file without a repetition is what remains of one that could not be
-//! ended
-//! properly (`salvage`). The file is on disk even where the repetition is recorded in memory. This module says what
-//! the lines are; `durable` writes them.
+//! The file is removed once the repetition is complete. A file without a repetition is what remains of a repetition that could
+//! not be ended properly (`salvage`). The file is on disk even if the repetition is recorded in memory. This module defines
+//! the lines; `durable` writes them.
 
 use std::path::Path;
 use std::time::Instant;
@@ -17,7 +16,7 @@ use super::files::json_line;
 use vocabulary::rows::{PARTS, PERCENTS, Stage, TransferRow};
 use vocabulary::{Outcome, Phase};
 
-/// What is known of a repetition when it begins: the first line.
+/// What is known about a repetition when it starts: the first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// Version of the format.
@@ -30,7 +29,7 @@ pub struct Head {
     pub seed: u64,
     /// When it started, UTC.
     pub started_at: String,
-    /// What the numbers in the lines are called, by index of the workload.
+    /// The names behind the numbers in the lines, by index of the workload.
     pub workloads: Vec<Named>,
 }
 
@@ -41,7 +40,7 @@ pub struct Named {
     pub workload: String,
     /// The names of its steps.
     pub steps: Vec<String>,
-    /// The names of the outcomes that it names.
+    /// The outcomes that it names.
     pub outcomes: Vec<String>,
 }
 
@@ -120,7 +119,7 @@ impl From<&TransferRow> for Line {
 }
 
 impl Line {
-    /// The row; none where a word in it is not one that this version knows.
+    /// The row; none if it contains a word that this version does not know.
     fn row(self) -> Option<TransferRow> {
         let error = match self.error {
             Some(word) => Some(*ERRORS.iter().find(|known| **known == word)?),
@@ -197,10 +196,10 @@ impl Ahead {
 /// What is left of a repetition.
 #[derive(Debug, PartialEq)]
 pub(super) struct Left {
-    /// None where not even the first line is whole.
+    /// None if not even the first line is complete.
     pub head: Option<Head>,
     pub rows: Vec<TransferRow>,
-    /// Lines that are incomplete or not ours.
+    /// Lines that are incomplete or not in our format.
     pub torn: u64,
 }
 
@@ -267,7 +266,7 @@ mod tests {
         let now = Instant::now();
         (0..3).for_each(|pass| ahead.add(&row(pass), now));
         ahead.tick(now);
-        assert_eq!(parse(&std::fs::read_to_string(&path).unwrap()).rows, [], "they are gathered for a moment");
+        assert_eq!(parse(&std::fs::read_to_string(&path).unwrap()).rows, [], "they are collected for a moment");
         ahead.tick(now + Duration::from_millis(250));
         let text = std::fs::read_to_string(&path).unwrap();
         let all = Left { head: Some(head()), rows: (0..3).map(row).collect(), torn: 0 };

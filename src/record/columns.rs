@@ -7,11 +7,11 @@ use polars::prelude::*;
 pub struct WorkloadNames {
     /// The name of the workload itself.
     pub workload: String,
-    /// Those of its steps, in the order of a pass.
+    /// The names of its steps, in the order of a pass.
     pub steps: Vec<String>,
-    /// The names of the outcomes that it names.
+    /// The outcomes that it names.
     pub outcomes: Vec<String>,
-    /// The names of the metrics that its command brings.
+    /// The names of the metrics that its command reports.
     pub metrics: Vec<String>,
 }
 
@@ -25,7 +25,7 @@ where
     Series::new(name.into(), values).into()
 }
 
-#[allow(clippy::expect_used, reason = "it cannot fail, for the reason that it gives")]
+#[allow(clippy::expect_used, reason = "it cannot fail, for the reason in its message")]
 pub(super) fn frame(height: usize, columns: Vec<Column>) -> DataFrame {
     DataFrame::new(height, columns).expect("all columns are made from the same rows")
 }

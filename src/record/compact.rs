@@ -16,7 +16,7 @@ pub fn is_due(ended: Duration, now: Duration, age: Duration) -> bool {
     now.saturating_sub(ended) > age
 }
 
-/// When a repetition ended, since 1970; none where its status does not say so.
+/// When a repetition ended, since 1970; none if its status does not say so.
 pub fn ended(status: &Status) -> Option<Duration> {
     Some(since_1970(&status.started_at)? + Duration::from_nanos(status.timings.total_ns))
 }

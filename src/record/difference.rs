@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 /// Every difference, one line each: `cells/processes=1/targets/blobs/replicas/1/argv/3: "--x" → "--y"`.
 ///
-/// Items of lists are called by their `id`, `name` or `number`, where they have one, and are matched by it. `ignored`: keys
+/// Items of lists are called by their `id`, `name` or `number`, if they have one, and are matched by it. `ignored`: keys
 /// of the outermost map that may differ.
 pub fn between(a: &Json, b: &Json, ignored: &[&str]) -> Vec<String> {
     let mut found = Vec::new();

@@ -1,7 +1,7 @@
-//! Lines that are durable within a second, in a file beside a repetition that still runs.
+//! Lines that are durable within a second, in a file next to a repetition that is still running.
 //!
-//! A disk that is full, or fails otherwise, is tried again: what was not written waits in memory, up to a bound, and nothing that was
-//! written is written twice.
+//! If the disk is full or fails in another way, writing is retried: what was not written waits in memory, up to a limit, and
+//! nothing is written twice.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -11,37 +11,37 @@ use std::time::{Duration, Instant};
 use super::files::sync_directory;
 use vocabulary::errors::tell;
 
-/// So long a line may wait for others before all of them are made durable together.
+/// How long a line may wait for others before all of them are made durable together.
 const GATHERED: Duration = Duration::from_millis(250);
-/// How soon a disk that failed is tried again.
+/// How soon writing is retried after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
-/// So many bytes may wait while the disk fails: a hundred thousand transfers and more.
+/// How many bytes may wait while the disk fails: enough for more than a hundred thousand transfers.
 const ROOM: usize = 64 << 20;
 
-/// The file while it is written.
+/// The file while it is being written.
 #[derive(Debug)]
 pub(super) struct Durable {
     path: PathBuf,
     /// What the lines are, for people.
     what: &'static str,
     file: Option<File>,
-    /// Bytes that are durable, behind which is written.
+    /// Bytes that are durable; the next write starts after them.
     durable: u64,
     waiting: Vec<u8>,
-    /// When what waits is written.
+    /// When the waiting lines are written.
     due: Option<Instant>,
-    /// Since when it cannot be written.
+    /// Since when writing has failed.
     failing: Option<Instant>,
-    /// Lines that found no room in memory meanwhile.
+    /// Lines that were lost because there was no room for them in memory.
     dropped: u64,
 }
 
 impl Durable {
-    /// Begins a file with its first line. Where that fails, it is tried again as everything behind it.
+    /// Starts a file with its first line. If that fails, it is retried like every later write.
     pub fn begin(path: &Path, what: &'static str, head: Vec<u8>) -> Self {
         let mut lines =
             Self { path: path.to_owned(), what, file: None, durable: 0, waiting: head, due: None, failing: None, dropped: 0 };
-        // What a repetition of this number left was salvaged before; its bytes must not stand behind ours.
+        // What an earlier repetition with this number left has been salvaged; its bytes must not follow ours.
         let _ = std::fs::remove_file(path);
         lines.write(Instant::now());
         lines
@@ -57,14 +57,14 @@ impl Durable {
         self.due.get_or_insert(now + GATHERED);
     }
 
-    /// Makes durable what has waited long enough. To be called several times a second.
+    /// Makes durable what has waited long enough. Call this several times a second.
     pub fn tick(&mut self, now: Instant) {
         if self.due.is_some_and(|due| now >= due) {
             self.write(now);
         }
     }
 
-    /// Makes durable what waits, now.
+    /// Makes durable now whatever is waiting.
     pub fn flush(&mut self) {
         if self.due.is_some() {
             self.write(Instant::now());
@@ -82,14 +82,14 @@ impl Durable {
                 if let Some(since) = self.failing.take() {
                     let seconds = now.duration_since(since).as_secs();
                     let lost = match self.dropped {
-                        0 => "nothing of them is lost".to_owned(),
-                        n => format!("{n} of them found no room in memory meanwhile"),
+                        0 => "none were lost".to_owned(),
+                        n => format!("{n} were lost because there was no room for them in memory"),
                     };
-                    tell(format_args!("{} are on disk again after {seconds} s; {lost}", self.what));
+                    tell(format_args!("{} are written to disk again after {seconds} s; {lost}", self.what));
                 }
                 self.durable += self.waiting.len() as u64;
                 self.waiting.clear();
-                // What a full disk made large is given back.
+                // Frees the memory that was needed while the disk was full.
                 self.waiting.shrink_to(1 << 16);
                 self.due = None;
             }
@@ -98,7 +98,7 @@ impl Durable {
                 if self.failing.is_none() {
                     self.failing = Some(now);
                     tell(format_args!(
-                        "warning: cannot write {}: {error}; {} wait in memory, and it is tried again",
+                        "warning: cannot write {}: {error}; {} wait in memory; writing is retried",
                         self.path.display(),
                         self.what
                     ));
@@ -107,7 +107,7 @@ impl Durable {
         }
     }
 
-    /// Writes all that waits behind what is durable: what an attempt before left there is written over.
+    /// Writes everything that is waiting after what is durable: what an earlier attempt left there is overwritten.
     fn try_write(&mut self) -> std::io::Result<()> {
         let file = match &self.file {
             Some(file) => file,

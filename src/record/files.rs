@@ -1,7 +1,7 @@
 //! Files that are either whole or absent, and known to be durable at a known point.
 //!
 //! A results directory may come from somebody else, so nothing is written through a link in it, and only regular files are
-//! read: reading a pipe or a device could go on for ever.
+//! read: reading a pipe or a device might never end.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -22,7 +22,8 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     name.push(format!(".{}.partial", std::process::id()));
     let partial = path.with_file_name(name);
     let write = || -> io::Result<()> {
-        // What a process with this id left. If it comes back after that, it is somebody's link, and is not written through.
+        // Removes what an earlier process with this id left. If the name exists again after that, it is somebody's link, and is
+        // not written through.
         let _ = std::fs::remove_file(&partial);
         let mut file = File::options().write(true).create_new(true).open(&partial)?;
         file.write_all(bytes)?;
@@ -61,12 +62,12 @@ pub fn sync_below(folder: &Path) -> Result<(), Error> {
         } else if kind.is_file() {
             File::open(&path).and_then(|file| file.sync_all()).map_err(|e| failed(&path, e))?;
         }
-        // A link or a socket that a target made there consists of nothing but its name.
+        // A link or a socket that a target made there has no content besides its name.
     }
     sync_directory(folder).map_err(|e| failed(folder, e))
 }
 
-/// Makes directories whose names are durable: what is durable in a folder without a durable name is lost all the same.
+/// Makes directories whose names are durable: durable files in a folder without a durable name are lost nevertheless.
 ///
 /// # Errors
 /// [`Error::Write`].
@@ -75,7 +76,7 @@ pub fn make_directory(path: &Path) -> Result<(), Error> {
     let is_new = |part: &&Path| !part.as_os_str().is_empty() && !part.exists();
     let made: Vec<&Path> = path.ancestors().take_while(is_new).collect();
     std::fs::create_dir_all(path).map_err(failed)?;
-    // A folder in which files may be created but which may not be read cannot be opened: the system has to take care of its
+    // A folder in which files may be created but that may not be read cannot be opened: the system has to take care of its
     // names.
     let sync = |part: &Path| match sync_directory(folder_of(part)) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
@@ -105,16 +106,16 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// As JSON that people can read, with a line break at its end.
-#[allow(clippy::expect_used, reason = "what goes in is ours: it has no path, and no map whose keys are not texts")]
+/// As JSON that people can read, with a final line feed.
+#[allow(clippy::expect_used, reason = "only our own types are passed: they have no paths, and no maps whose keys are not text")]
 pub fn json_bytes<T: serde::Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).expect("our own types always make JSON");
     bytes.push(b'\n');
     bytes
 }
 
-/// As JSON on one line, with its end.
-#[allow(clippy::expect_used, reason = "what goes in is ours: it has no path, and no map whose keys are not texts")]
+/// As JSON on one line, with a final line feed.
+#[allow(clippy::expect_used, reason = "only our own types are passed: they have no paths, and no maps whose keys are not text")]
 pub fn json_line<T: serde::Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = serde_json::to_vec(value).expect("our own types always make JSON");
     bytes.push(b'\n');
@@ -137,7 +138,7 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error
     serde_json::from_slice(&bytes).map_err(damaged)
 }
 
-/// What every JSON file of a run has.
+/// What every JSON file of a run contains.
 #[derive(serde::Deserialize)]
 struct Format {
     format: Option<serde_json::Value>,

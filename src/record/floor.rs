@@ -1,5 +1,5 @@
-//! `floor.json`, the floor of a machine, kept beside the runs of an experiment: the names of those that were made to find out
-//! how far sessions of the same thing lie apart.
+//! `floor.json`, the floor of a machine, stored next to the runs of an experiment: the names of those runs that were made to
+//! find out how much sessions of the same thing differ.
 
 use std::path::{Path, PathBuf};
 
@@ -13,14 +13,14 @@ use super::{Error, FORMAT};
 #[derive(Debug, Serialize, Deserialize)]
 struct Floor {
     format: u32,
-    /// Names of runs beside this file.
+    /// Names of runs in the folder of this file.
     sessions: Vec<String>,
 }
 
 /// The sessions of the floor of a run's experiment that still exist; empty if there is no floor.
 ///
 /// # Errors
-/// When the file exists and cannot be read, or names something that is not a run beside it.
+/// When the file exists and cannot be read, or names something that is not a run in its folder.
 pub fn sessions(run: &Path) -> Result<Vec<PathBuf>, Error> {
     let absolute = run.canonicalize().unwrap_or_else(|_| run.to_owned());
     let Some(folder) = absolute.parent() else { return Ok(Vec::new()) };

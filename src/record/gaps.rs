@@ -1,7 +1,7 @@
 //! `gaps.jsonl`: when nothing was measured although it should have been, and when the clock was set; and `measuring.json`,
-//! which tells the next start when measuring stopped.
+//! from which the next start knows when measuring stopped.
 //!
-//! [`Watch`] decides what the clocks mean and is given their readings; they are read elsewhere.
+//! [`Watch`] interprets readings of the clocks; they are read elsewhere.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -18,7 +18,7 @@ use super::{Error, FORMAT};
 pub const GAPS: &str = "gaps.jsonl";
 /// The file that is touched every second.
 const MEASURING: &str = "measuring.json";
-/// A difference between clocks that is too large to come from reading them one after the other.
+/// A difference between clocks that is too large to result from reading them one after the other.
 const APART: Duration = Duration::from_secs(1);
 
 /// Why nothing was measured, or what happened to the clock.
@@ -133,7 +133,7 @@ impl Watch {
     }
 }
 
-/// What is recorded of a run while it is being measured.
+/// What is recorded about a run while it is being measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Measuring {
     format: u32,
@@ -143,7 +143,7 @@ struct Measuring {
     ended: Option<String>,
 }
 
-/// The mark that measuring is in progress: touched every second, so that the end is known however it came about.
+/// The mark that measuring is in progress: touched every second, so that the time of the end is known whatever the cause.
 #[derive(Debug)]
 pub struct Alive {
     path: PathBuf,
@@ -189,7 +189,7 @@ impl Alive {
     }
 }
 
-/// Gaps on their way into the file: what finds no room on disk is retried.
+/// Gaps on their way into the file: if there is no room on disk, writing is retried.
 #[derive(Debug)]
 pub struct Gaps {
     path: PathBuf,
@@ -205,7 +205,7 @@ impl Gaps {
         Self { path: run.join(GAPS), waiting: Vec::new() }
     }
 
-    /// Adds a gap, and makes it durable now where that is possible.
+    /// Adds a gap, and makes it durable now if possible.
     pub fn add(&mut self, gap: Gap) {
         if self.waiting.len() < MOST_WAITING {
             self.waiting.push(gap);
@@ -235,7 +235,7 @@ fn append(path: &Path, gap: &Gap) -> std::io::Result<()> {
     written
 }
 
-/// The gaps of a run, in order; none where the run was not made by `measure`. A line that is incomplete is left out.
+/// The gaps of a run, in order; none if the run was not made by `measure`. A line that is incomplete is left out.
 ///
 /// # Errors
 /// [`Error::Read`].

@@ -1,5 +1,5 @@
-//! `live.json`: what is seen of a run while it goes on, for whoever follows it. It is replaced once a second, not synced, and gone
-//! when the run has ended: it is no result.
+//! `live.json`: the current state of a run, for programs that show its progress. It is replaced once a second, not synced, and
+//! removed when the run has ended: it is not a result.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use super::Error;
 /// The file, in the directory of the run.
 pub const NAME: &str = "live.json";
 
-/// Replaces the file; who reads it finds the whole of it, new or old.
+/// Replaces the file; a reader always finds a complete one, new or old.
 ///
 /// # Errors
-/// [`Error::Write`]. Nothing is lost by it but the view.
+/// [`Error::Write`]. Only the view of the progress is affected.
 pub fn write(run: &Path, live: &Live) -> Result<(), Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -25,9 +25,9 @@ pub fn write(run: &Path, live: &Live) -> Result<(), Error> {
     std::fs::rename(&partial, &path).map_err(failed(&path))
 }
 
-/// Removes the file, where it is there.
+/// Removes the file, if it exists.
 pub fn remove(run: &Path) {
-    // Whoever follows takes an old one for none.
+    // Readers ignore a file that is old.
     let _ = std::fs::remove_file(run.join(NAME));
 }
 

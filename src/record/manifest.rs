@@ -90,7 +90,7 @@ pub struct Git {
     pub commit: String,
     /// Whether files differ from it.
     pub changed: bool,
-    /// The branch; none where the head is detached, and in records of earlier versions.
+    /// The branch; none if the head is detached, and in records of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
 }
@@ -112,7 +112,7 @@ impl Manifest {
         Self {
             format: super::FORMAT,
             runner: env!("CARGO_PKG_VERSION").to_owned(),
-            // What is not UTF-8 is shown with replacement characters: JSON cannot hold it.
+            // What is not valid UTF-8 is written with replacement characters, since JSON cannot contain it.
             command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             started_at: now(),
             source: source.to_owned(),
@@ -157,7 +157,7 @@ impl Manifest {
         self
     }
 
-    /// Adds that the run is resumed, under the circumstances of `now`.
+    /// Records that the run is resumed, under the circumstances of `now`.
     pub fn add_resumed(&mut self, now: Self) {
         let Self { command_line, started_at, runner, host, programs, .. } = now;
         self.resumed.push(Resumed { at: started_at, command_line, runner, host, programs });

@@ -1,4 +1,4 @@
-//! What a run leaves on disk, and how it is read again.
+//! The files of a run on disk, written and read.
 //!
 //! ```text
 //! results/<experiment>/<UTC time>-<id>/
@@ -59,7 +59,7 @@ pub use write::{RepetitionWriter, RunDirectory};
 pub const FORMAT: u32 = 5;
 /// Version of `plan.json`, which is ahead of the others.
 ///
-/// 6: the plan contains what a protocol says of its steps, metrics and outcomes; metrics are called by their names.
+/// 6: the plan contains the steps, metrics and outcomes of each protocol; metrics are referred to by name.
 pub const PLAN_FORMAT: u32 = 6;
 /// The oldest version that can still be read.
 pub const OLDEST_FORMAT: u32 = 1;
@@ -112,12 +112,12 @@ pub enum Error {
     Version {
         /// The file that has this version.
         path: PathBuf,
-        /// The version that it says.
+        /// The version that it has.
         found: u64,
-        /// The newest one that is known.
+        /// The newest known version.
         newest: u32,
     },
-    /// Another runner writes to the directory.
+    /// Another runner is writing to the directory.
     #[error(
         "another runner{} is writing to {}: wait until it ends, or interrupt it",
         holder.as_ref().map_or_else(String::new, |holder| format!(" ({holder})")),
@@ -126,7 +126,7 @@ pub enum Error {
     Locked {
         /// The directory of the run.
         path: PathBuf,
-        /// The process that holds it, where that can be seen.
+        /// The process that holds it, if that can be seen.
         holder: Option<String>,
     },
     /// A name in a record that could point elsewhere.
@@ -153,11 +153,11 @@ pub enum Error {
     /// The directory of a run no longer exists.
     #[error(
         "the results directory {} was removed or renamed during the run: it cannot be summarized, \
-         and nothing more was recorded",
+         and nothing was recorded after that",
         path.display()
     )]
     Gone {
-        /// The path at which it was.
+        /// Its former path.
         path: PathBuf,
     },
     /// There are no results.

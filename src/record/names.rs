@@ -7,7 +7,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path};
 
-/// Longer names are not names of files.
+/// Longer names cannot be names of files.
 const LONGEST: usize = 255;
 
 /// Checks that a text can be the name of a file or folder; else says what is wrong with it.
@@ -16,13 +16,13 @@ const LONGEST: usize = 255;
 /// In words that continue a sentence after the name.
 pub fn is_name(text: &str) -> Result<(), &'static str> {
     if text.chars().any(char::is_control) {
-        return Err("holds control characters");
+        return Err("contains control characters");
     }
     if text.is_empty() {
         return Err("is empty");
     }
     if text.contains('/') {
-        return Err("is a path, where a name is expected");
+        return Err("is a path, but a name is expected");
     }
     if text.starts_with('.') {
         return Err("starts with a dot");
@@ -36,13 +36,13 @@ pub fn is_name(text: &str) -> Result<(), &'static str> {
 /// In words that continue a sentence after the path.
 pub fn is_inside(path: &Path) -> Result<(), &'static str> {
     if path.as_os_str().as_bytes().contains(&0) {
-        return Err("holds a zero byte");
+        return Err("contains a zero byte");
     }
     if path.as_os_str().is_empty() {
         return Err("is empty");
     }
     if path.is_absolute() {
-        return Err("is an absolute path, where one below the results directory is expected");
+        return Err("is an absolute path, but a path below the results directory is expected");
     }
     // A leading `./` is a component too, others are not.
     let stays = path.components().all(|c| matches!(c, Component::Normal(_)));
@@ -76,7 +76,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is accepted stays where it is put.
+        /// Whatever is accepted stays in its folder.
         #[test]
         fn a_name_is_one_step_down(text in "[a./\\x00-\\x20]{0,6}|\\PC{0,6}") {
             let base = Path::new("/base");

@@ -1,9 +1,9 @@
-//! What `plan.json` said in another way before.
+//! Older forms of `plan.json`.
 //!
-//! Workloads in formats 1 to 5: there the plan names the protocol, and what the protocol means is known here. Frozen: a
-//! protocol that was added later has its steps, metrics and outcomes in the plan.
+//! Workloads in formats 1 to 5: the plan only names the protocol, and what that means is known here. Frozen: for protocols
+//! that were added later, the plan contains steps, metrics and outcomes.
 //!
-//! Graphs in formats up to 6: the axis belonged to one shape only.
+//! Graphs in formats up to 6: only one shape could have a logarithmic axis.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value as Json;
@@ -12,7 +12,7 @@ use super::Graph;
 
 use vocabulary::{Interest, NamedMetric};
 
-/// Graphs: a shape that said that its axis is logarithmic is now a graph that says so.
+/// Graphs: a logarithmic axis was an option of the shape, and is now an option of the graph.
 pub(super) fn graphs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Graph>, D::Error> {
     let graphs = Vec::<Json>::deserialize(deserializer)?.into_iter().map(|mut graph| {
         if graph.pointer("/shape/trend/log") == Some(&Json::Bool(true)) {
@@ -23,7 +23,7 @@ pub(super) fn graphs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<G
     graphs.collect::<Result<_, _>>().map_err(serde::de::Error::custom)
 }
 
-/// What carries a workload.
+/// The driver of a workload.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Driver {
@@ -73,7 +73,7 @@ impl Driver {
         }
     }
 
-    /// The metrics that it brings besides those of the catalogue.
+    /// The metrics that it reports in addition to those of the catalogue.
     pub fn metrics(&self) -> Vec<NamedMetric> {
         match self {
             Self::Http { .. } | Self::Framed { .. } | Self::Author {} => Vec::new(),

@@ -1,4 +1,4 @@
-//! Reads a run's directory. Nothing in it is changed but `summary.json`.
+//! Reads the directory of a run. Only `summary.json` in it is ever changed.
 //!
 //! The directory may come from anybody: a name in it that could lead out of the directory, or out of where graphs are
 //! written, makes the whole record unreadable, so that later code need not check. Links are followed for reading, as a run
@@ -30,7 +30,7 @@ pub struct PlanRecord {
     pub seed: u64,
     /// Repetitions of each cell.
     pub repetitions: u32,
-    /// The order of repetitions; none in records that are made by hand.
+    /// The order of repetitions; none in records that were made by hand.
     #[serde(default)]
     order: String,
     /// The metric that answers the question; none before format 5, and where the scenario names none.
@@ -92,7 +92,7 @@ impl PlanRecord {
     }
 }
 
-/// What analysis decides by itself.
+/// The limits that analysis applies by itself.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub struct LimitsRecord {
     /// Whether every measurement must become steady.
@@ -134,7 +134,7 @@ pub struct CellRecord {
     /// What is collected after the load; empty before format 4.
     #[serde(default)]
     pub collect: Vec<CollectRecord>,
-    /// What was followed while the load ran; empty where the scenario has no taps, and in older results.
+    /// What was followed while the load ran; empty if the scenario has no taps, and in older results.
     #[serde(default)]
     pub taps: Vec<TapRecord>,
 }
@@ -146,7 +146,7 @@ impl CellRecord {
     }
 }
 
-/// A tap: what its rows contain, and which metrics are made of them.
+/// A tap: what its rows contain, and which metrics are computed from them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct TapRecord {
     /// Its name; its rows are in `taps/<name>.parquet`.
@@ -156,7 +156,7 @@ pub struct TapRecord {
     /// What its rows are joined with.
     #[serde(default)]
     pub join: Option<TapJoin>,
-    /// The metrics that are made of them.
+    /// The metrics that are computed from them.
     pub metrics: Vec<TapMetric>,
 }
 
@@ -165,11 +165,11 @@ pub struct TapRecord {
 pub struct CollectRecord {
     /// Its name.
     pub name: String,
-    /// The metrics that it brings.
+    /// The metrics that it has.
     pub metrics: Vec<MetricRecord>,
 }
 
-/// A workload: what its protocol says of it, whichever protocol that is.
+/// A workload, whatever its protocol.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "WrittenWorkload")]
 pub struct WorkloadRecord {
@@ -177,7 +177,7 @@ pub struct WorkloadRecord {
     pub name: String,
     /// Names of its steps.
     pub steps: Vec<String>,
-    /// What it brings besides times and counts.
+    /// Its metrics besides times and counts.
     pub metrics: Vec<NamedMetric>,
     /// The outcomes that it names, each once.
     pub outcomes: Vec<String>,
@@ -302,7 +302,7 @@ pub struct Repetition {
     pub path: PathBuf,
     /// Index of its cell in the plan.
     pub cell: usize,
-    /// What became of it.
+    /// How it ended.
     pub status: Status,
 }
 
@@ -349,7 +349,7 @@ impl RunRecord {
     /// A repetition that cannot be read is named in `damaged` and left out.
     ///
     /// # Errors
-    /// [`Error::NoRun`], [`Error::Name`], and what [`read_json`] says of plan and manifest.
+    /// [`Error::NoRun`], [`Error::Name`], and the errors of [`read_json`] for plan and manifest.
     pub fn open(path: &Path) -> Result<Self, Error> {
         if !is_run(path)? {
             return Err(Error::NoRun { path: path.to_owned() });
@@ -380,7 +380,7 @@ impl RunRecord {
             numbers.sort_unstable();
             numbered.extend(numbers.into_iter().map(|number| (cell, folder.join(format!("run{number}")))));
         }
-        // In any order on all cores; results are ordered by name.
+        // In any order, on all cores; results are ordered by name.
         let read = |(cell, path): (usize, PathBuf)| match read_json::<Status>(&path.join("status.json")) {
             // A sum or a list of windows over such a time would take more memory than any machine has.
             Ok(status)
@@ -407,7 +407,8 @@ impl RunRecord {
                         .any(|r| r.status.repetition == repetition.status.repetition) =>
                 {
                     let (path, number) = (repetition.path.join("status.json"), repetition.status.repetition);
-                    damaged.push(format!("{} says that it is repetition {number}, and so does another", path.display()));
+                    damaged
+                        .push(format!("{} says that it is repetition {number}, but another one says the same", path.display()));
                 }
                 Ok(repetition) => repetitions.push(repetition),
                 Err(words) => damaged.push(words),
@@ -423,7 +424,7 @@ impl RunRecord {
     }
 }
 
-/// Whether a directory is that of a run.
+/// Whether a directory is the directory of a run.
 fn is_run(path: &Path) -> Result<bool, Error> {
     let plan = path.join("plan.json");
     match plan.metadata() {
@@ -433,7 +434,7 @@ fn is_run(path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// The run that started last. Names start with the second of the start; of two with the same second, the one whose plan was
+/// The run that started last. Names start with the time of the start in seconds; if two are equal, the one whose plan was
 /// written last.
 pub fn newest(runs: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
     runs.max_by_key(|run| {
@@ -444,7 +445,7 @@ pub fn newest(runs: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
     })
 }
 
-/// The runs that a path means: itself, or the newest run of each experiment below it.
+/// The runs that a path refers to: itself, or the newest run of each experiment below it.
 ///
 /// # Errors
 /// [`Error::NoRun`]; [`Error::Read`] where the directory may not be read.

@@ -13,7 +13,7 @@ use super::tables::Pieces;
 /// The value of one row in one column.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'v> {
-    /// Nothing, or nothing known.
+    /// No value.
     Null,
     /// A whole number, or a truth value as 1 and 0.
     Integer(i64),
@@ -79,7 +79,7 @@ impl Table {
         Ok(Piece { height: frame.height(), columns: columns.map_err(|source| self.damaged(source))? })
     }
 
-    /// The error of a table that has something wrong in it, in words that continue a sentence after its name.
+    /// The error of a damaged table, in words that continue a sentence after its name.
     pub fn wrong(&self, words: String) -> Error {
         self.damaged(PolarsError::ComputeError(words.into()))
     }
@@ -137,7 +137,7 @@ impl Piece {
         self.height
     }
 
-    /// The kind of a column, by its position among the requested ones; none where the table does not have it.
+    /// The kind of a column, by its position among the requested ones; none if the table does not have it.
     pub fn kind(&self, column: usize) -> Option<Kind> {
         match &self.columns[column] {
             Typed::Absent => None,

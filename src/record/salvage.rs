@@ -1,5 +1,5 @@
-//! Repetitions that nobody could end, because the runner was killed or the machine lost its power: what was kept of them ahead
-//! becomes a repetition of its own, so that whoever reads the run sees it.
+//! Repetitions that were never ended, because the runner was killed or the machine lost power: what was already durable of them
+//! becomes a repetition of its own, so that readers of the run see it.
 
 use std::path::{Path, PathBuf};
 
@@ -12,30 +12,30 @@ use super::taps_ahead;
 use super::{Error, RunDirectory};
 use plan::{Cell, Plan};
 
-/// A repetition that was made of what was left.
+/// A repetition that was made from what was left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Salvaged {
     /// Its directory.
     pub path: PathBuf,
     /// Transfers that are in it.
     pub transfers: u64,
-    /// Lines that were not whole.
+    /// Lines that were incomplete.
     pub torn: u64,
 }
 
 impl Salvaged {
-    /// What is told of it.
+    /// The same in words.
     pub fn words(&self) -> String {
-        let torn = if self.torn == 0 { String::new() } else { format!(", {} lines were not whole", self.torn) };
-        format!("{}: {} transfers were kept of a repetition whose runner was killed{torn}", self.path.display(), self.transfers)
+        let torn = if self.torn == 0 { String::new() } else { format!("; incomplete lines: {}", self.torn) };
+        format!("{}: {} transfers were kept from a repetition whose runner was killed{torn}", self.path.display(), self.transfers)
     }
 }
 
 impl RunDirectory {
-    /// Makes repetitions of what was kept ahead of those that are not there. What belongs to one that is there is removed.
+    /// Makes repetitions from what was kept of those that do not exist. Files that belong to an existing one are removed.
     ///
     /// # Errors
-    /// [`Error::Read`], [`Error::Write`], [`Error::WriteTable`]; nothing is lost then, and it can be tried again.
+    /// [`Error::Read`], [`Error::Write`], [`Error::WriteTable`]; nothing is lost then, and salvaging can be retried.
     pub fn salvage(&self, plan: &Plan) -> Result<Vec<Salvaged>, Error> {
         let mut salvaged = Vec::new();
         for cell in &plan.cells {
@@ -44,9 +44,9 @@ impl RunDirectory {
                 if read_json::<Status>(&folder.join(format!("run{number}/status.json"))).is_err() {
                     salvaged.extend(self.salvage_one(cell, number, &file)?);
                 }
-                // What taps read goes first: without the file of the transfers nobody would look for it.
+                // The rows of taps are removed first: without the file of the transfers nobody would look for them.
                 taps_ahead::remove(&folder, number, cell.taps.len());
-                // Also where there was nothing in it.
+                // Even if it was empty.
                 match std::fs::remove_file(&file) {
                     Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                         return Err(Error::Write { path: file, source });
@@ -61,7 +61,7 @@ impl RunDirectory {
     fn salvage_one(&self, cell: &Cell, number: u32, file: &Path) -> Result<Option<Salvaged>, Error> {
         let text = String::from_utf8_lossy(&files::read(file)?).into_owned();
         let Left { head, rows, torn } = ahead::parse(&text);
-        // Without a first line nothing was begun: the number is free.
+        // Without a first line nothing was started: the number is free.
         let Some(head) = head.filter(|head| head.repetition == number) else { return Ok(None) };
         let mut writer = self.repetition(cell, number, None)?;
         // Tables without their ends cannot be read; logs can.
@@ -78,8 +78,8 @@ impl RunDirectory {
         }
         let dropped = match torn {
             0 => String::new(),
-            1 => ", one more was not whole and was dropped".to_owned(),
-            n => format!(", {n} more were not whole and were dropped"),
+            1 => ", one more was incomplete and was dropped".to_owned(),
+            n => format!(", {n} more were incomplete and were dropped"),
         };
         let kept = if transfers == 1 { "1 transfer was".to_owned() } else { format!("{transfers} transfers were") };
         let status = Status {
@@ -110,7 +110,7 @@ impl RunDirectory {
     }
 }
 
-/// What lies ahead of repetitions in the folder of a cell, by number.
+/// The files of unfinished repetitions in the folder of a cell, by number.
 fn files_ahead(folder: &Path) -> Result<Vec<(u32, PathBuf)>, Error> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -123,7 +123,7 @@ fn files_ahead(folder: &Path) -> Result<Vec<(u32, PathBuf)>, Error> {
     Ok(found)
 }
 
-/// Removes tables that were being written; those of taps, too.
+/// Removes tables that were being written, including those of taps.
 fn remove_tables(directory: &Path) -> Result<(), Error> {
     for folder in [directory.to_owned(), directory.join("taps")] {
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {

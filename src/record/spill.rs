@@ -1,5 +1,5 @@
-//! A file that finds room somewhere: one in memory continues on disk when memory is full, and one on a full disk waits,
-//! where the caller is patient. What was recorded is never lost.
+//! A file that always finds room: one in memory continues on disk when memory is full, and one on a full disk waits if the
+//! caller is patient. What was recorded is never lost.
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write};
@@ -12,7 +12,7 @@ use vocabulary::errors::tell;
 
 /// How many bytes may wait in memory for a full disk: days of windows and samples.
 const ROOM: usize = 256 << 20;
-/// How soon a full disk is tried again.
+/// How soon writing to a full disk is retried.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Where recording continues when there is no room, and whether it did.
@@ -22,12 +22,12 @@ pub struct Spill {
     pub directory: Option<PathBuf>,
     /// Whether some file had to move there.
     pub happened: Arc<AtomicBool>,
-    /// Waiting in memory for a full disk, where that is wanted.
+    /// Waiting in memory for a full disk, if that is wanted.
     pub patience: Option<Arc<Patience>>,
 }
 
 impl Spill {
-    /// Into a directory that need not exist yet.
+    /// Continues in a directory that need not exist yet.
     pub fn into(directory: &Path) -> Self {
         Self { directory: Some(directory.to_owned()), ..Self::default() }
     }
@@ -111,7 +111,7 @@ impl SpillFile {
     /// Waits until all of it is written, and makes it durable.
     ///
     /// # Errors
-    /// What the system said; for a full disk, only where the caller is not patient.
+    /// What the system said; for a full disk, only if the caller is not patient.
     pub fn settle(&self) -> io::Result<()> {
         loop {
             let mut inner = self.inner();
@@ -156,7 +156,7 @@ impl Inner {
         }
     }
 
-    /// Writes a part of something; what finds no room in memory continues on disk.
+    /// Writes a part of something; if there is no room in memory, it continues on disk.
     fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.file.is_none() {
             self.open()?;

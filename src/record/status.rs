@@ -1,4 +1,4 @@
-//! `status.json`: how a repetition ended and what it came to.
+//! `status.json`: how a repetition ended, and its totals.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub struct Status {
     /// The host during the load; none in formats 1 and 2, and when there was no load.
     #[serde(default)]
     pub host: Option<HostStatus>,
-    /// The links, and what was measured of them; none before format 4.
+    /// The links, and what was measured on them; none before format 4.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<LinkStatus>,
     /// How its time was spent.
@@ -45,17 +45,17 @@ pub struct Status {
     /// What servers counted, compared with what was sent to them; empty in results from before this was compared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reconciled: Vec<ReconciledStatus>,
-    /// How each tap fared; none where the scenario has no taps.
+    /// How each tap fared; none if the scenario has no taps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taps: Vec<TapStatus>,
-    /// What ended it early, where it was ended on purpose or the runner was killed; only `measure` keeps such repetitions.
+    /// What ended it early, if it was ended on purpose or the runner was killed; only `measure` keeps such repetitions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_short: Option<CutShort>,
-    /// The target that was never ready, and why, where that is why the repetition failed: more repetitions of the cell would
+    /// The target that was never ready, and why, if the repetition failed because of that: more repetitions of the cell would
     /// wait in vain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub never_ready: Option<NeverReady>,
-    /// When its bulky tables and logs were removed because of its age, UTC.
+    /// When its large tables and logs were removed because of its age, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compacted_at: Option<String>,
 }
@@ -68,12 +68,12 @@ pub struct NeverReady {
     /// The kind of reason, such as `no-answer`: the same whenever it happens again. Older runners wrote none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub kind: String,
-    /// Why, in words, without the end of its log.
+    /// Why, in words, without the last lines of its log.
     pub reason: String,
 }
 
 impl NeverReady {
-    /// Whether this is another time of the same: the words may hold what an answer was, which differs each time.
+    /// Whether this is the same failure again: the words may contain an answer, which differs each time.
     pub fn is_as(&self, other: &Self) -> bool {
         let is_of_one_kind = self.kind == other.kind && (!self.kind.is_empty() || self.reason == other.reason);
         self.target == other.target && is_of_one_kind
@@ -91,7 +91,7 @@ pub enum CutShort {
 }
 
 impl Status {
-    /// Changes all text that comes from others: no names and no numbers.
+    /// Changes all text from outside: not names and numbers.
     #[must_use]
     pub fn with_words(mut self, change: impl Fn(&str) -> String) -> Self {
         match &mut self.verdict {
@@ -117,7 +117,7 @@ pub enum Verdict {
     Valid,
     /// It was completed, and does not count.
     Invalid {
-        /// What makes it not count.
+        /// Why it does not count.
         reasons: Vec<String>,
     },
     /// It was not completed.
@@ -128,7 +128,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// It in one word.
+    /// The verdict in one word.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Valid => "valid",
@@ -150,10 +150,10 @@ pub struct PhaseStatus {
     /// Its end: as planned where the phase has a duration, else when its last answer was complete. Before format 5 always
     /// the latter.
     pub end_ns: u64,
-    /// Its duration, where it has one; none before format 5.
+    /// Its duration, if it has one; none before format 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned_ns: Option<u64>,
-    /// Passes that the schedule asked for.
+    /// Passes that the schedule requested.
     #[serde(default)]
     pub offered: u64,
     /// Those of the offered passes that were never sent.
@@ -181,7 +181,7 @@ pub struct PhaseStatus {
     /// How long no pass was answered as expected although passes were due.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub silence_ns: u64,
-    /// How long, at the end of an amount, fewer passes were under way than there were connections for.
+    /// How long, at the end of an amount, fewer passes were under way than there were connections.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tail_ns: Option<u64>,
 }
@@ -212,7 +212,7 @@ pub struct TargetStatus {
     pub replica: u32,
     /// Its process id; none when runner did not start it.
     pub pid: Option<u32>,
-    /// From being started to being ready.
+    /// The time from start to ready.
     pub start_up_ns: Option<u64>,
     /// How it ended, if it did so by itself.
     pub ended: Option<String>,
@@ -300,7 +300,7 @@ pub struct HostStatus {
     pub steal_share: f64,
     /// What programs used that are neither targets nor runner; interrupts are not attributed to any program.
     pub others_share: f64,
-    /// Pressure, frequency and throttling; empty where the kernel does not report them, and in older results.
+    /// Pressure, frequency and throttling; empty if the kernel does not report them, and in older results.
     #[serde(default)]
     pub watched: WatchedStatus,
 }
@@ -377,7 +377,7 @@ pub struct ReconciledStatus {
 }
 
 impl ReconciledStatus {
-    /// Whether it counted only what can have arrived, and no less.
+    /// Whether it counted no more than can have arrived, and no less than must have arrived.
     pub fn fits(&self) -> bool {
         let most = self.sent + self.elsewhere;
         self.seen.is_some_and(|seen| seen + self.unanswered >= self.sent && (seen <= most || self.others.is_some()))
@@ -405,13 +405,13 @@ pub struct TapStatus {
     /// How often its source ended and came back.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub interruptions: u64,
-    /// How long the source was away in total, in nanoseconds: what it would have said meanwhile is missing.
+    /// How long the source was away in total, in nanoseconds: what it would have sent meanwhile is missing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub away_ns: u64,
     /// Values of fields that are not of the expected kind, by field.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, MisfitStatus>,
-    /// How far the clocks of time stamps are from ours, by field.
+    /// How much the clocks of time stamps differ from ours, by field.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub clocks: BTreeMap<String, ClockStatus>,
 }
@@ -425,7 +425,7 @@ pub struct MisfitStatus {
     pub first: String,
 }
 
-/// When rows were read, minus the time stamp in them: how late they are read, plus how far the clocks are apart. The least
+/// When rows were read, minus the time stamp in them: how late they were read, plus the difference of the clocks. The least
 /// value is close to the difference of the clocks alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockStatus {

@@ -93,7 +93,7 @@ impl Tables {
         Self::create_or_spill(directory, None, workloads)
     }
 
-    /// Like [`Tables::create`]; what finds no room there continues where `spill` says.
+    /// Like [`Tables::create`]; if there is no room there, writing continues where `spill` says.
     ///
     /// # Errors
     /// [`Error::Write`], [`Error::WriteTable`].
@@ -365,7 +365,7 @@ fn resource_frame(epoch: Instant, rows: &[ProcessSample]) -> DataFrame {
 fn host_frame(epoch: Instant, rows: &[HostSample]) -> DataFrame {
     let cores: Vec<_> = rows.iter().flat_map(|r| r.cores.iter().map(move |c| (r, c))).collect();
     let of = |f: fn(&vocabulary::rows::CoreTimes) -> u64| cores.iter().map(|(_, c)| f(c)).collect::<Vec<u64>>();
-    // What the kernel does not report everywhere is null.
+    // Values that the kernel does not report everywhere may be null.
     let told = |f: fn(&HostSample) -> Option<u64>| cores.iter().map(|(r, _)| f(r)).collect::<Vec<Option<u64>>>();
     let clock = |f: fn(&CoreClock) -> Option<u64>| cores.iter().map(|(_, c)| f(&c.clock)).collect::<Vec<Option<u64>>>();
     frame(
@@ -395,13 +395,13 @@ fn host_frame(epoch: Instant, rows: &[HostSample]) -> DataFrame {
     )
 }
 
-/// A file of frames with the same columns, one after the other, as bytes for [`super::files::write_whole`]; none where there
-/// is no frame, as the columns would be unknown.
+/// A file of frames with the same columns, one after the other, as bytes for [`super::files::write_whole`]; none without a
+/// frame, since the columns would be unknown.
 ///
 /// `path`: where the file will be, for errors.
 ///
 /// # Errors
-/// [`Error::WriteTable`]; also where one of the frames could not be made.
+/// [`Error::WriteTable`]; also if one of the frames could not be made.
 pub fn parquet(path: &Path, frames: impl IntoIterator<Item = PolarsResult<DataFrame>>) -> Result<Option<Vec<u8>>, Error> {
     let mut frames = frames.into_iter();
     let write = || -> PolarsResult<Option<Vec<u8>>> {
@@ -419,7 +419,7 @@ pub fn parquet(path: &Path, frames: impl IntoIterator<Item = PolarsResult<DataFr
     write().map_err(|source| Error::WriteTable { path: path.to_owned(), source })
 }
 
-/// Reads a table whole.
+/// Reads a whole table.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::ReadTable`].
@@ -448,7 +448,7 @@ fn read_some(path: &Path, columns: Option<&[&str]>) -> Result<DataFrame, Error> 
     })
 }
 
-/// Reads columns of a large table piece by piece, on all cores, and returns what `each` makes of the pieces, in their order.
+/// Reads columns of a large table piece by piece, on all cores, and returns the results of `each`, in the order of the pieces.
 /// Only the pieces in use are in memory.
 ///
 /// # Errors
@@ -557,7 +557,10 @@ mod tests {
             let start = docs.find(&format!("## {name}.parquet")).unwrap_or_else(|| panic!("no section for {name}.parquet"));
             let section = docs[start + 3..].split("\n## ").next().unwrap();
             for column in frame.get_column_names() {
-                assert!(section.contains(&format!("`{column}`")), "docs/results.md says nothing of `{column}` of {name}.parquet");
+                assert!(
+                    section.contains(&format!("`{column}`")),
+                    "docs/results.md does not mention `{column}` of {name}.parquet"
+                );
             }
         }
     }

@@ -21,7 +21,7 @@ const BATCH: usize = 32_768;
 const BATCH_BYTES: usize = 8 << 20;
 /// How many bytes of rows may wait for the load to start.
 const WAITING_BYTES: usize = 32 << 20;
-/// How many rows of a tap are kept per repetition; no analysis reads more of them than memory holds.
+/// How many rows of a tap are kept per repetition, so that analysis can hold them in memory.
 pub const MOST_ROWS: u64 = 2_000_000;
 
 /// The start of a load, by both clocks.
@@ -206,7 +206,7 @@ mod tests {
         for _ in 0..40 {
             table.add(row()).unwrap();
         }
-        assert_eq!((table.rows, table.dropped), (31, 9), "32 MiB wait for the load to begin");
+        assert_eq!((table.rows, table.dropped), (31, 9), "32 MiB wait for the load to start");
         table.set_start(LoadStart { instant: Instant::now(), unix: Duration::ZERO });
         for _ in 0..40 {
             table.add(row()).unwrap();

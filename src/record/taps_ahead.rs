@@ -1,7 +1,7 @@
-//! Rows of a tap of a repetition that still runs, durable within a second: what nothing else holds, because it was read from a
-//! connection. As `ahead` for transfers, with a file for each tap.
+//! Rows of a tap of a repetition that is still running, durable within a second: rows that exist nowhere else, because they were
+//! read from a connection. Like `ahead` for transfers, with one file per tap.
 //!
-//! Instants count from when the file was begun; where among them the load began is a line of its own.
+//! Instants count from the creation of the file; the start of the load is a line of its own.
 
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::{Error, status::TapStatus};
 use plan::Tap;
 use vocabulary::rows::{TapRow, TapValue};
 
-/// So many bytes of a tap are kept ahead in a repetition: a disk is not filled by a port that floods.
+/// How many bytes of a tap are kept here per repetition, so that a port that floods does not fill the disk.
 const MOST_BYTES: u64 = 512 << 20;
 
 /// The first line.
@@ -29,7 +29,7 @@ struct Head {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Line {
-    /// The load began: so long after the file, and at this time since 1970.
+    /// The start of the load: how long after the creation of the file, and the time since 1970.
     Start {
         after_ns: u64,
         unix_ns: u64,
@@ -56,7 +56,7 @@ impl From<&TapValue> for Value {
     fn from(value: &TapValue) -> Self {
         match value {
             TapValue::Text(text) => Self::Text(text.clone()),
-            // There are no others in the format.
+            // JSON has no other numbers.
             TapValue::Number(number) if number.is_finite() => Self::Number(*number),
             TapValue::Time(time) => Self::Time(*time),
             TapValue::Number(_) | TapValue::Absent => Self::Absent,
@@ -75,24 +75,24 @@ impl From<Value> for TapValue {
     }
 }
 
-/// The name of the file of a tap, by the place of the tap in its cell.
+/// The name of the file of a tap, by the index of the tap in its cell.
 pub(super) fn name(repetition: u32, tap: usize) -> String {
     format!(".run{repetition}-tap{tap}.jsonl")
 }
 
-/// The files of a repetition in the folder of its cell, which has so many taps; those of some taps may not be there.
+/// The files of a repetition in the folder of its cell, which has this many taps; some of the files may not exist.
 pub(super) fn files(folder: &Path, repetition: u32, taps: usize) -> impl Iterator<Item = PathBuf> {
     (0..taps).map(move |tap| folder.join(name(repetition, tap)))
 }
 
-/// Removes them: what they hold is elsewhere, or worth nothing.
+/// Removes these files: their content exists elsewhere, or is not needed.
 pub(super) fn remove(folder: &Path, repetition: u32, taps: usize) {
     for file in files(folder, repetition, taps) {
         let _ = std::fs::remove_file(file);
     }
 }
 
-/// The file of a tap while it is written.
+/// The file of a tap while it is being written.
 #[derive(Debug)]
 pub struct TapAhead {
     lines: Durable,
@@ -101,19 +101,19 @@ pub struct TapAhead {
 }
 
 impl TapAhead {
-    /// Begins the file of a tap of this name. Where that fails, it is tried again as everything behind it.
+    /// Starts the file of a tap of this name. If that fails, it is retried like every later write.
     pub fn new(path: &Path, tap: &str) -> Self {
         let head = json_line(&Head { tap: tap.to_owned() });
-        Self { lines: Durable::begin(path, "what taps read", head), begun: Instant::now(), rows: 0 }
+        Self { lines: Durable::begin(path, "rows of taps", head), begun: Instant::now(), rows: 0 }
     }
 
-    /// The load began.
+    /// Records the start of the load.
     pub fn set_start(&mut self, start: LoadStart) {
         let unix_ns = start.unix.as_nanos() as u64;
         self.lines.add(&json_line(&Line::Start { after_ns: self.after_ns(start.instant), unix_ns }), Instant::now());
     }
 
-    /// Adds a row, which [`TapAhead::tick`] makes durable; one for which there is no room is in the table only.
+    /// Adds a row, which [`TapAhead::tick`] makes durable; a row for which there is no room here is only in the table.
     pub fn add(&mut self, row: &TapRow, now: Instant) {
         if self.rows >= MOST_ROWS || self.lines.bytes() >= MOST_BYTES {
             return;
@@ -124,12 +124,12 @@ impl TapAhead {
         self.lines.add(&json_line(&line), now);
     }
 
-    /// Makes durable what has waited long enough. To be called several times a second.
+    /// Makes durable what has waited long enough. Call this several times a second.
     pub fn tick(&mut self, now: Instant) {
         self.lines.tick(now);
     }
 
-    /// Makes durable what waits, now.
+    /// Makes durable now whatever is waiting.
     pub fn flush(&mut self) {
         self.lines.flush();
     }
@@ -139,7 +139,7 @@ impl TapAhead {
     }
 }
 
-/// Makes the table of a tap of what was kept of it ahead. `taps`: those of the cell. None where it is none of theirs.
+/// Makes the table of a tap from its file. `taps`: those of the cell. None if the file belongs to none of them.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::Write`], [`Error::WriteTable`].
@@ -155,7 +155,7 @@ pub(super) fn salvage(file: &Path, taps: &[Tap], directory: &Path) -> Result<Opt
     let head = serde_json::from_slice::<Head>(&line).ok();
     let Some(tap) = head.and_then(|head| taps.iter().find(|tap| tap.name == head.tap)) else { return Ok(None) };
     let mut table = TapTable::new(directory, None, &tap.name, &tap.fields);
-    // Any instant will do: only what lies between them is written.
+    // Any instant will do: only differences are written.
     let begun = Instant::now();
     let at = |after_ns| begun + Duration::from_nanos(after_ns);
     while next(&mut line)? > 0 {
@@ -168,7 +168,7 @@ pub(super) fn salvage(file: &Path, taps: &[Tap], directory: &Path) -> Result<Opt
                 let values = values.into_iter().map(Into::into).collect();
                 table.add(TapRow { at: at(after_ns), replica, join_key, values })?;
             }
-            // The last one, while it was written.
+            // The last line, which was being written.
             None => {}
         }
     }
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!(values[2..], [TapValue::Absent, TapValue::Time(-3)]);
         let Line::Start { after_ns, unix_ns } = serde_json::from_str(lines[2]).unwrap() else { panic!("{text}") };
         assert!(after_ns >= 1_000_000_000 && unix_ns == 5_000_000_000, "{text}");
-        // Beyond what is kept of a tap nothing is written.
+        // Nothing is written beyond the limit.
         ahead.rows = MOST_ROWS;
         ahead.add(&TapRow { at: now, replica: None, join_key: None, values: Vec::new() }, now);
         ahead.flush();

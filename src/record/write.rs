@@ -1,4 +1,4 @@
-//! A run's directory while it is being made.
+//! The directory of a run while it is being made.
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
@@ -23,7 +23,7 @@ pub struct RunDirectory {
     pub name: String,
     /// Secrets, which must not be written.
     pub(super) secrets: Secrets,
-    /// The lock is the kernel's (flock) and ends with the process, however that ends.
+    /// The lock is the kernel's (flock) and ends with the process, however the process ends.
     lock: File,
 }
 
@@ -59,7 +59,7 @@ fn lock(path: &Path) -> Result<File, Error> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned(), holder: holder(&file) }),
-        // A file system without locks: works as it did before there were any.
+        // A file system without locks: the run is not protected.
         Err(TryLockError::Error(_)) => Ok(file),
     }
 }
@@ -163,7 +163,7 @@ impl RunDirectory {
     }
 
     /// Refuses to continue when this directory is no longer at its path: what would be written there now would be lost, or
-    /// make half of a run out of nothing.
+    /// create half a run in a new directory.
     ///
     /// # Errors
     /// [`Error::Gone`].
@@ -202,7 +202,7 @@ fn mask(secrets: &Secrets, folder: &Path) -> Result<(), Error> {
     readable(folder)
 }
 
-/// Logs were readable by us alone while they could contain a secret; from now on they are like any other result.
+/// Logs could be read only by us while they might contain a secret; from now on they are like any other result.
 fn readable(folder: &Path) -> Result<(), Error> {
     use std::os::unix::fs::PermissionsExt as _;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -247,7 +247,7 @@ pub struct RepetitionWriter {
     /// Where it is recorded before it is moved to `partial`.
     memory: Option<PathBuf>,
     whole: PathBuf,
-    /// Where its transfers may be kept before it is whole.
+    /// Where its transfers may be kept before it is complete.
     ahead: PathBuf,
     repetition: u32,
     /// How many taps its cell has.
@@ -262,17 +262,17 @@ impl RepetitionWriter {
         self.memory.as_deref().unwrap_or(&self.partial)
     }
 
-    /// Where recording continues when there is no room in memory; nowhere when it is on disk anyway.
+    /// Where recording continues when there is no room in memory; none if it is on disk anyway.
     pub fn spill(&self) -> Spill {
         self.memory.as_ref().map_or_else(Spill::default, |_| Spill::into(&self.partial))
     }
 
-    /// Where its transfers can be kept until it is whole; see [`ahead::Ahead`].
+    /// Where its transfers can be kept until it is complete; see [`ahead::Ahead`].
     pub fn ahead(&self) -> &Path {
         &self.ahead
     }
 
-    /// Where what a tap reads can be kept until then, by the place of the tap; see [`taps_ahead::TapAhead`].
+    /// Where the rows of a tap can be kept until then, by the index of the tap; see [`taps_ahead::TapAhead`].
     pub fn tap_ahead(&self, tap: usize) -> PathBuf {
         self.ahead.with_file_name(taps_ahead::name(self.repetition, tap))
     }
@@ -317,12 +317,12 @@ impl RepetitionWriter {
         std::fs::rename(&self.partial, &self.whole).map_err(failed)?;
         self.done = true;
         sync_directory(self.whole.parent().unwrap_or(Path::new("."))).map_err(failed)?;
-        // What was kept of it before is in it now. Should this be missed, the next start sees that the repetition is whole.
+        // What was kept separately is now part of it. If this fails, the next start sees that the repetition is complete.
         self.forget_ahead();
         Ok(self.whole.clone())
     }
 
-    /// Removes what was kept ahead: nothing is lost with it.
+    /// Removes what was kept separately: nothing is lost.
     pub fn forget_ahead(&self) {
         if !self.ahead.exists() {
             return;
@@ -333,7 +333,7 @@ impl RepetitionWriter {
     }
 }
 
-/// Copies a directory to disk; files that are there already, as they found no room in memory, stay.
+/// Copies a directory to disk; files that are already there, because there was no room in memory, stay.
 fn move_into(from: &Path, to: &Path) -> Result<(), Error> {
     make_directory(to)?;
     for entry in std::fs::read_dir(from).map_err(|source| Error::Read { path: from.to_owned(), source })?.flatten() {

@@ -1,4 +1,4 @@
-//! What speaks against a result: what `analysis` tells below its table, by kind, the most serious first.
+//! The caveats of a result: the notes that `analysis` shows with its table, by kind, the most serious first.
 
 use analysis::Summary;
 use analysis::notes::notes;
@@ -6,7 +6,7 @@ use vocabulary::words::harmless;
 
 use crate::view::{Objection, ObjectionLine};
 
-/// Kinds in the order in which they are told; others come behind them.
+/// Kinds in the order in which they are shown; others follow.
 const ORDER: [&str; 12] = [
     "FAILED",
     "INVALID",
@@ -22,12 +22,12 @@ const ORDER: [&str; 12] = [
     "AT THE END",
 ];
 
-/// What speaks against a run. `letter`: of the run; `id`: of a cell's view, by the index of the cell.
+/// The caveats of a run. `letter`: of the run; `id`: of a cell's view, by the index of the cell.
 pub fn against(summary: &Summary, letter: &str, id: impl Fn(usize) -> String) -> Vec<Objection> {
     let mut objections: Vec<Objection> = Vec::new();
     for Note { kind, words, details } in noted(&harmless(&notes(summary, usize::MAX))) {
         let mut named: Vec<(usize, &str)> = summary.cells.iter().map(|c| c.cell.as_str()).enumerate().collect();
-        // The longest first: the name of one cell may be the start of another's.
+        // The longest first: the name of one cell may be the start of another name.
         named.sort_by_key(|(_, name)| std::cmp::Reverse(name.len()));
         let ends = |name: &str| words.ends_with(name) || words.ends_with(&format!("[{name}]"));
         let cell = named.into_iter().find(|(_, name)| !name.is_empty() && (ends(name) || words.contains(&format!("of {name} "))));
@@ -52,7 +52,7 @@ struct Note {
     details: Vec<String>,
 }
 
-/// The notes of a run. A line that does not start with a kind belongs to the note above it: what is set in, and a reason of
+/// The notes of a run. A line that does not start with a kind belongs to the note above it: indented lines, and reasons of
 /// several lines.
 fn noted(notes: &str) -> Vec<Note> {
     let mut noted: Vec<Note> = Vec::new();
@@ -68,7 +68,7 @@ fn noted(notes: &str) -> Vec<Note> {
     noted
 }
 
-/// The kind of a note, which is in capitals, and its words: `NOT STEADY: …`, `FAILED 3 of 9: …`. None where the line is no note.
+/// The kind of a note, which is in capitals, and its words: `NOT STEADY: …`, `FAILED 3 of 9: …`. None if the line is not a note.
 fn head(line: &str) -> Option<(&str, &str)> {
     let (head, _) = line.split_once(": ").filter(|_| !line.starts_with(' '))?;
     let is_of_kind = |word: &&str| word.chars().all(|c| c.is_uppercase() || c == '-');

@@ -1,4 +1,4 @@
-//! The answer in one or two sentences, made of verdicts. Nothing is called a difference that `compare` does not call one.
+//! The answer in one or two sentences, made from verdicts. Only what `compare` calls a difference is called one.
 
 use analysis::compare::{Comparison, Row, Verdict, text::ratio};
 use analysis::expectations::{Finding, Outcome};
@@ -12,12 +12,12 @@ use vocabulary::units::percent;
 
 use crate::view::Sentence;
 
-/// So many differences are told one by one; of more, the largest.
+/// At most this many differences are listed one by one; if there are more, only the largest.
 const TOLD: usize = 3;
 /// More repetitions than this are not recommended as a number.
 const MOST: usize = 1000;
 
-/// What a comparison and expectations say. `plan`: of the first of the runs.
+/// The answer of a comparison and of expectations. `plan`: of the first of the runs.
 pub fn answer(comparison: Option<&Comparison>, plan: &PlanRecord, runs: &[&Summary]) -> Vec<Sentence> {
     let mut sentences = match comparison {
         Some(comparison) => compared(comparison),
@@ -25,14 +25,14 @@ pub fn answer(comparison: Option<&Comparison>, plan: &PlanRecord, runs: &[&Summa
     };
     sentences.extend(expected(&runs.iter().flat_map(|summary| &summary.expectations).collect::<Vec<_>>()));
     if sentences.is_empty() {
-        sentences.push(Sentence::default().say("Nothing was measured that counts."));
+        sentences.push(Sentence::default().say("No repetition counts."));
     }
     sentences
 }
 
-/// The differences that were shown, and what can be said of the rest.
+/// The differences that were shown, and what can be said about the rest.
 fn compared(comparison: &Comparison) -> Vec<Sentence> {
-    // What the memory of targets says is a question of its own, told where nothing else is asked.
+    // The memory of targets is a separate question, and is answered only if there is no other.
     let primary = || comparison.rows.iter().filter(|row| row.primary);
     let of_workloads: Vec<&Row> = primary().filter(|row| !row.workload.is_empty()).collect();
     let asked = if of_workloads.is_empty() { primary().collect() } else { of_workloads };
@@ -100,7 +100,7 @@ fn cell_words(comparison: &Comparison, row: &Row) -> String {
     workload.into_iter().chain(levels).collect::<Vec<_>>().join(", ")
 }
 
-/// What can be said where no difference was shown.
+/// What can be said if no difference was shown.
 fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Option<Sentence> {
     let within = percent(comparison.threshold);
     let of = |verdict: Verdict| rest.iter().filter(|row| row.verdict == verdict).copied().collect::<Vec<&Row>>();
@@ -109,7 +109,8 @@ fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Opt
         return None;
     }
     if !open.is_empty() {
-        let words = "Nothing can be told from one session each: runs made at different times differ even when nothing changed.";
+        let words =
+            "One session each is not enough for a verdict: runs made at different times differ even when nothing changed.";
         return Some(Sentence::default().link(words, "compared"));
     }
     let mut parts = Vec::new();
@@ -124,9 +125,9 @@ fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Opt
     }
     if !few.is_empty() {
         let what = match (same.is_empty(), is_everything) {
-            (true, true) => "nothing can be told apart".to_owned(),
-            (true, false) => "nothing else can be told apart".to_owned(),
-            (false, _) => format!("{} cannot be told apart", few.len()),
+            (true, true) => "no difference is significant".to_owned(),
+            (true, false) => "no other difference is significant".to_owned(),
+            (false, _) => format!("{} undecided", few.len()),
         };
         let n = few.iter().map(|row| row.n.min(row.baseline_n)).min().unwrap_or_default();
         parts.push(format!("{what} at {n} repetitions{}", enough(&few, &within)));
@@ -134,17 +135,17 @@ fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Opt
     let words = parts.join("; ");
     let sentence = Sentence::default().link(capitalized(&words), "compared").say(".");
     Some(behind(comparison).into_iter().fold(sentence, |sentence, metric| {
-        sentence.say(format!(" By itself, {} differs: `--primary {}` asks it first.", metric.words(), metric.name()))
+        sentence.say(format!(" By itself, {} differs: `--primary {}` tests it first.", metric.words(), metric.name()))
     }))
 }
 
-/// The first metric that differs if it is tested alone, where the primary one, which is asked first, shows nothing.
+/// The first metric that differs if tested alone, although the primary one, which is tested first, does not.
 fn behind(comparison: &Comparison) -> Option<Metric> {
     let row = comparison.rows.iter().find(|row| row.verdict == Verdict::BehindPrimary)?;
     Some(Metric::by_name(&row.metric))
 }
 
-/// How many repetitions would do: the most that any of the comparisons needs.
+/// How many repetitions would be enough: the most that any of the comparisons needs.
 fn enough(few: &[&Row], within: &str) -> String {
     let needed = |row: &&&Row| Some(row.n.min(row.baseline_n) + row.more_for_threshold.or(row.more_for_seen)?);
     match few.iter().filter_map(|row| needed(&row)).max() {
@@ -172,7 +173,7 @@ fn figures(plan: &PlanRecord, summary: &Summary) -> Vec<Sentence> {
     told.take(TOLD).collect()
 }
 
-/// The figure that a cell is mainly about: the primary metric of the scenario, else what its program brings, else its rate.
+/// The figure that a cell is mainly about: the primary metric of the scenario, else what its program reports, else its rate.
 fn main_figure(plan: &PlanRecord, cell: &CellSummary) -> Option<(Metric, String, Estimate)> {
     if let Some(limit) = cell.limits.iter().find_map(|l| l.rate_per_s.clone()) {
         return Some((Metric::Limit, String::new(), limit));
@@ -204,7 +205,7 @@ fn expected(findings: &[&Finding]) -> Option<Sentence> {
     }
     let (fail, open) = (count(Outcome::Fail), count(Outcome::Inconclusive));
     let mut words = match judged - fail - open {
-        all if all == judged && judged == 1 => "What is expected holds".to_owned(),
+        all if all == judged && judged == 1 => "The expectation holds".to_owned(),
         all if all == judged => format!("All {judged} expectations hold"),
         holds => format!("{holds} of {judged} expectations hold"),
     };

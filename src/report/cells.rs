@@ -1,4 +1,4 @@
-//! Each cell by itself: its figures, its repetitions, and what a view of it shows.
+//! Each cell in detail: its figures, its repetitions, and the data of its view.
 
 use analysis::estimate::Estimate;
 use analysis::overview::telling_name;
@@ -29,7 +29,7 @@ pub fn cell_view(
     CellView {
         id,
         run: letter.to_owned(),
-        // Levels that only skipped cells have are in no short name.
+        // Levels that only skipped cells have are not part of short names.
         name: if cell.skipped.is_some() && !cell.cell.is_empty() { cell.cell.clone() } else { telling_name(cell, varied) },
         levels: run.plan.cells[index].levels.clone(),
         size: size(cell),
@@ -68,7 +68,7 @@ fn data(run: &RunRecord, cell: &CellSummary, index: usize, repetitions: &[&Repet
     }
 }
 
-/// A repetition; `texts` and `phases` gain what they do not have yet.
+/// A repetition; `texts` and `phases` get what they do not contain yet.
 fn view(repetition: &Repetition, logs: &[Log], texts: &mut Vec<String>, phases: &mut Vec<String>) -> RepetitionView {
     let place = |list: &mut Vec<String>, text: &String| {
         list.iter().position(|known| known == text).unwrap_or_else(|| {
@@ -188,11 +188,11 @@ fn steps(cell: &CellSummary) -> Table {
             time(s.lag_ns, |t| t.p99),
         ]
     };
-    let title = "Requests: counts over all repetitions that count, other figures as medians over them".to_owned();
+    let title = "Requests: counts are totals over the repetitions that count, other figures are medians over them".to_owned();
     Table { title, header: header.map(str::to_owned).to_vec(), rows: cell.steps.iter().map(row).collect() }
 }
 
-/// How many errors, and of which kinds.
+/// The number of errors, by kind.
 fn kinds(step: &StepSummary) -> String {
     let errors = step.unanswered();
     let kinds = step.errors.iter().map(|(kind, n)| (kind.as_str(), *n)).chain([("unsent", step.unsent), ("open", step.open)]);
@@ -200,7 +200,7 @@ fn kinds(step: &StepSummary) -> String {
     if kinds.is_empty() { count(errors) } else { format!("{}: {}", count(errors), kinds.join(", ")) }
 }
 
-/// What commands, taps and collected files bring.
+/// The metrics of commands, taps and collected files.
 fn brought(cell: &CellSummary) -> Table {
     let row = |m: &analysis::summary::MetricSummary| {
         let metric = Metric::named(&m.metric);
@@ -215,7 +215,7 @@ fn brought(cell: &CellSummary) -> Table {
         ]
     };
     let header = ["brought by", "phase", "metric", "median", "95 %", "repetitions"].map(str::to_owned).to_vec();
-    Table { title: "What programs, taps and files bring".to_owned(), header, rows: cell.metrics.iter().map(row).collect() }
+    Table { title: "Metrics of programs, taps and files".to_owned(), header, rows: cell.metrics.iter().map(row).collect() }
 }
 
 /// What targets used.

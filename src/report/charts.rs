@@ -9,8 +9,8 @@ use record::RunRecord;
 use crate::Error;
 use crate::view::{Chart, Table};
 
-/// The graphs of a run, and in words which of them were not drawn. `letter`: of the run, where there are several; `composed`:
-/// what they are made of, where that is known already.
+/// The graphs of a run, and which of them were not drawn, in words. `letter`: of the run, if there are several; `composed`:
+/// the figures, if they have been composed already.
 pub fn charts(
     run: &RunRecord,
     summary: &Summary,

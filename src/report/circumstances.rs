@@ -1,4 +1,4 @@
-//! How a run was made, and how it is made again.
+//! How a run was made, and how to repeat it.
 
 use record::RunRecord;
 use record::manifest::Manifest;
@@ -6,10 +6,10 @@ use vocabulary::units::human_bytes;
 
 use crate::view::Circumstances;
 
-/// The most that a page shows of a scenario or a rendered file, in bytes.
+/// How much of a scenario or a rendered file a page shows at most, in bytes.
 const MOST: usize = 100_000;
 
-/// The circumstances of a run. `letter`: of the run, where there are several.
+/// The circumstances of a run. `letter`: of the run, if there are several.
 pub fn circumstances(run: &RunRecord, letter: &str) -> Circumstances {
     let scenario = record::files::read(&run.path.join("experiment.yaml")).unwrap_or_default();
     Circumstances {
@@ -45,7 +45,7 @@ fn facts(run: &RunRecord) -> Vec<(String, String)> {
     facts
 }
 
-/// The files that were rendered for targets, from the plan; what is the same in several cells is there once.
+/// The files that were rendered for targets, from the plan; what is the same in several cells is included once.
 fn files(run: &RunRecord) -> Vec<(String, String)> {
     let mut files: Vec<(String, String)> = Vec::new();
     let list = |value: &serde_json::Value, key: &str| value[key].as_array().cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A comparison for a page: the words of `analysis`, with a way to each cell behind them.
+//! A comparison for a page: the words of `analysis`, with links to the cells.
 
 use std::collections::BTreeMap;
 
@@ -37,12 +37,12 @@ pub fn compared(comparison: &Comparison, id: impl Fn(&str, &BTreeMap<String, Str
     }
 }
 
-/// How a verdict looks: for somebody who does not see colours, the words say the same.
+/// The class of a verdict, which determines its colour; the words say the same.
 fn class(row: &Row) -> &'static str {
     match row.verdict {
         Verdict::Faster => "better",
         Verdict::Slower => "worse",
-        // Less memory is no better answer to a question about speed, but errors are.
+        // Less memory is not a better answer to a question about speed, but fewer errors are.
         Verdict::More if Metric::by_name(&row.metric) == Metric::Errors => "worse",
         Verdict::Less | Verdict::More | Verdict::Higher | Verdict::Lower => "differs",
         Verdict::NoDifferenceShown => "same",

@@ -1,4 +1,4 @@
-//! A page as one HTML file: templates, with style, script and data in them, and nothing from elsewhere.
+//! A page as one HTML file: templates with style, script and data in them, and nothing loaded from elsewhere.
 
 use base64::Engine as _;
 use minijinja::syntax::SyntaxConfig;
@@ -21,7 +21,7 @@ const TEMPLATES: [(&str, &str); 3] = [
 /// Writes a page as HTML.
 ///
 /// # Errors
-/// Only when the template and the data do not fit.
+/// Only when the template does not match the data.
 pub fn html(page: &Page) -> Result<String, Error> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
@@ -33,7 +33,7 @@ pub fn html(page: &Page) -> Result<String, Error> {
     let data = page.cells.iter().map(data).collect::<Result<Vec<Value>, Error>>()?;
     let pictures: Vec<Value> = page.charts.iter().map(|chart| Value::from_safe_string(chart.picture.clone())).collect();
     let style = format!("{STYLE}{}", plot::svg_style(plot::SvgPlace::Page));
-    // Nothing but this style and this script: no other may come in with a text from a log.
+    // Only this style and this script are allowed: none may come in with a text from a log.
     let policy = format!(
         "default-src 'none'; style-src '{}'; script-src '{}'; img-src data:; base-uri 'none'; form-action 'none'",
         hash(&style),
@@ -47,11 +47,11 @@ pub fn html(page: &Page) -> Result<String, Error> {
         style => Value::from_safe_string(style),
         script => Value::from_safe_string(SCRIPT.to_owned()),
     })?;
-    // What others wrote may hold characters that steer a terminal.
+    // Text from outside may contain characters that control a terminal.
     Ok(harmless(&text).into_owned())
 }
 
-/// The data of a cell as JSON that no text in it can leave: without `<`, `>` and `&`.
+/// The data of a cell as JSON from which no text can break out: without `<`, `>` and `&`.
 fn data(cell: &CellView) -> Result<Value, Error> {
     let json = serde_json::to_string(&cell.data)?;
     let json = json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
@@ -82,7 +82,7 @@ fn escaped(text: &str) -> String {
     minijinja::HtmlEscape(text).to_string()
 }
 
-/// How a content security policy names an element: by the hash of its text.
+/// How a content security policy identifies an element: by the hash of its text.
 fn hash(text: &str) -> String {
     format!("sha256-{}", base64::engine::general_purpose::STANDARD.encode(Sha256::digest(text.as_bytes())))
 }

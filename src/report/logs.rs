@@ -1,4 +1,4 @@
-//! The ends of logs: as much of them as a page has room for.
+//! The ends of logs, as far as a page has room for them.
 
 use std::collections::HashSet;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -14,7 +14,7 @@ const END: u64 = 1500;
 /// How much of all logs of a page is kept, in bytes: those of repetitions that do not count come first.
 const ALL: usize = 300_000;
 
-/// The log of a repetition: name of the file, length in bytes, and its end; none where there was no room for it.
+/// The log of a repetition: name of the file, length in bytes, and its end; none if there was no room for it.
 pub type Log = (String, u64, Option<String>);
 
 /// The ends of the logs of repetitions, in their order.
@@ -28,7 +28,7 @@ pub fn ends(repetitions: &[Repetition]) -> Vec<Vec<Log>> {
     for index in order {
         for (_, _, end) in &mut found[index] {
             let Some(text) = end.as_ref() else { continue };
-            // What is the same as in another repetition takes no room.
+            // A text that is the same as in another repetition takes no room.
             if known.contains(text) {
                 continue;
             }
@@ -51,7 +51,7 @@ fn of_folder(folder: &Path) -> Vec<Log> {
     names.into_iter().filter_map(|name| end(&folder.join(&name)).map(|(length, text)| (name, length, Some(text)))).collect()
 }
 
-/// Length and end of a log, from the start of a line; none where it is empty or cannot be read.
+/// Length and end of a log, from the start of a line; none if it is empty or cannot be read.
 fn end(path: &Path) -> Option<(u64, String)> {
     let mut file = files::open(path).ok()?;
     let length = file.metadata().ok()?.len();

@@ -10,7 +10,7 @@ use crate::view::{CellTable, Page, Sentence};
 pub enum Pictures<'a> {
     /// They are left out.
     None,
-    /// They are referred to below this folder or address, as `runner graph` names them.
+    /// They are linked below this folder or address, with the names that `runner graph` gives them.
     Links(&'a str),
 }
 
@@ -57,7 +57,7 @@ pub fn markdown(page: &Page, comparison: Option<&str>, pictures: Pictures<'_>) -
     }
     if !page.against.is_empty() {
         let count: usize = page.against.iter().map(|objection| objection.count).sum();
-        text += &format!("<details><summary>What speaks against it ({count})</summary>\n\n");
+        text += &format!("<details><summary>Caveats ({count})</summary>\n\n");
         for objection in &page.against {
             for line in &objection.lines {
                 let run = if objection.run.is_empty() { String::new() } else { format!(" ({})", objection.run) };

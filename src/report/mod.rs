@@ -1,10 +1,10 @@
 //! Runs as one page to show: a single HTML file without a network, or Markdown for a merge request.
 //!
-//! In reading order: `view` is what a page says, as plain data; `page` makes it of runs that were read and summarized, with
-//! `answer` for the sentences at the top, `question` for what is compared, `against` for what speaks against the result,
-//! `cells` and `over_time` for each cell by itself, `logs` for the ends of logs and `circumstances` for how it was made;
-//! `html` and `markdown` write it down. The style, the script and the templates are files of their own in `templates/`; the
-//! script draws what a cell shows when it is opened, out of the data in the page.
+//! In reading order: `view` is the content of a page, as plain data; `page` makes it from runs that were read and summarized,
+//! with `answer` for the sentences at the top, `question` for what is compared, `against` for the caveats, `cells` and
+//! `over_time` for each cell in detail, `logs` for the ends of logs and `circumstances` for how it was made; `html` and
+//! `markdown` write it. The style, the script and the templates are separate files in `templates/`; the script draws the view
+//! of a cell when it is opened, from the data in the page.
 //!
 //! Nothing is computed here: every figure comes from `analysis`, in its words.
 
@@ -34,16 +34,16 @@ pub use question::{Question, question, usual_comparison};
 use analysis::compare::{ReadRun, THRESHOLD};
 use plot::compose;
 
-/// Why a page could not be made.
+/// Why a page cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A table of the run that a picture needs.
+    /// A table of the run that a picture needs cannot be read.
     #[error(transparent)]
     Analysis(#[from] analysis::Error),
-    /// A picture could not be drawn.
+    /// A picture cannot be drawn.
     #[error(transparent)]
     Plot(#[from] plot::Error),
-    /// The template and the data do not fit: a bug in this program.
+    /// The template does not match the data: a bug in this program.
     #[error("the page cannot be written")]
     Template(#[from] minijinja::Error),
     /// The data of a cell cannot be written as JSON: a bug in this program.
@@ -51,7 +51,7 @@ pub enum Error {
     Data(#[from] serde_json::Error),
 }
 
-/// A run by itself as HTML, with what it compares. `pictures`: its graphs, where they have been composed already.
+/// A single run as HTML, with what it compares. `pictures`: its graphs, if they have been composed already.
 ///
 /// # Errors
 /// When a table that a graph of the scenario needs cannot be read.

@@ -1,5 +1,5 @@
-//! A cell over the time of its repetitions, and the distribution of its response times: thinned to what a small picture
-//! shows, and with few digits.
+//! A cell over the time of its repetitions, and the distribution of its response times: reduced to what a small picture shows,
+//! and with few digits.
 
 use analysis::curves::{self, Line, LinePart};
 use analysis::summary::{CellSummary, StepSummary};
@@ -9,9 +9,9 @@ use vocabulary::{Metric, Quantile, Time};
 
 use crate::view::{Number, OverTime};
 
-/// A line has at most so many points; of longer ones each is one of several.
+/// A line has at most this many points; longer ones are thinned.
 const POINTS: usize = 240;
-/// A curve of quantiles has so many points for each further nine.
+/// A curve of quantiles has this many points for each further nine.
 const PER_NINE: f64 = 24.0;
 
 /// Metrics over time, for each workload and each target that is watched. `repetitions`: of this cell, in the order of the view.
@@ -45,7 +45,7 @@ pub fn over_time(run: &RunRecord, index: usize, cell: &CellSummary, repetitions:
     let watched = cell.targets.iter().filter(|t| t.watched).map(|t| t.target.clone());
     let targets: Vec<(String, LinePart)> = watched.map(|name| (name.clone(), LinePart::Targets(vec![name]))).collect();
     let mut found = of(&workloads, &[Metric::Throughput, Metric::Time(Time::Response, Quantile::P99), Metric::Errors], false);
-    // A line of zeros says nothing that the table does not.
+    // A line of zeros shows nothing that the table does not.
     found.retain(|over| over.unit != "%" || over.parts.iter().any(|(_, lines)| lines.iter().any(|l| values(l).any(|v| v > 0.0))));
     found.extend(of(&targets, &[Metric::Pss, Metric::Cpu], true));
     found
@@ -55,7 +55,8 @@ fn values(line: &[Number]) -> impl Iterator<Item = f64> + '_ {
     line.iter().skip(1).step_by(2).map(|number| number.0)
 }
 
-/// Milliseconds and values in turn. Of `steps`, which have two points for each value, the first is kept, and the end of the last.
+/// Milliseconds and values in turn. Lines with `steps` have two points for each value: the first is kept, and the end of the
+/// last.
 fn packed(line: &Line, scale: f64, steps: bool) -> Vec<Number> {
     let last = line.len().saturating_sub(1);
     let kept: Vec<&(f64, f64)> =
@@ -64,7 +65,7 @@ fn packed(line: &Line, scale: f64, steps: bool) -> Vec<Number> {
     kept.into_iter().step_by(every).flat_map(|(at, value)| [Number((at * 1e3).round()), short(value * scale)]).collect()
 }
 
-/// A number with four significant digits: more than a picture shows.
+/// A number with four significant digits, which is more than a picture shows.
 pub fn short(value: f64) -> Number {
     if value == 0.0 || !value.is_finite() {
         return Number(0.0);

@@ -1,4 +1,4 @@
-//! From runs that were read and summarized to what a page says.
+//! From runs that were read and summarized to the content of a page.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::view::{CellColumn, CellEntry, CellRow, CellTable, CellView, Expectation, Page, Run};
 use crate::{Error, against, answer, cells, charts, circumstances, compared, logs};
 
-/// What a page is made of.
+/// What a page is made from.
 pub struct Asked<'a> {
     /// The runs, the baseline first; at least one.
     pub runs: Vec<&'a ReadRun>,
@@ -21,7 +21,7 @@ pub struct Asked<'a> {
     pub pictures: Option<&'a Pictures>,
 }
 
-/// What a page says of runs.
+/// The page about runs.
 ///
 /// # Errors
 /// When a table that a graph of the scenario needs cannot be read.
@@ -83,7 +83,7 @@ pub fn page(asked: &Asked<'_>) -> Result<Page, Error> {
     Ok(page)
 }
 
-/// `A`, `B`, … and numbers behind `Z`.
+/// `A`, `B`, … and numbers after `Z`.
 fn letter(index: usize) -> String {
     ('A'..='Z').nth(index).map_or_else(|| (index + 1).to_string(), String::from)
 }
@@ -114,8 +114,8 @@ fn expectations(summary: &Summary, letter: &str, id: impl Fn(usize) -> String) -
     summary.expectations.iter().map(of).collect()
 }
 
-/// Adds the rows of a run. The columns of the first run stay: runs of one experiment have the same, except where something
-/// went wrong in one of them only, and then a column is added.
+/// Adds the rows of a run. The columns of the first run stay: runs of one experiment have the same columns, unless something
+/// went wrong in only one of them, and then a column is added.
 fn add_rows(table: &mut CellTable, summary: &Summary, letter: &str, id: impl Fn(usize) -> String) {
     let found = overview(summary);
     let empty = || CellEntry { text: "–".to_owned(), value: None };
@@ -126,7 +126,7 @@ fn add_rows(table: &mut CellTable, summary: &Summary, letter: &str, id: impl Fn(
         table.columns.push(CellColumn { name, words, is_name: true, levels: Vec::new() });
     }
     for column in &found.columns {
-        // `95 %` may be there several times, each belonging to the column before it.
+        // `95 %` may occur several times, each belonging to the column before it.
         let before = *names.entry(&column.name).and_modify(|n| *n += 1).or_insert(0);
         let same = table.columns.iter().enumerate().filter(|(_, c)| c.name == column.name).nth(before).map(|(at, _)| at);
         places.push(same.unwrap_or_else(|| {

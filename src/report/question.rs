@@ -15,10 +15,10 @@ pub struct Question {
     pub baseline: Option<String>,
 }
 
-/// What a run compares, as far as its scenario says it: what repeating was to decide; else what a graph of ratios shows; else
-/// the factor of a ratio that is expected; else the only factor with several executed levels, or the first of them.
+/// What a run compares, as far as its scenario says: what repeating was meant to decide; else what a graph of ratios shows;
+/// else the factor of an expected ratio; else the only factor with several executed levels, or the first of them.
 ///
-/// None where no factor has two executed levels.
+/// None if no factor has two executed levels.
 pub fn question(plan: &PlanRecord, summary: &Summary) -> Option<Question> {
     let executed = |factor: &str| {
         let cells = summary.cells.iter().filter(|c| c.repetitions.valid > 0);
@@ -43,9 +43,9 @@ pub fn question(plan: &PlanRecord, summary: &Summary) -> Option<Question> {
     wanted.find(is_possible)
 }
 
-/// The levels that a run compares by itself; none where no factor has two levels that can be compared.
+/// The comparison of levels within a run; none if no factor has two levels that can be compared.
 ///
-/// `threshold`: a smaller difference does not matter, a share. What cannot be compared is told as what speaks against the result.
+/// `threshold`: a smaller difference does not matter, a share. What cannot be compared is reported among the caveats.
 pub fn usual_comparison(run: &ReadRun, threshold: f64) -> Option<Comparison> {
     let Question { by, baseline } = question(&run.0.plan, &run.1)?;
     compare::levels(run, &by, baseline.as_deref(), &Options::usual(threshold)).ok()

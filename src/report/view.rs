@@ -1,4 +1,4 @@
-//! What a page says, as plain data: texts that are not escaped yet, and figures in the words of `analysis`.
+//! The content of a page, as plain data: texts that are not escaped yet, and figures in the words of `analysis`.
 
 use serde::{Serialize, Serializer};
 
@@ -8,7 +8,7 @@ pub struct Number(pub f64);
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Every whole number of this size is exact in both forms.
+        // Every whole number of this size is exact in both types.
         if self.0.fract() == 0.0 && self.0.abs() < 1e15 {
             serializer.serialize_i64(self.0 as i64)
         } else {
@@ -30,7 +30,7 @@ pub struct Page {
     pub answer: Vec<Sentence>,
     /// What the scenario expects.
     pub expectations: Vec<Expectation>,
-    /// What speaks against the result.
+    /// The caveats of the result.
     pub against: Vec<Objection>,
     /// The graphs of the scenario.
     pub charts: Vec<Chart>,
@@ -40,7 +40,7 @@ pub struct Page {
     pub compared: Option<Compared>,
     /// One row for each workload of a cell in a phase.
     pub table: CellTable,
-    /// Each cell by itself.
+    /// Each cell in detail.
     pub cells: Vec<CellView>,
     /// How the runs were made.
     pub circumstances: Vec<Circumstances>,
@@ -49,7 +49,7 @@ pub struct Page {
 /// A run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Run {
-    /// Its letter, where there are several.
+    /// Its letter, if there are several.
     pub letter: String,
     /// Its name: time and id.
     pub name: String,
@@ -70,7 +70,7 @@ pub struct Sentence(pub Vec<Span>);
 pub struct Span {
     /// The text.
     pub text: String,
-    /// Whether it is a name, shown as code.
+    /// Whether it is a name, which is shown as code.
     pub code: bool,
     /// The id of the part of the page that it is taken from.
     pub to: Option<String>,
@@ -91,7 +91,7 @@ impl Sentence {
         self
     }
 
-    /// Adds text that leads to a part of the page.
+    /// Adds text that links to a part of the page.
     #[must_use]
     pub fn link(mut self, text: impl Into<String>, to: impl Into<String>) -> Self {
         self.0.push(Span { text: text.into(), code: false, to: Some(to.into()) });
@@ -104,11 +104,11 @@ impl Sentence {
 pub struct Expectation {
     /// What is expected.
     pub expected: String,
-    /// The letter of the run, where there are several.
+    /// The letter of the run, if there are several.
     pub run: String,
     /// Name of the cell.
     pub cell: String,
-    /// The id of the cell's view; empty where no cell is meant.
+    /// The id of the cell's view; empty if no cell is meant.
     pub to: String,
     /// `pass`, `fail`, `inconclusive`, `skipped`.
     pub outcome: String,
@@ -116,25 +116,25 @@ pub struct Expectation {
     pub words: String,
 }
 
-/// Something that speaks against the result.
+/// A kind of caveat.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Objection {
     /// Its kind, such as `SKIPPED`.
     pub kind: String,
-    /// The letter of the run, where there are several.
+    /// The letter of the run, if there are several.
     pub run: String,
-    /// How often there is something of this kind, where that is more than once.
+    /// How many caveats of this kind there are.
     pub count: usize,
-    /// Each of them: the words, and what is told below them.
+    /// Each of them: the words, and details below them.
     pub lines: Vec<ObjectionLine>,
 }
 
-/// One objection.
+/// One caveat.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ObjectionLine {
     /// What it is.
     pub words: String,
-    /// Reasons and first words.
+    /// Reasons and first messages.
     pub details: Vec<String>,
     /// The id of the cell's view, where one cell is meant.
     pub to: Option<String>,
@@ -147,7 +147,7 @@ pub struct Chart {
     pub id: String,
     /// Name of the file that `runner graph` writes, without its ending.
     pub file: String,
-    /// The letter of the run, where there are several.
+    /// The letter of the run, if there are several.
     pub run: String,
     /// What is shown.
     pub title: String,
@@ -184,7 +184,7 @@ pub struct Compared {
     pub names: usize,
     /// The rows.
     pub rows: Vec<ComparedRow>,
-    /// Letters and what they stand for, where several runs are compared with the first.
+    /// Letters and what they stand for, if several runs are compared with the first.
     pub letters: Vec<(String, String)>,
     /// How the circumstances of the runs differ.
     pub differences: Vec<String>,
@@ -219,13 +219,13 @@ pub struct CellTable {
 /// A column of the table of cells.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CellColumn {
-    /// What stands above it.
+    /// Its heading.
     pub name: String,
     /// What it means.
     pub words: String,
     /// Whether it holds names.
     pub is_name: bool,
-    /// What may be chosen of it, in the order of the scenario; only for names.
+    /// The levels by which rows can be filtered, in the order of the scenario; only for names.
     pub levels: Vec<String>,
 }
 
@@ -238,21 +238,21 @@ pub struct CellRow {
     pub entries: Vec<CellEntry>,
 }
 
-/// What stands in a row and a column.
+/// The entry of a row in a column.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CellEntry {
     /// In words.
     pub text: String,
-    /// By which it is sorted.
+    /// The value by which it is sorted.
     pub value: Option<f64>,
 }
 
-/// A cell by itself. Its data are drawn by the script of the page, when somebody opens it.
+/// A cell in detail. Its data are drawn by the script of the page when it is opened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CellView {
     /// Id in the page.
     pub id: String,
-    /// The letter of the run, where there are several.
+    /// The letter of the run, if there are several.
     pub run: String,
     /// Its levels, as far as they differ.
     pub name: String,
@@ -262,9 +262,9 @@ pub struct CellView {
     pub size: String,
     /// Why it was not executed, if so.
     pub skipped: Option<String>,
-    /// Its folder, from the results directory on.
+    /// Its folder, relative to the results directory.
     pub folder: String,
-    /// What its view shows; it is written by itself, as JSON.
+    /// The data of its view, which are written separately, as JSON.
     #[serde(skip)]
     pub data: CellData,
 }
@@ -280,15 +280,15 @@ pub struct CellData {
     pub figures: Vec<RepetitionFigure>,
     /// Response times, one curve for each workload: log10(1 / (1 − q)) and milliseconds.
     pub quantiles: Vec<(String, Vec<(Number, Number)>)>,
-    /// Metrics over the time of each repetition.
+    /// Metrics over time in each repetition.
     pub times: Vec<OverTime>,
     /// Names of the phases.
     pub phases: Vec<String>,
-    /// First words of errors.
+    /// First messages of errors.
     pub errors: Vec<String>,
     /// Ends of logs; what is the same is kept once.
     pub texts: Vec<String>,
-    /// What is said where a log's end was left out.
+    /// How many ends of logs were left out.
     pub logs_left_out: usize,
 }
 
@@ -306,7 +306,7 @@ pub struct RepetitionView {
     pub at: String,
     /// Phases: index of the name, start and end in milliseconds since the start of the load.
     pub phases: Vec<(usize, u64, u64)>,
-    /// First words of errors.
+    /// First messages of errors.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
     /// Logs: name of the file, length in bytes, index of the text of its end.
@@ -320,7 +320,7 @@ pub struct RepetitionFigure {
     pub name: String,
     /// The unit of the values.
     pub unit: String,
-    /// In words, in the order of the repetitions; empty where there is none.
+    /// In words, in the order of the repetitions; empty if there is none.
     pub texts: Vec<String>,
     /// As numbers, for the picture; none for those that do not count.
     pub values: Vec<Option<Number>>,
@@ -348,11 +348,11 @@ pub struct OverTime {
 /// How a run was made.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Circumstances {
-    /// The letter of the run, where there are several.
+    /// The letter of the run, if there are several.
     pub run: String,
     /// Names and values.
     pub facts: Vec<(String, String)>,
-    /// The command that does it again.
+    /// The command that repeats it.
     pub command: String,
     /// The scenario as typed.
     pub scenario: String,

@@ -1,4 +1,4 @@
-//! Why there is no answer to what a client asks for.
+//! Why a request cannot be answered.
 
 use std::io;
 
@@ -9,9 +9,9 @@ use vocabulary::errors::chain;
 pub(super) enum Absent {
     /// There is nothing of this kind, which is not an error.
     Nothing(&'static str),
-    /// What was asked for is not possible; the words are for the client.
+    /// The request is not possible; the words are for the client.
     Wrong(String),
-    /// It could not be made; the words are for the operator.
+    /// The answer could not be made; the words are for the operator.
     Failed(String),
 }
 

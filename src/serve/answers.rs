@@ -1,5 +1,5 @@
-//! The paths and their answers. Everything is read-only, and a name that a client asks for is either one of the existing
-//! ones or not found.
+//! The paths and their answers. Everything is read-only, and a requested name is either one of the existing names or not
+//! found.
 
 use std::fs::File;
 use std::io;
@@ -36,20 +36,20 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 const SQLITE: &str = "application/vnd.sqlite3";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
-/// As Prometheus asks for it.
+/// The content type that Prometheus expects.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// The form of dates in headers.
+/// The format of dates in headers.
 const DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
 /// How many bytes are read at a time.
 const PIECE: u64 = 1 << 16;
-/// What browsers may do with an answer: show it, with scripts of this server only.
+/// What browsers may do with an answer: show it, with scripts from this server only.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; img-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// Makes what answers at a path.
+/// Makes the handler of a path.
 type Answer = fn() -> MethodRouter<Arc<Site>>;
 
-/// What there is for each experiment. Where several are served, it is below [`ONE`].
+/// The paths of each experiment. If several are served, they are below [`ONE`].
 const EXPERIMENT: &[(&str, Answer)] = &[
     ("/runs", || get(list)),
     ("/runs.json", || get(async |at: At| only(&at, Kind::Runs, JSON).await)),
@@ -84,10 +84,10 @@ const EXPERIMENT: &[(&str, Answer)] = &[
         get(async |at: At| named(&at, Kind::Onionperf, at.name("name"), content_type(at.name("name"))).await)
     }),
 ];
-/// Where an experiment is, if there are several.
+/// The path of an experiment, if there are several.
 const ONE: &str = "/experiments/{experiment}";
 
-/// The paths.
+/// All paths.
 pub(super) fn paths(site: Arc<Site>) -> Router {
     let mut router = Router::new()
         .route("/", get(home))
@@ -109,9 +109,9 @@ pub(super) fn paths(site: Arc<Site>) -> Router {
 async fn guarded(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or_default());
     let mut response = match *request.method() {
-        // A page of somebody else could have its own name mean this address, and then read what is meant for its user.
+        // A foreign page could resolve its own name to this address, and then read what is meant for its user.
         _ if !host.is_none_or(|host| site.is_called(host)) => {
-            text(StatusCode::MISDIRECTED_REQUEST, "this server is not called so: ask for localhost, or for its address\n")
+            text(StatusCode::MISDIRECTED_REQUEST, "this server does not have this name: use localhost, or its address\n")
         }
         Method::GET | Method::HEAD => next.run(request).await,
         _ => {
@@ -131,7 +131,7 @@ async fn guarded(State(site): State<Arc<Site>>, request: Request, next: Next) ->
     response
 }
 
-/// What a client asks for: the experiment, and the names in the path and behind it.
+/// A request: the experiment, and the names in the path and in the query.
 struct At {
     store: Arc<Store>,
     names: Vec<(String, String)>,
@@ -157,7 +157,7 @@ impl FromRequestParts<Arc<Site>> for At {
 }
 
 impl At {
-    /// A name in the path; empty where it has none of this kind.
+    /// A name in the path; empty if the path has none of this kind.
     fn name(&self, kind: &str) -> &str {
         self.names.iter().find(|(name, _)| name == kind).map_or("", |(_, value)| value)
     }
@@ -186,14 +186,14 @@ async fn list(at: At) -> Response {
     only(&at, Kind::List(number), HTML).await
 }
 
-/// The report of a run. It says itself, by hashes, which style and script it has, and that nothing else may come in.
+/// The report of a run. It declares itself, by hashes, which style and script are allowed.
 async fn report(at: At) -> Response {
     let mut response = only(&at, Kind::Report(at.name("run").to_owned()), HTML).await;
     set(&mut response, header::CONTENT_SECURITY_POLICY, "frame-ancestors 'none'");
     response
 }
 
-/// Leads to the newest run.
+/// Redirects to the newest run.
 async fn latest(at: At) -> Response {
     let store = Arc::clone(&at.store);
     let newest = tokio::task::spawn_blocking(move || store.results().newest()).await;
@@ -215,7 +215,7 @@ async fn over_runs(at: &At, part: &str, content_type: &str) -> Response {
     named(at, Kind::History(history::Asked::parse(&at.query)), part, content_type).await
 }
 
-/// What happens in a run in progress, for as long as the client listens.
+/// The events of a run in progress, for as long as the client listens.
 async fn events(State(site): State<Arc<Site>>, at: At) -> Response {
     let Some(place) = site.follow() else { return refused(&Refusal::Busy) };
     let mut response = Response::new(Body::new(Events::new(at.store, place)));
@@ -247,7 +247,7 @@ async fn only(at: &At, kind: Kind, content_type: &str) -> Response {
     named(at, kind, ONLY, content_type).await
 }
 
-/// What was made at once.
+/// An answer that was made at once.
 fn made(text: Result<String, Absent>, content_type: &str) -> Response {
     match text {
         Ok(text) => {
@@ -283,7 +283,7 @@ async fn index(at: &At, kind: Kind, title: &'static str) -> Response {
     known(&entry, &at.headers).unwrap_or_else(|| found(&entry, HTML, Body::from(body)))
 }
 
-/// One of the things that are made as a whole.
+/// An answer that is made as a whole.
 async fn named(at: &At, kind: Kind, name: &str, content_type: &str) -> Response {
     match at.store.get(kind).await {
         Ok(archive) => file(&archive, name, &at.headers, content_type),
@@ -295,7 +295,7 @@ fn content_type(name: &str) -> &'static str {
     if name.ends_with(".xz") { "application/x-xz" } else { TEXT }
 }
 
-/// A file of an archive; or the answer that there is none of this name, or that the client has it already.
+/// A file of an archive; or the answer that there is no file of this name, or that the client has it already.
 fn file(archive: &Arc<Archive>, name: &str, headers: &HeaderMap, content_type: &str) -> Response {
     let Some(entry) = archive.entries.get(name) else { return nothing() };
     let body = || Body::new(Pieces { file: Arc::clone(&archive.file), at: entry.offset, end: entry.offset + entry.bytes });
@@ -310,7 +310,7 @@ fn found(entry: &Entry, content_type: &str, body: Body) -> Response {
     response
 }
 
-/// The answer where the client has it already; none where it has not.
+/// The answer if the client has it already; none if it does not.
 fn known(entry: &Entry, headers: &HeaderMap) -> Option<Response> {
     let of = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let is_known = match of(header::IF_NONE_MATCH) {
@@ -363,7 +363,7 @@ fn moved(to: &str) -> Response {
     response
 }
 
-/// It is there now, and will be elsewhere later.
+/// A temporary redirect.
 fn found_at(to: &str) -> Response {
     let mut response = text(StatusCode::TEMPORARY_REDIRECT, "");
     set(&mut response, header::LOCATION, to);
@@ -375,9 +375,10 @@ fn refused(refusal: &Refusal) -> Response {
         Refusal::Absent(Absent::Nothing(words)) => text(StatusCode::NOT_FOUND, *words),
         Refusal::Absent(Absent::Wrong(words)) => text(StatusCode::BAD_REQUEST, words.clone()),
         // The reason is reported to the operator, not to strangers.
-        Refusal::Absent(Absent::Failed(_)) => {
-            text(StatusCode::INTERNAL_SERVER_ERROR, "this cannot be made of the results; the server's standard error says why\n")
-        }
+        Refusal::Absent(Absent::Failed(_)) => text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "this cannot be made from the results; the server's standard error says why\n",
+        ),
         Refusal::Busy => {
             let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "the server is busy with other requests; try again\n");
             set(&mut response, header::RETRY_AFTER, "10");
@@ -388,7 +389,7 @@ fn refused(refusal: &Refusal) -> Response {
 
 /// A part of a file, read piece by piece as the client takes it.
 ///
-/// It is read where it is sent, without another thread: it was written a short while ago, so most of it is in memory.
+/// It is read on the thread that sends it: it was written a short while ago, so most of it is in memory.
 struct Pieces {
     file: Arc<File>,
     at: u64,

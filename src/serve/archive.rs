@@ -1,5 +1,5 @@
-//! Generated files, one after the other in a file without a name: nothing of them is left when the process ends, and a name
-//! is looked up here and never on disk.
+//! Generated files, one after the other in a file without a name: nothing is left when the process ends, and a name is looked
+//! up here and never on disk.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,7 +19,7 @@ pub(super) struct Entry {
     pub bytes: u64,
     /// A hash of its bytes, as used in `etag`.
     pub tag: String,
-    /// Since when its content has been the same, in seconds since 1970.
+    /// When its content last changed, in seconds since 1970.
     pub modified: i64,
 }
 

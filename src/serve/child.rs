@@ -1,5 +1,5 @@
 //! The process that serves: its standard input is the socket on which it listens; its standard output is a socket to its
-//! parent, on which it reports that it serves, or why not.
+//! parent, on which it reports that it is serving, or why not.
 
 use std::io::{self, Write as _};
 use std::net::TcpListener;
@@ -19,7 +19,7 @@ use super::site::Site;
 use super::temporary::{self, Temporary};
 use super::{answers, connections, politeness};
 
-/// The whole life of the process; returns when it is told to end, or when its parent has ended.
+/// The main function of the process; returns when it is told to end, or when its parent has ended.
 pub fn main() -> ExitCode {
     // The name under which it appears in `ps`.
     let _ = rustix::thread::set_name(c"runner-serve");
@@ -34,7 +34,7 @@ pub fn main() -> ExitCode {
         }
         Ok((listener, site)) => {
             let served = serve(listener, control, &site);
-            // Something may still be in the making, and is not waited for.
+            // An answer may still be in progress; it is not waited for.
             temporary::clear();
             let code = u8::from(served.is_err());
             std::process::exit(code.into())
@@ -43,7 +43,7 @@ pub fn main() -> ExitCode {
 }
 
 fn say(control: &mut UnixStream, words: &Json) {
-    // A parent that does not listen has ended, which is noticed soon enough.
+    // A parent that does not listen has ended, which is noticed elsewhere.
     let _ = writeln!(control, "{words}");
 }
 
@@ -52,9 +52,9 @@ fn prepare() -> Result<(TcpListener, Arc<Site>), String> {
     let mut arguments = std::env::args_os().skip(2);
     let folder: PathBuf = arguments.next().ok_or("no directory was given")?.into();
     let source = arguments.next().and_then(|name| Source::new(name.to_str()?)).ok_or("no source was given")?;
-    let is_public = arguments.next().ok_or("nobody said who may ask")? == super::PUBLIC;
+    let is_public = arguments.next().ok_or("it was not said whether other machines may be served")? == super::PUBLIC;
     let user = arguments.next().map(|name| name.to_string_lossy().into_owned());
-    let listener = io::stdin().as_fd().try_clone_to_owned().map_err(|error| format!("no socket was handed down: {error}"))?;
+    let listener = io::stdin().as_fd().try_clone_to_owned().map_err(|error| format!("no socket was passed: {error}"))?;
     if let Some(user) = &user {
         Identity::of(user)?.assume()?;
     }
@@ -81,7 +81,7 @@ fn serve(listener: TcpListener, mut control: UnixStream, site: &Arc<Site>) -> io
         let mut said = [0];
         tokio::select! {
             never = connections::serve(listener, answers::paths(Arc::clone(site))) => match never {},
-            // The parent never says anything: this happens when it closes its end, or has ended.
+            // The parent never sends anything: this happens when it closes its end, or has ended.
             _ = parent.read(&mut said) => Ok(()),
             _ = terminated.recv() => Ok(()),
             _ = interrupted.recv() => Ok(()),

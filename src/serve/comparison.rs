@@ -1,4 +1,4 @@
-//! Two runs against each other, as `runner compare` judges them.
+//! Two runs compared, as by `runner compare`.
 
 use analysis::compare::{self, Comparison, Options, THRESHOLD, text};
 use record::{RunRecord, floor};
@@ -11,7 +11,7 @@ use super::page;
 use super::query::Query;
 use super::results::Runs;
 
-/// What a client asks for.
+/// What a client requests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Asked {
     /// The names of the baseline and of the other.
@@ -38,7 +38,7 @@ struct View<'a> {
 }
 
 impl Asked {
-    /// Reads `run=A&run=B`: the older of both is the baseline, unless `baseline` names the newer.
+    /// Reads `run=A&run=B`: the older of the two is the baseline, unless `baseline` names the newer.
     ///
     /// # Errors
     /// What is wrong with the query, in words.
@@ -46,9 +46,8 @@ impl Asked {
         let mut runs: Vec<String> = query.all("run").map(str::to_owned).collect();
         runs.sort();
         runs.dedup();
-        let mut runs: [String; 2] = runs
-            .try_into()
-            .map_err(|_| "tick two runs to compare them: expected ?run=NAME&run=NAME with two different names\n")?;
+        let mut runs: [String; 2] =
+            runs.try_into().map_err(|_| "select two runs to compare: expected ?run=NAME&run=NAME with two different names\n")?;
         if query.first("baseline") == Some(&runs[1]) {
             runs.swap(0, 1);
         }
@@ -59,7 +58,7 @@ impl Asked {
 /// Compares them.
 ///
 /// # Errors
-/// When a run does not exist, or both have nothing in common.
+/// When a run does not exist, or the two have nothing in common.
 pub(super) fn make(found: &Runs, asked: &Asked) -> Result<Comparison, Absent> {
     let metrics = asked.metric.iter().map(|name| Metric::by_name(name)).collect();
     let options = Options { metrics, ..Options::usual(THRESHOLD) };

@@ -1,4 +1,4 @@
-//! Connections: a fixed number of them, each with one request and limited time. A silent connection has to make room for
+//! Connections: a limited number of them, each with one request and limited time. A silent connection has to make room for
 //! others.
 
 use std::convert::Infallible;
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 /// Connections at a time.
 const MOST: usize = 32;
-/// How long a head may take to come.
+/// How long a head may take to arrive.
 const HEAD: Duration = Duration::from_secs(5);
 /// How long a client may take to accept a piece of an answer.
 const PIECE: Duration = Duration::from_secs(30);
@@ -47,7 +47,7 @@ enum Stage {
     Taking,
 }
 
-/// The state of a connection, and since when; each piece that the client takes restarts the time.
+/// The state of a connection, and when it started; each piece that the client takes restarts the time.
 #[derive(Clone)]
 struct Progress(Arc<Mutex<(Stage, Instant)>>);
 
@@ -64,7 +64,7 @@ impl Progress {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (stage, Instant::now());
     }
 
-    /// By when it has to advance.
+    /// The time by which it has to advance.
     fn deadline(&self) -> Instant {
         match self.get() {
             (Stage::Asking, since) => since + HEAD,
@@ -75,7 +75,7 @@ impl Progress {
     }
 }
 
-/// Accepts connections for ever.
+/// Accepts connections forever.
 pub(super) async fn serve(listener: TcpListener, paths: Router) -> Infallible {
     let mut open: Vec<(Progress, AbortHandle)> = Vec::new();
     let mut tasks = JoinSet::new();
@@ -105,13 +105,13 @@ pub(super) async fn serve(listener: TcpListener, paths: Router) -> Infallible {
     }
 }
 
-/// The place of the connection that has been silent for the longest time; none where all have asked for something.
+/// The index of the connection that has been silent for the longest time; none if all have sent a request.
 fn longest_asking(open: &[(Progress, AbortHandle)]) -> Option<usize> {
     let asking = open.iter().enumerate().map(|(at, (progress, _))| (at, progress.get()));
     asking.filter(|(_, (stage, _))| *stage == Stage::Asking).min_by_key(|(_, (_, since))| *since).map(|(at, _)| at)
 }
 
-/// Says that there is no room, if that can be done at once.
+/// Answers that there is no room, if that can be done at once.
 fn refuse(stream: &TcpStream) {
     // Input that is not read when the connection is closed would cancel what was sent.
     let _ = stream.try_read(&mut [0; HEAD_BYTES]);
@@ -171,7 +171,7 @@ impl http_body::Body for Taken {
     }
 }
 
-/// A listener as it was handed down.
+/// The listener that was passed to this process.
 pub(super) fn listener(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     listener.set_nonblocking(true)?;
     TcpListener::from_std(listener)

@@ -1,5 +1,5 @@
 //! The files of a run, as they are on disk, for download. Nothing is read through a link: the kernel refuses to follow one
-//! (openat2 with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`), whoever exchanges what meanwhile.
+//! (openat2 with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`), even if files are replaced meanwhile.
 
 use std::fs::File;
 use std::io;
@@ -16,7 +16,7 @@ const DEEPEST: usize = 64;
 /// is left out.
 ///
 /// # Errors
-/// What the system says of a folder.
+/// What the system says about a folder.
 pub(super) fn list(run: &Path) -> io::Result<Vec<(String, u64)>> {
     let mut found = Vec::new();
     add(run, "", DEEPEST, &mut found)?;
@@ -35,20 +35,20 @@ fn add(folder: &Path, above: &str, depth: usize, found: &mut Vec<(String, u64)>)
     Ok(())
 }
 
-/// Opens a file of a run by its name relative to it; none where there is no such file.
+/// Opens a file of a run by its name relative to it; none if there is no such file.
 pub(super) fn open(run: &Path, name: &str) -> Option<File> {
     if name.split('/').any(|part| part.is_empty() || part.starts_with('.')) {
         return None;
     }
     let folder = openat(CWD, run, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    // NONBLOCK: a pipe must not make us wait for whoever writes into it.
+    // NONBLOCK: do not wait for the writer of a pipe.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat2(folder, name, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS).ok()?;
     let file = File::from(file);
     file.metadata().is_ok_and(|found| found.is_file()).then_some(file)
 }
 
-/// What a browser may take a file for. Nothing that somebody else wrote is a page.
+/// The content type of a file for browsers. No file that somebody else wrote is shown as a page.
 pub(super) fn content_type(name: &str) -> &'static str {
     match name.rsplit_once('.').map(|(_, ending)| ending) {
         Some("json") => "application/json",

@@ -1,4 +1,4 @@
-//! A metric over the runs of an experiment, and since when it is what it is.
+//! A metric over the runs of an experiment, and when it changed.
 
 use analysis::history::{self, Change, Figures, MOST, Series};
 use record::RunRecord;
@@ -13,7 +13,7 @@ use super::page;
 use super::query::Query;
 use super::results::Head;
 
-/// What a client asks for.
+/// What a client requests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Asked {
     /// The metric.
@@ -26,7 +26,7 @@ pub(super) struct Asked {
 #[derive(Debug, Serialize)]
 pub(super) struct History {
     metric: String,
-    /// What the metric is, in words.
+    /// The metric in words.
     words: String,
     /// The base unit of all values; empty for plain numbers.
     unit: String,
@@ -35,28 +35,28 @@ pub(super) struct History {
     branches: Vec<String>,
     /// The metrics of the newest run.
     metrics: Vec<String>,
-    /// The runs that it is made of, oldest first.
+    /// The runs from which it is made, oldest first.
     runs: Vec<Head>,
     /// Why runs are left out.
     left_out: Vec<String>,
     /// Each place where it was measured.
     series: Vec<Series>,
-    /// The last change of each place, where it was for the worse.
+    /// The last change of each place, if it was for the worse.
     worse: Vec<Worse>,
-    /// Fewer runs show no change.
+    /// The minimum number of runs for a change.
     fewest_runs: usize,
     /// The p of each change is below this.
     significance: f64,
 }
 
-/// Since when something is slower.
+/// When something became slower.
 #[derive(Debug, Serialize)]
 pub(super) struct Worse {
-    /// Which of the series.
+    /// The index of the series.
     series: usize,
     #[serde(flatten)]
     change: Change,
-    /// How the circumstances of the last run before it and of the first run after it differ.
+    /// How the circumstances of the last run before the change and of the first run after it differ.
     differences: Vec<String>,
 }
 
@@ -84,7 +84,7 @@ struct ChangeRow<'a> {
 }
 
 impl Asked {
-    /// Reads `metric=NAME&branch=NAME`; throughput is what is asked for where nothing is named.
+    /// Reads `metric=NAME&branch=NAME`; the default is throughput.
     pub fn parse(query: &Query) -> Self {
         let metric = query.first("metric").unwrap_or("throughput").to_owned();
         Self { metric, branch: query.first("branch").map(str::to_owned) }
@@ -144,7 +144,7 @@ pub(super) fn make(heads: &[Head], asked: &Asked) -> Result<History, Absent> {
 }
 
 impl History {
-    /// The page of it.
+    /// The page of a history.
     ///
     /// # Errors
     /// A bug in the template.
@@ -154,7 +154,7 @@ impl History {
         page::render("history.html", &json!({"history": self, "rows": rows, "by_chance": significant(by_chance)}))
     }
 
-    /// A series for people; none where it has no value.
+    /// A series for people; none if it has no value.
     fn row<'h>(&'h self, number: usize, series: &'h Series) -> Option<Row<'h>> {
         let metric = Metric::by_name(&self.metric);
         let human = |value: f64| metric.human(&self.unit, value);

@@ -1,7 +1,7 @@
-//! A run in progress, as it is told to browsers: server-sent events (WHATWG HTML, "Server-sent events").
+//! A run in progress, as sent to browsers: server-sent events (WHATWG HTML, "Server-sent events").
 //!
-//! Whoever measures writes what is seen of the run into `live.json` once a second; that is all that following costs it. Here the
-//! file is looked at, and sent when it has changed.
+//! The measuring process writes the state of the run into `live.json` once a second, which is its only cost. Here the file is
+//! checked, and sent when it has changed.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -19,13 +19,13 @@ use tokio::time::{Interval, interval};
 use super::results::name_of;
 use super::store::Store;
 
-/// How often it is looked at.
+/// How often the file is checked.
 const LOOK: Duration = Duration::from_millis(500);
-/// A run whose file is older than this has ended, however that came about.
+/// A run whose file is older than this has ended, whatever the cause.
 const STALE: Duration = Duration::from_secs(10);
-/// How long one answer follows: a browser asks again by itself.
+/// After how many looks an answer ends: a browser connects again by itself.
 const LONGEST: u32 = 7200;
-/// A comment is sent after so many looks without news, so that a client that has gone is noticed.
+/// A comment is sent after this many looks without news, so that it is noticed if the client has gone.
 const QUIET: u32 = 20;
 
 /// The body of an answer: events for as long as the client listens.
@@ -35,7 +35,7 @@ pub(super) struct Events {
     looks: u32,
     silent: u32,
     last: Option<String>,
-    /// One of those who may follow at the same time.
+    /// One of the places for clients that follow at the same time.
     _place: OwnedSemaphorePermit,
 }
 
@@ -44,7 +44,7 @@ impl Events {
         Self { store, clock: interval(LOOK), looks: 0, silent: 0, last: None, _place: place }
     }
 
-    /// What is new; empty where nothing is.
+    /// What is new; empty if nothing is.
     fn look(&mut self) -> String {
         let now = now(&self.store);
         if self.last.as_ref() == Some(&now) {
@@ -65,7 +65,7 @@ pub(super) fn now(store: &Store) -> String {
     serde_json::json!({"run": newest.as_deref().map(name_of), "live": live}).to_string()
 }
 
-/// What the file says, unless it is old or a link.
+/// The content of the file, unless it is old or a link.
 fn current(path: PathBuf) -> Option<serde_json::Value> {
     let found = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
     let age = SystemTime::now().duration_since(found.modified().ok()?).unwrap_or_default();

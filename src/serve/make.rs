@@ -1,4 +1,4 @@
-//! Makes what was asked for out of the existing runs.
+//! Makes the answers to requests from the existing runs.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,14 +25,14 @@ use super::{comparison, files, history};
 /// Nanoseconds per day.
 const DAY_NS: i64 = 86_400_000_000_000;
 
-/// What clients can ask for; each is made as a whole.
+/// What clients can request; each is made as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     /// The page of the experiment.
     Page,
-    /// All runs as a page, the newest first: which page of them.
+    /// All runs as pages, the newest first, with the number of the page.
     List(usize),
-    /// What is said of each run as a whole.
+    /// The head of each run: name, start, commit, branch.
     Heads,
     /// Runs, cells and repetitions.
     Runs,
@@ -42,7 +42,7 @@ pub(super) enum Kind {
     Report(String),
     /// The summary of a run.
     SummaryOf(String),
-    /// Two runs against each other, as a page and as JSON.
+    /// Two runs compared, as a page and as JSON.
     Comparison(comparison::Asked),
     /// A metric over runs, as a page and as JSON.
     History(history::Asked),
@@ -64,7 +64,7 @@ pub(super) enum Kind {
 const NEWEST: usize = 50;
 
 impl Kind {
-    /// Which runs it is made of.
+    /// The runs from which it is made.
     pub fn needs(&self) -> Needs {
         match self {
             Self::Page => Needs::Newest(NEWEST),
@@ -78,27 +78,27 @@ impl Kind {
         }
     }
 
-    /// Whether it tells something of all runs as a whole.
+    /// Whether it needs the heads of all runs.
     pub fn needs_heads(&self) -> bool {
         self.needs() == Needs::Heads || *self == Self::Page
     }
 
-    /// Whether it changes with the time alone.
+    /// Whether it changes merely with time.
     pub fn depends_on_time(&self) -> bool {
         *self == Self::Page
     }
 
-    /// Whether clients can ask for many of its kind.
+    /// Whether clients can request many of its kind.
     pub fn is_one_of_many(&self) -> bool {
         !matches!(self, Self::Page | Self::Heads | Self::Runs | Self::Summary | Self::Torperf | Self::Onionperf | Self::Database)
     }
 }
 
-/// What something is made of.
+/// What an answer is made from.
 pub(super) struct Ingredients {
     /// The runs that it needs.
     pub runs: Arc<Runs>,
-    /// What is said of all runs as a whole, newest last, where it needs that.
+    /// The heads of all runs, newest last, if it needs them.
     pub heads: Vec<Head>,
     /// Whether there are other experiments.
     pub is_one_of_several: bool,
@@ -106,9 +106,9 @@ pub(super) struct Ingredients {
 
 /// The name of the only file in an archive of one file.
 pub(super) const ONLY: &str = "";
-/// Of what is made both for people and for programs: the name of the page.
+/// In what is made both for people and for programs: the name of the page.
 pub(super) const PAGE: &str = "page";
-/// And that of the JSON.
+/// The name of the JSON.
 pub(super) const DATA: &str = "data";
 
 /// A day in UTC.
@@ -135,7 +135,7 @@ impl Day {
     }
 }
 
-/// Makes one thing. `before`: the previous one of this kind; `now`: in nanoseconds since 1970.
+/// Makes one answer. `before`: the previous one of this kind; `now`: in nanoseconds since 1970.
 ///
 /// # Errors
 /// [`Absent`].
@@ -305,7 +305,7 @@ fn transfers(found: &Runs, day: &Day, into: &mut dyn io::Write) -> Result<(), Ab
     Ok(writeln!(into, "\n], \"left_out\": {}}}", Json::from(damaged))?)
 }
 
-/// What the page says.
+/// The content of the page.
 fn overview(found: &Runs, heads: &[Head], now: i64) -> Overview {
     let newest = found.runs.last();
     let mut counts: BTreeMap<(bool, Option<i64>, String), u64> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! The figures of the newest run of each experiment, as Prometheus reads them.
+//! The figures of the newest run of each experiment, in the format of Prometheus.
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
@@ -14,10 +14,10 @@ use vocabulary::Metric;
 use super::absent::Absent;
 use super::results::name_of;
 
-/// What is offered, where a run has it.
+/// The metrics that are offered, if a run has them.
 const METRICS: [&str; 6] = ["throughput", "response_p50", "response_p99", "pss", "cpu", "start_up"];
 
-/// To what a figure belongs.
+/// What a figure belongs to.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Labels {
     experiment: String,
@@ -30,8 +30,8 @@ struct Labels {
     unit: String,
 }
 
-/// The medians of runs, in base units. `newest`: names of experiments and directories of runs; one whose figures cannot be read
-/// has none.
+/// The medians of runs, in base units. `newest`: names of experiments and directories of runs; a run whose figures cannot be
+/// read has none.
 ///
 /// # Errors
 /// [`Absent::Failed`]: a bug.
@@ -40,7 +40,7 @@ pub(super) fn text(newest: &[(String, PathBuf)]) -> Result<String, Absent> {
     let medians = Family::<Labels, Gauge<f64, AtomicU64>>::default();
     registry.register("median", "Median over the repetitions of the newest run, in base units", medians.clone());
     let counts = Family::<Labels, Gauge>::default();
-    registry.register("repetitions", "Repetitions that the median is made of", counts.clone());
+    registry.register("repetitions", "Number of repetitions over which the median is computed", counts.clone());
     for (experiment, run) in newest {
         let Ok(figures) = history::Figures::read(run) else { continue };
         for metric in METRICS.map(Metric::by_name) {

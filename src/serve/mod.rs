@@ -1,17 +1,17 @@
-//! The results of experiments over HTTP, while they are made.
+//! The results of experiments over HTTP, while they are being made.
 //!
-//! Serving runs in a process of its own: this executable, started again. Threads in the measuring process would be enough
+//! Serving runs in a separate process: this executable, started again. Threads in the measuring process would be enough
 //! for the pages, but not for their content: an export uses the thread pools of its libraries, takes memory, and may crash,
 //! and all of that would affect measuring. A process can be given the lowest priority as a whole (`politeness`), can give up
 //! root while the measuring process keeps it (the crate `privileges`), and ends with its parent: it holds one end of a
-//! socket and ends when the other end closes, however that comes about. (The signal at a parent's death is sent when the
+//! socket and ends when the other end closes, whatever the cause. (The signal at a parent's death is sent when the
 //! *thread* ends that started it, and is forgotten when the user changes.)
 //!
 //! In reading order: [`start`] binds and starts the process, `child` is the process itself; `connections` accepts a limited
-//! number of connections; `answers` knows the paths; `site` finds the experiments; `store` keeps what was made of one until its
-//! results change, and has one thing made at a time; `results` finds the runs, `make` turns them into what was asked for – with
+//! number of connections; `answers` knows the paths; `site` finds the experiments; `store` keeps the answers of an experiment
+//! until its results change, and makes one answer at a time; `results` finds the runs, `make` turns them into answers – with
 //! `comparison` and `history` – and `page` makes the pages for people; `metrics`, `live` and `files` answer without a store;
-//! `absent` says why something is not there, and `archive` holds files without names.
+//! `absent` says why something does not exist, and `archive` holds files without names.
 //!
 //! Nothing here joins a path with client input: names are looked up among the existing ones, and a file of a run is opened by
 //! the kernel below that run and through no link.
@@ -55,14 +55,14 @@ pub use child::main;
 /// The hidden argument with which the serving process is started.
 pub const ARGUMENT: &str = "__serve";
 
-/// The argument that says that other machines may ask.
+/// The argument that allows requests from other machines.
 const PUBLIC: &str = "public";
 
 /// How long the process may take to start serving.
 const START: Duration = Duration::from_secs(60);
-/// How long a previous server at the same address may take to go away.
+/// How long a previous server at the same address may take to end.
 const PREDECESSOR: Duration = Duration::from_secs(5);
-/// How long it may take to end.
+/// How long the process may take to end.
 const END: Duration = Duration::from_secs(5);
 
 /// What is served, and where.
@@ -71,7 +71,7 @@ pub struct Options {
     /// The directory of an experiment, which contains its runs, that of one run, or one that contains experiments. It has to
     /// exist; runs may be added later.
     pub results: PathBuf,
-    /// Where it listens; with port 0 the system chooses one.
+    /// The address at which it listens; with port 0 the system chooses one.
     pub listen: SocketAddr,
     /// Whether other machines may be served.
     pub is_public: bool,
@@ -110,7 +110,7 @@ pub enum Error {
     #[error("{0}")]
     Refused(String),
     /// The process ended, or reported nothing.
-    #[error("the process that serves ended before it served, or did not start within {} s", START.as_secs())]
+    #[error("the process that serves ended before it was ready, or was not ready within {} s", START.as_secs())]
     Silent,
 }
 
@@ -130,10 +130,10 @@ pub struct Handle {
     control: UnixStream,
 }
 
-/// Binds the address, starts the process that serves there, and waits until it does.
+/// Binds the address, starts the process that serves there, and waits until it is ready.
 ///
 /// # Errors
-/// See [`Error`]. Then nothing is served.
+/// See [`Error`]. Nothing is served then.
 pub fn start(options: &Options) -> Result<Handle, Error> {
     let Options { results, listen, is_public, user, source } = options;
     let passed = passed::listener().map_err(Error::Refused)?;
@@ -156,7 +156,7 @@ pub fn start(options: &Options) -> Result<Handle, Error> {
     // A Ctrl-C is for the measuring process, which ends this one when it has ended itself.
     command.process_group(0);
     if user.is_some() {
-        // Environment variables meant for root are not for the user that it becomes.
+        // Environment variables meant for root are not passed to the user that it becomes.
         let temporary = std::env::var_os("TMPDIR");
         command.env_clear().envs(temporary.map(|folder| ("TMPDIR", folder)));
     }
@@ -183,12 +183,12 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Handle {
-    /// Where it serves.
+    /// The address at which it serves.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How the process ended; none while it serves. A caller that asks regularly can report the end or restart the process.
+    /// How the process ended; none while it is serving. A caller that checks regularly can report the end or restart the process.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         // If another part of the program has waited for it, its status is unknown.
         self.child.try_wait().unwrap_or_else(|_| Some(ExitStatus::default()))

@@ -1,5 +1,5 @@
-//! The pages for people. They contain names that anybody may have chosen: whatever a template inserts is escaped, because its
-//! name ends with `.html`.
+//! The pages for people. They contain names that anybody may have chosen: everything that a template inserts is escaped,
+//! because the name of the template ends with `.html`.
 
 use std::sync::LazyLock;
 
@@ -19,23 +19,23 @@ use super::results::{Experiment, Head};
 /// The content of the page of an experiment.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Overview {
-    /// None where no run exists yet.
+    /// None if no run exists yet.
     pub experiment: Option<String>,
-    /// Whether there are others.
+    /// Whether there are other experiments.
     pub is_one_of_several: bool,
     pub question: String,
     /// When the first of the runs started.
     pub since: String,
     pub newest_transfer: Option<String>,
-    /// Its day.
+    /// The day of the newest transfer.
     pub newest_day: Option<String>,
-    /// When this was looked up.
+    /// When the page was made.
     pub made: String,
-    /// Transfers of the last day.
+    /// The transfers of the last day.
     pub counts: Vec<Count>,
-    /// The newest first.
+    /// Some of the runs, the newest first.
     pub runs: Vec<RunRow>,
-    /// How many there are.
+    /// How many runs there are.
     pub all: usize,
     /// How many things are left out.
     pub notes: usize,
@@ -64,7 +64,7 @@ pub(super) struct RunRow {
 
 /// How many runs a page of the list has.
 const ON_A_PAGE: usize = 200;
-/// What needs no escape in a part of a path.
+/// Characters that need no escape in a part of a path.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
@@ -82,14 +82,14 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("files.html", include_str!("templates/files.html")),
     ];
     for (name, text) in all {
-        // One that is wrong is missing when it is rendered, which a test does with each.
+        // A template with an error is missing when it is rendered, and a test renders each.
         let _ = templates.add_template(name, text);
     }
     templates.add_filter("url", |text: String| utf8_percent_encode(&text, PLAIN).to_string());
     templates
 });
 
-/// Renders a template. Characters that steer a terminal are made visible.
+/// Renders a template. Characters that control a terminal are made visible.
 ///
 /// # Errors
 /// [`Absent::Failed`]: a bug in the template.
@@ -102,7 +102,7 @@ pub(super) fn render(template: &str, content: &impl Serialize) -> Result<String,
 /// The page of an experiment.
 ///
 /// # Errors
-/// See [`render`]; and so for the others.
+/// See [`render`]; likewise for the other pages.
 pub(super) fn overview(overview: &Overview) -> Result<String, Absent> {
     render("experiment.html", overview)
 }
@@ -120,11 +120,11 @@ pub(super) fn list(heads: &[Head], number: usize) -> Result<String, Absent> {
     render("list.html", &json!({"runs": runs, "number": number, "pages": pages, "count": heads.len()}))
 }
 
-/// The list of the files of a folder, which has them by these names and lengths in bytes.
+/// The list of the files of a folder, with their names and lengths in bytes.
 pub(super) fn files<'a>(title: &str, files: impl Iterator<Item = (&'a str, u64)>) -> Result<String, Absent> {
     let link =
         |name: &str| name.split('/').map(|part| utf8_percent_encode(part, PLAIN).to_string()).collect::<Vec<_>>().join("/");
-    // A link has no character that means something in HTML.
+    // A link contains no character that has a meaning in HTML.
     let files = files.map(|(name, bytes)| json!({"name": name, "link": link(name), "bytes": count(bytes)}));
     render("files.html", &json!({"title": title, "files": files.collect::<Vec<_>>()}))
 }

@@ -1,7 +1,7 @@
-//! Keeping out of the way: serving gets the processor and disk time that no other process wants, and is killed first when
+//! Keeping out of the way: serving gets only the processor and disk time that no other process wants, and is killed first when
 //! memory runs out.
 //!
-//! None of it needs rights, and none of it is undone. If the system refuses something, pages are served anyway.
+//! None of this needs privileges, and none of it is undone. If the system refuses something, pages are served anyway.
 
 /// `IOPRIO_WHO_PROCESS`, and the class in which nothing is read or written while any other process does.
 const PROCESS: libc::c_int = 1;

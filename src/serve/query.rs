@@ -1,4 +1,4 @@
-//! What clients ask for behind the `?`.
+//! The part of a request after the `?`.
 
 use percent_encoding::percent_decode_str;
 
@@ -17,12 +17,12 @@ impl Query {
         Self(pairs.collect())
     }
 
-    /// Every value of this name that says something.
+    /// Every value of this name that is not empty.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(of, value)| of == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
-    /// The first of them.
+    /// The first value of this name that is not empty.
     pub fn first<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.all(name).next()
     }

@@ -1,7 +1,7 @@
 //! Which runs exist, whether anything has changed, and what of them may be shown.
 //!
 //! Clients are strangers, so nothing is read through a link: it could lead anywhere. Repetitions get their names when they
-//! are whole, so what is being written is not seen.
+//! are complete, so what is being written is not visible.
 
 use std::collections::BTreeMap;
 use std::fs::{DirEntry, FileType};
@@ -26,20 +26,20 @@ pub(super) type Signature = [u8; 20];
 #[derive(Debug)]
 pub(super) struct Results(PathBuf);
 
-/// Which runs something is made of. An experiment may have thousands.
+/// The runs from which an answer is made. An experiment may have thousands.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Needs {
     /// All of them, with their repetitions.
     All,
-    /// So many of the newest, with their repetitions.
+    /// This many of the newest, with their repetitions.
     Newest(usize),
-    /// Those of these names, with their repetitions.
+    /// Those with these names, with their repetitions.
     Named(Vec<String>),
-    /// No repetition: only what is said of the runs as a whole.
+    /// No repetitions: only the heads of the runs.
     Heads,
 }
 
-/// What is said of a run as a whole.
+/// The head of a run: name, start, commit, branch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Head {
     /// Its name.
@@ -51,7 +51,7 @@ pub(super) struct Head {
     pub started_at: String,
     /// The commit of the checkout, and whether something was changed.
     pub commit: Option<(String, bool)>,
-    /// The branch of the checkout, where that is known.
+    /// The branch of the checkout, if known.
     pub branch: Option<String>,
 }
 
@@ -66,7 +66,8 @@ pub(super) struct Experiment {
     pub newest: String,
 }
 
-/// Heads of runs as they were read, with the state of their manifests: a run has one for ever, unless it is resumed.
+/// Heads of runs as they were read, with the state of their manifests: the head of a run never changes, unless the run is
+/// resumed.
 #[derive(Debug, Default)]
 pub(super) struct Heads(BTreeMap<String, (Signature, Option<Head>)>);
 
@@ -93,7 +94,7 @@ impl Results {
         Ok(runs.filter(|folder| is_run(folder)).collect())
     }
 
-    /// Whether there is a run, or this is one.
+    /// Whether there is a run in it, or it is one.
     pub fn has_runs(&self) -> bool {
         is_run(&self.0) || self.any_run().unwrap_or(false)
     }
@@ -112,7 +113,7 @@ impl Results {
     /// The names of the runs, newest last.
     ///
     /// # Errors
-    /// What the system says of the directory.
+    /// What the system says about the directory.
     pub fn names(&self) -> io::Result<Vec<String>> {
         Ok(self.paths()?.iter().map(|path| name_of(path)).collect())
     }
@@ -127,12 +128,12 @@ impl Results {
         entries.map(|(entry, _)| entry.path()).find(|folder| is_run(folder))
     }
 
-    /// The directory of the run of this name, which is looked up.
+    /// The directory of the run of this name, which is looked up among the existing ones.
     pub fn run(&self, name: &str) -> Option<PathBuf> {
         self.paths().ok()?.into_iter().find(|path| name_of(path) == name)
     }
 
-    /// The directories that `needs` asks for.
+    /// The directories that `needs` selects.
     fn needed(&self, needs: &Needs) -> io::Result<Vec<PathBuf>> {
         let mut paths = self.paths()?;
         match needs {
@@ -144,10 +145,10 @@ impl Results {
         Ok(paths)
     }
 
-    /// Looks at names, numbers and times of the existing files, as far as something is made of them; nothing is read.
+    /// Looks at names, numbers and times of the existing files, as far as they are used; nothing is read.
     ///
     /// # Errors
-    /// What the system says of the directory.
+    /// What the system says about the directory.
     pub fn signature(&self, needs: &Needs) -> io::Result<Signature> {
         let mut hash = Sha1::new();
         for run in self.needed(needs)? {
@@ -168,10 +169,10 @@ impl Results {
         Ok(hash.finalize().into())
     }
 
-    /// What is said of each run as a whole, newest last; those without a manifest that can be read are left out.
+    /// The head of each run, newest last; runs without a readable manifest are left out.
     ///
     /// # Errors
-    /// What the system says of the directory.
+    /// What the system says about the directory.
     pub fn heads(&self, known: &mut Heads) -> io::Result<Vec<Head>> {
         let mut current = BTreeMap::new();
         let mut heads = Vec::new();
@@ -191,10 +192,10 @@ impl Results {
         Ok(heads)
     }
 
-    /// Opens runs of the experiment of the newest one of them.
+    /// Opens the runs that belong to the experiment of the newest one.
     ///
     /// # Errors
-    /// What the system says of the directory.
+    /// What the system says about the directory.
     pub fn open(&self, needs: &Needs) -> io::Result<Runs> {
         let mut found = Runs::default();
         for path in self.needed(needs)? {
@@ -225,10 +226,10 @@ impl Results {
         Ok(found)
     }
 
-    /// Tries to read what will be read later: the directory, and of the newest run the plan and a repetition.
+    /// Tries to read what will be read later: the directory, and the plan and a repetition of the newest run.
     ///
     /// # Errors
-    /// What cannot be read, and what the system says of it.
+    /// What cannot be read, and what the system says about it.
     pub fn try_to_read(&self) -> Result<(), (PathBuf, io::Error)> {
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -252,7 +253,7 @@ impl Results {
     }
 }
 
-/// Whether a directory is that of a run.
+/// Whether a directory is the directory of a run.
 fn is_run(folder: &Path) -> bool {
     match folder.join("plan.json").symlink_metadata() {
         Ok(plan) => plan.is_file(),
@@ -261,7 +262,7 @@ fn is_run(folder: &Path) -> bool {
     }
 }
 
-/// What the manifest says, unless it is a link.
+/// The content of the manifest, unless it is a link.
 fn head(path: &Path) -> Option<Head> {
     let manifest = path.join("manifest.json");
     if !manifest.symlink_metadata().ok()?.is_file() {

@@ -1,6 +1,6 @@
 //! What is served: an experiment, or a directory of them.
 //!
-//! Which of both a directory is, is looked up each time: the first run may come later.
+//! Which of the two a directory is is looked up each time: the first run may come later.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,21 +21,21 @@ use super::store::Store;
 pub(super) struct Site {
     root: PathBuf,
     source: Source,
-    /// What was made of the directory itself, as that of an experiment.
+    /// The answers of the directory itself, if it is that of an experiment.
     only: Arc<Store>,
-    /// What was made of each experiment in it.
+    /// The answers of each experiment in it.
     experiments: Mutex<BTreeMap<String, Arc<Store>>>,
-    /// Whether other machines may ask, by whatever name.
+    /// Whether requests from other machines are allowed, under any name.
     is_public: bool,
-    /// The newest figures, as they were told last, and when.
+    /// The newest figures, as last computed, and when.
     figures: Mutex<Option<(Instant, Result<String, Absent>)>>,
-    /// Places of those who follow a run in progress.
+    /// Places for clients that follow a run in progress.
     followers: Arc<Semaphore>,
 }
 
-/// How many may follow at a time: each keeps one of the few connections.
+/// How many clients may follow at a time: each occupies one of the few connections.
 const FOLLOWERS: usize = 16;
-/// How long figures count as the newest.
+/// How long computed figures count as the newest.
 const BELIEVED: Duration = Duration::from_secs(5);
 
 impl Site {
@@ -49,7 +49,7 @@ impl Site {
     /// Tries to read what will be read later: the directory, and the newest run of each experiment in it.
     ///
     /// # Errors
-    /// What cannot be read, and what the system says of it.
+    /// What cannot be read, and what the system says about it.
     pub fn try_to_read(root: &Path) -> Result<(), (PathBuf, io::Error)> {
         results(root).try_to_read()?;
         let entries = sorted(root).map_err(|error| (root.to_owned(), error))?;
@@ -57,7 +57,7 @@ impl Site {
         folders.filter(Results::has_runs).try_for_each(|results| results.try_to_read())
     }
 
-    /// Whether a client that asks for `host` means this server: `localhost` or a loopback address, unless anybody may ask.
+    /// Whether `host` in a request means this server: `localhost` or a loopback address, unless anybody may send requests.
     pub fn is_called(&self, host: &str) -> bool {
         let address = || {
             host.parse::<SocketAddr>()
@@ -68,7 +68,7 @@ impl Site {
         self.is_public || name.eq_ignore_ascii_case("localhost") || address().is_ok_and(|address| address.is_loopback())
     }
 
-    /// A place for one more who follows a run in progress.
+    /// A place for one more client that follows a run in progress.
     pub fn follow(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.followers).try_acquire_owned().ok()
     }
@@ -76,7 +76,7 @@ impl Site {
     /// The experiments as JSON: `{"experiments": [{"name", "runs", "newest"}]}`.
     ///
     /// # Errors
-    /// What the system says of the directory.
+    /// What the system says about the directory.
     pub fn list_json(&self) -> Result<String, Absent> {
         Ok(serde_json::json!({"experiments": self.list()?}).to_string())
     }
@@ -84,7 +84,7 @@ impl Site {
     /// The figures of the newest run of each experiment, as Prometheus reads them.
     ///
     /// # Errors
-    /// What the system says of the directory.
+    /// What the system says about the directory.
     pub fn metrics(&self) -> Result<String, Absent> {
         let mut figures = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
         match &*figures {
@@ -106,7 +106,7 @@ impl Site {
         }
     }
 
-    /// The experiment, where the directory is that of one.
+    /// The experiment, if the directory is that of one.
     pub fn only(&self) -> Option<Arc<Store>> {
         let is_of_several = || self.folders().is_ok_and(|folders| folders.iter().any(|folder| results(folder).has_runs()));
         (self.only.results().has_runs() || !is_of_several()).then(|| Arc::clone(&self.only))
@@ -123,10 +123,10 @@ impl Site {
         Some(Arc::clone(store))
     }
 
-    /// Those that have runs, by name.
+    /// The experiments that have runs, by name.
     ///
     /// # Errors
-    /// What the system says of the directory.
+    /// What the system says about the directory.
     pub fn list(&self) -> io::Result<Vec<Experiment>> {
         let of = |folder: &PathBuf| {
             let mut names = results(folder).names().ok()?;
@@ -161,7 +161,7 @@ mod tests {
     fn a_directory_is_that_of_an_experiment_or_of_several() {
         let folder = tempfile::tempdir().unwrap();
         let site = Site::new(folder.path().to_owned(), Source::cleaned("here"), false);
-        assert!(site.only().is_some(), "the first run is still to come");
+        assert!(site.only().is_some(), "there is no run yet");
         run(&folder.path().join("blobs/20261130T000000Z-0001"));
         run(&folder.path().join("blobs/20261130T000000Z-0002"));
         std::fs::create_dir(folder.path().join("empty")).unwrap();

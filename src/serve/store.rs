@@ -1,4 +1,4 @@
-//! Keeps what was made until the results change; one thing is made at a time.
+//! Keeps answers until the results change; one answer is made at a time.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,44 +14,44 @@ use super::archive::Archive;
 use super::make::{Ingredients, Kind, make};
 use super::results::{Heads, Needs, Results, Runs, Signature};
 
-/// How long a look at the results counts: many requests at a time look once.
+/// How long a look at the results is valid, so that many requests at a time look once.
 const BELIEVED: Duration = Duration::from_millis(500);
-/// How long a request waits for its turn to have something made.
+/// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How many things are kept of those that clients can ask for in many forms: days, runs, comparisons.
+/// How many answers are kept of the kinds that clients can request in many forms: days, runs, comparisons.
 const MOST_OF_MANY: usize = 16;
 
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// The thing does not exist.
+    /// What was requested does not exist.
     Absent(Absent),
     /// Others are being served; the client may try again.
     Busy,
 }
 
-/// What was made of one kind.
+/// An answer of one kind.
 #[derive(Clone)]
 struct Kept {
     of: Version,
-    /// Counts what is made, so that the oldest can be identified.
+    /// Counts answers, so that the oldest can be identified.
     number: u64,
     made: Result<Arc<Archive>, Absent>,
 }
 
-/// What it was made from: the state of the results, and the minute where the time matters.
+/// What it was made from: the state of the results, and the minute if the time matters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Version {
     signature: Signature,
     minute: Option<u64>,
 }
 
-/// All that was made.
+/// All answers.
 pub(super) struct Store {
     results: Results,
     source: Source,
     is_one_of_several: bool,
-    /// What the last looks at the results have seen.
+    /// What the last looks at the results found.
     seen: Mutex<BTreeMap<Needs, (Instant, Signature)>>,
     /// The runs as they were last opened.
     runs: Mutex<Option<(Needs, Signature, Arc<Runs>)>>,
@@ -71,7 +71,7 @@ fn now() -> i64 {
 }
 
 impl Store {
-    /// `is_one_of_several`: whether there are other experiments beside this one.
+    /// `is_one_of_several`: whether there are other experiments.
     pub fn new(results: Results, source: Source, is_one_of_several: bool) -> Arc<Self> {
         let turn = Arc::new(Semaphore::new(1));
         Arc::new(Self {
@@ -86,12 +86,12 @@ impl Store {
         })
     }
 
-    /// What it is made of.
+    /// What an answer is made from.
     pub fn results(&self) -> &Results {
         &self.results
     }
 
-    /// What was asked for, as the results are now.
+    /// The requested answer for the current results.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -102,14 +102,14 @@ impl Store {
         }
         let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turn).acquire_owned()).await;
         let Ok(Ok(turn)) = turn else { return Err(Refusal::Busy) };
-        // The previous request may have made the same, or the results have changed meanwhile.
+        // The previous request may have made the same answer, or the results may have changed meanwhile.
         let of = self.version(&kind).await.map_err(|error| Refusal::Absent(error.into()))?;
         if let Some(made) = self.kept(&kind, of) {
             return made.map_err(Refusal::Absent);
         }
         let store = Arc::clone(self);
         let asked = kind.clone();
-        // It continues when no client waits for it any more, and keeps the turn until it is done.
+        // This continues even if no client waits for it any more, and keeps the turn until it is done.
         let making = tokio::task::spawn_blocking(move || store.make(&asked, of, turn)).await;
         let made = making.unwrap_or_else(|_| {
             let fault = Absent::Failed("a bug in this program: see its standard error".to_owned());
@@ -146,7 +146,7 @@ impl Store {
         let before = lock(&self.kept).get(kind).and_then(|kept| kept.made.clone().ok());
         let made = self.made_of(kind, of.signature).and_then(|of| make(kind, &of, &self.source, before.as_deref(), now()));
         if let Err(Absent::Failed(words)) = &made {
-            tell(format_args!("warning: cannot make what a client asked for: {words}"));
+            tell(format_args!("warning: cannot make what a client requested: {words}"));
         }
         self.keep(kind.clone(), of, made.map(Arc::new))
     }
@@ -163,7 +163,7 @@ impl Store {
         made
     }
 
-    /// What a thing is made of: runs as they are opened, and what is said of all as a whole.
+    /// What an answer is made from: opened runs, and the heads of all runs.
     fn made_of(&self, kind: &Kind, signature: Signature) -> Result<Ingredients, Absent> {
         let heads = if kind.needs_heads() { self.results.heads(&mut lock(&self.heads))? } else { Vec::new() };
         Ok(Ingredients { runs: self.runs(kind.needs(), signature)?, heads, is_one_of_several: self.is_one_of_several })

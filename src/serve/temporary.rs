@@ -15,12 +15,12 @@ pub(super) struct Temporary(PathBuf);
 
 impl Temporary {
     /// # Errors
-    /// What the system says of the directory for temporary files.
+    /// What the system says about the directory for temporary files.
     pub fn new() -> io::Result<Self> {
         loop {
             let name = format!("runner-serve-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
             let path = std::env::temp_dir().join(name);
-            // What exists already belongs to somebody else, even if it is a link, and is neither used nor followed.
+            // Anything that already exists, even a link, belongs to somebody else, and is neither used nor followed.
             match std::fs::DirBuilder::new().mode(0o700).create(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 made => {

@@ -215,13 +215,7 @@ workloads:
             "",
             "GET /text: nothing to carry as `v` from the step `login`: it is not valid JSON: expected value at line 1 column 1",
         ),
-        (
-            "/none",
-            "{json: /v}",
-            "${v}",
-            "",
-            "nothing to carry as `v` from the step `login`: it is empty, where JSON was expected",
-        ),
+        ("/none", "{json: /v}", "${v}", "", "nothing to carry as `v` from the step `login`: it is empty, but JSON was expected"),
         ("/json", "{header: X-V}", "${v}", "", "nothing to carry as `v` from the step `login`: it has no header `x-v`"),
         ("/json", "{regex: 'v=(.)'}", "${v}", "", "nothing to carry as `v` from the step `login`: nothing in it matches `v=(.)`"),
         (

@@ -47,13 +47,16 @@ fn what_is_not_ours_is_not_touched() {
         assert!(kept() == before, "{words:?} has changed something");
     };
     let ours = "a database that `runner export sqlite` made";
-    refused(&sqlite(&run, "notes.txt"), &["notes.txt is not a database, and runner overwrites nothing", ours, "--out"]);
+    refused(
+        &sqlite(&run, "notes.txt"),
+        &["notes.txt is not a database, and runner overwrites only its own exports", ours, "--out"],
+    );
     refused(&sqlite(&run, "theirs.db"), &["theirs.db is a database of another program", ours]);
     refused(&sqlite(&run, "folder"), &["folder is a directory", ours]);
-    let words = "newer.db has schema version 4; this runner writes version 3: use a runner that writes that one, or export into another file";
+    let words = "newer.db has schema version 4; this runner writes version 3: use a runner that writes that version, or export into another file";
     refused(&sqlite(&run, "newer.db"), &[words]);
     let run = run.to_str().unwrap();
-    refused(&["export", "csv", run, "-o", "folder"], &["folder holds `mine.csv`", "a new or empty directory"]);
+    refused(&["export", "csv", run, "-o", "folder"], &["folder contains `mine.csv`", "a new or empty directory"]);
     refused(&["export", "csv", run, "-o", "notes.txt"], &["notes.txt is not a directory"]);
     // Where there is nothing to export nothing is made.
     refused(&["export", "sqlite", "folder", "-o", "new.db"], &["there is no run in folder"]);

@@ -201,7 +201,7 @@ steps: [{get: /}]
     let again = place.status("all/run1")["generator"]["sent_again"].as_u64().unwrap();
     assert!(again >= 200, "{again}");
     assert_eq!(place.summary()["cells"][0]["sent_again"], again);
-    assert!(outcome.stdout.contains(" requests that the server had said (GOAWAY) it did not take"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains(" requests that the server said (GOAWAY) it had not processed"), "{}", outcome.stdout);
     // Whoever waits for another connection waits for its answer as well.
     let step = step(&place, "get");
     assert!(step["connect_ns"]["max"].as_u64().unwrap() <= step["response_ns"]["max"].as_u64().unwrap(), "{step:#}");

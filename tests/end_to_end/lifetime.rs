@@ -291,7 +291,7 @@ workloads:
         // Every line has 16 bytes.
         assert_eq!(cut + log.len() as u64, 1_600_000 + marker.len() as u64 + 1, "{lifetime}");
         assert!(log.len() < (64 << 10) + 100, "{lifetime}: {}", log.len());
-        let said = outcome.flat().contains("of the logs of talker were cut, as log-limit says");
+        let said = outcome.flat().contains("of the logs of talker were cut off because of log-limit");
         assert!(said, "{lifetime}: {}{}", outcome.stdout, outcome.stderr);
     }
 }

@@ -309,7 +309,7 @@ fn outliers_are_marked_and_counted() {
     let outcome = one(&place, "-n 10").expect(0);
     let s = stability(&place);
     assert_eq!((&s["outliers"], &s["n"]), (&json!([6]), &json!(10)));
-    assert!(outcome.stdout.contains("far from the others, and counted: #6"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("far from the others, but counted: #6"), "{}", outcome.stdout);
     let took = place.summary()["cells"][0]["metrics"].as_array().unwrap().iter().find(|m| m["metric"] == "took").cloned();
     let values: Vec<f64> = serde_json::from_value(took.unwrap()["value"]["values"].clone()).unwrap();
     assert_eq!(values.len(), 10);
@@ -400,7 +400,7 @@ fn rounds_go_on_until_every_comparison_is_decided() {
     let place = numbers(DECIDABLE);
     let outcome =
         place.run(&["repeat", "test.yaml", "--metric", "took", "--until", "decided", "--no-graphs", "--seed", "1"]).expect(0);
-    assert!(outcome.flat().contains("took by kind, allowing for having looked after several rounds"), "{}", outcome.stdout);
+    assert!(outcome.flat().contains("took by kind, corrected for looking after several rounds"), "{}", outcome.stdout);
     let summary = place.summary();
     let decided = summary["decisions"].as_array().unwrap();
     let told: Vec<(&str, &str)> =

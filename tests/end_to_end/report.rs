@@ -163,7 +163,7 @@ fn several_runs_stand_side_by_side_and_the_exit_code_is_that_of_compare() {
     crate::support::copy(&one, &other);
     let (one, other) = (one.to_str().unwrap(), other.to_str().unwrap());
     let said = place.run(&["report", one, other, "--markdown", "--fail-on-slower"]).expect(5).stdout;
-    assert!(said.contains("Nothing can be told from one session each"), "{said}");
+    assert!(said.contains("One session each is not enough for a verdict"), "{said}");
     assert!(said.contains("| run |") && said.contains("| A |") && said.contains("| B |"), "{said}");
     place.run(&["report", one, other, "-o", "page.html"]).expect(0);
     let page = std::fs::read_to_string(place.path("page.html")).unwrap();

@@ -309,7 +309,7 @@ fn what_cannot_be_exported_is_refused_and_told() {
     std::fs::create_dir(place.path("mine")).unwrap();
     place.write("mine/notes.txt", "mine");
     let run_text = run.to_str().unwrap();
-    place.run(&["export", "torperf", run_text, "-o", "mine"]).expect(2).complains(&["mine holds `notes.txt`"]);
+    place.run(&["export", "torperf", run_text, "-o", "mine"]).expect(2).complains(&["mine contains `notes.txt`"]);
     place.run(&["export", "onionperf", run_text, "-o", "mine"]).expect(2).complains(&["`runner export onionperf` made"]);
     // A cell by itself needs no name of its own; a table that is damaged is named, and the rest is there.
     std::fs::remove_file(run.join("cells/closed/run1/transfers.parquet")).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! `tests/data/calibration.json` contains the throughput of 200 real repetitions of two servers, from
 //! `experiments/calibration.yaml`: one whose spread is known, and one whose spread is the machine's, where successive values
-//! depend on each other. They are used in the order of time, as runs are made: values drawn with replacement would be
+//! depend on each other. They are used in order of time, as in real runs: values drawn with replacement would be
 //! independent, and hide the effects of time.
 
 use serde::Deserialize;
@@ -92,7 +92,7 @@ fn in_time_order_blocks_of_the_same_fixture_are_never_called_different() {
         );
         assert_eq!(without, 0, "{}: one session each, and no floor", fixture.name);
         assert!(with_floor * 100 <= floors, "{}: {with_floor} of {floors} with a floor", fixture.name);
-        // What made the difference between runs a matter of sessions.
+        // This is why runs are compared as sessions.
         assert!(fixture.name != "plain" || within * 5 > pairs, "{within} of {pairs}");
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Case {
     pub a: Vec<f64>,
     pub b: Vec<f64>,
     pub pairs: Vec<(usize, usize)>,
-    /// The smallest p that the test used for it can give.
+    /// The smallest p that its test can give.
     pub smallest_p: f64,
 }
 

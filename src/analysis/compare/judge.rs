@@ -16,13 +16,13 @@ use vocabulary::Metric;
 pub(super) struct Pair<'a> {
     pub base: Vec<&'a CellSummary>,
     pub other: Vec<&'a CellSummary>,
-    /// The same cell in sessions that were made to measure how far sessions are apart.
+    /// The same cell in sessions that were made to measure how much sessions differ.
     pub floor: Vec<&'a CellSummary>,
     /// The name of the other side.
     pub side: String,
     /// The levels that both sides have.
     pub levels: BTreeMap<String, String>,
-    /// Whether both were executed in the same rounds: repetitions with the same number then belong together.
+    /// Whether both were executed in the same rounds, so that repetitions with the same number belong together.
     pub in_rounds: bool,
 }
 
@@ -146,8 +146,8 @@ fn compared(row: Row, metric: &Metric, a: Vec<f64>, b: Vec<f64>, pairs: Vec<(usi
     Case { pairs, ..Case::new(row, metric, a, b, smallest_p) }
 }
 
-/// The other over the baseline, by numbers of repetitions: the ratio of Hodges and Lehmann with its 95 % interval, where
-/// there are enough repetitions; with `in_rounds`, repetitions with the same number belong together. None where a value is
+/// The other over the baseline, by number of the repetition: the ratio of Hodges and Lehmann with its 95 % interval, where
+/// there are enough repetitions; with `in_rounds`, repetitions with the same number belong together. None if a value is
 /// not above 0.
 pub fn ratio(baseline: &[(u32, f64)], other: &[(u32, f64)], in_rounds: bool) -> Option<(f64, Option<(f64, f64)>)> {
     let case = within_a_run(Row::empty(), &Metric::Throughput, [baseline, other], in_rounds);
@@ -217,7 +217,7 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
 
 /// Corrects p over all families, starting with the primary metric of each, and gives each row its verdict.
 fn judged(families: Vec<Vec<Case>>, threshold: f64, primary: Option<Metric>) -> Vec<Row> {
-    // What a workload is mainly about, where the scenario does not say it.
+    // What a workload is mainly about, where the scenario does not say so.
     let usual = |c: &Case| matches!(c.metric, Metric::Throughput | Metric::Limit | Metric::Named(_));
     let named = |cases: &[Case]| cases.iter().position(|c| Some(&c.metric) == primary.as_ref());
     let question = |cases: &[Case]| named(cases).or_else(|| cases.iter().position(usual)).unwrap_or(0);
@@ -347,7 +347,7 @@ impl Case {
     }
 
     /// How many more repetitions of each would show a difference of the size that is seen, and one of the threshold's size;
-    /// none where that is unknown, as between sessions, where more repetitions do not help.
+    /// none if that is unknown, as between sessions, where more repetitions do not help.
     fn more(&self, threshold: f64, alpha: f64) -> (Option<usize>, Option<usize>) {
         if self.row.sessions.is_some() {
             return (None, None);

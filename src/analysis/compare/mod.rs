@@ -40,13 +40,13 @@ pub use judge::{decided, ratio, samples};
 /// With the customary 0.05 it would be one in twenty, and repetitions are cheap.
 pub const SIGNIFICANT: f64 = 0.01;
 const LEVEL: f64 = 0.95;
-/// How often the recommended number of repetitions should show a difference of the threshold's size.
+/// The probability with which the recommended number of repetitions should show a difference as large as the threshold.
 const POWER: f64 = 0.95;
-/// A difference within ± this share does not matter, where nobody says so.
+/// By default, a difference within ± this share does not matter.
 pub const THRESHOLD: f64 = 0.05;
 /// With fewer repetitions of each, no difference is significant: two values say nothing about their spread.
 pub const FEWEST: usize = 3;
-/// The metrics that are compared where none is named.
+/// The metrics that are compared if none is named.
 const METRICS: [Metric; 4] =
     [Metric::Throughput, Metric::Time(Time::Response, Quantile::P50), Metric::Time(Time::Response, Quantile::P99), Metric::Pss];
 
@@ -66,7 +66,7 @@ pub enum Error {
     Factor { name: String, run: String, known: String },
     #[error("the factor `{factor}` has no level `{level}` in {run}: expected {known}")]
     Level { factor: String, level: String, run: String, known: String },
-    #[error("the factor `{factor}` has only the level `{level}` in {run}: there is nothing to compare with")]
+    #[error("the factor `{factor}` has only the level `{level}` in {run}: there is nothing to compare it with")]
     OneLevel { factor: String, level: String, run: String },
     #[error("no cell has the metric `{0}`")]
     Metric(String),
@@ -87,7 +87,7 @@ pub struct Comparison {
     pub corrected_over: usize,
     /// How many sessions of the baseline measured the floor of this machine. None within a run.
     pub floor_sessions: Option<usize>,
-    /// How the circumstances of the runs differ: machine, kernel, programs, plan. Empty where levels of one run are
+    /// How the circumstances of the runs differ: machine, kernel, programs, plan. Empty if levels of one run are
     /// compared.
     pub differences: Vec<String>,
     /// Factors that differ between rows.
@@ -111,7 +111,7 @@ pub struct Row {
     pub workload: String,
     /// Name of the metric.
     pub metric: String,
-    /// Its unit, where a command brought it.
+    /// Its unit, if a command reported it.
     pub unit: String,
     /// Whether it is the primary metric: the others are tested only where it is significant.
     pub primary: bool,
@@ -131,9 +131,9 @@ pub struct Row {
     /// Between runs: the numbers of sessions of the baseline and of the other.
     pub sessions: Option<(usize, usize)>,
     /// The other over the baseline: Hodges and Lehmann's ratio within a run, the ratio of geometric means between sessions;
-    /// none where a value is not above 0.
+    /// none if a value is not above 0.
     pub ratio: Option<f64>,
-    /// Its 95 % interval; none where there are too few repetitions for one.
+    /// Its 95 % interval; none if there are too few repetitions for one.
     pub ratio_interval: Option<(f64, f64)>,
     /// The p of the combined test, two-sided; none between single sessions, which prove nothing.
     pub p: Option<f64>,
@@ -144,9 +144,9 @@ pub struct Row {
     pub rests_on_shape: bool,
     /// The conclusion from the numbers above.
     pub verdict: Verdict,
-    /// With too few repetitions: how many more of each would show a difference of the size that is seen.
+    /// With too few repetitions: how many more of each would show a difference as large as the one observed.
     pub more_for_seen: Option<usize>,
-    /// The same for one of the threshold's size.
+    /// The same for a difference as large as the threshold.
     pub more_for_threshold: Option<usize>,
 }
 
@@ -174,7 +174,8 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The verdict on a significant difference. `unit`: that of a metric that was brought; `rises`: whether the other side is higher.
+    /// The verdict on a significant difference. `unit`: that of a metric that a command reported; `rises`: whether the other
+    /// side is higher.
     pub fn of_difference(metric: &Metric, unit: &str, rises: bool) -> Self {
         match (metric.better(unit), rises) {
             (Better::Unknown, true) => Self::Higher,
@@ -231,7 +232,7 @@ impl Options {
 pub type ReadRun = (RunRecord, Summary);
 
 /// Compares sessions with those of the first side. `sides`: at least one run each; `floor`: other runs of the same
-/// experiment that were made to measure how far sessions are apart.
+/// experiment that were made to measure how much sessions differ.
 ///
 /// # Errors
 /// When they are of different experiments or have nothing in common, or one has no valid repetition.
@@ -296,7 +297,7 @@ pub fn runs(sides: &[Vec<ReadRun>], floor: &[ReadRun], options: &Options) -> Res
     judge(comparison, &pairs, options, primary)
 }
 
-/// The name of several sessions of one thing.
+/// The name of several sessions of the same thing.
 fn side_name(side: &[ReadRun]) -> String {
     let first = &side[0].1.run;
     if side.len() == 1 { first.clone() } else { format!("{first} and {} more", side.len() - 1) }

@@ -1,5 +1,5 @@
 //! Runs that were made at different times. Each run is a session: before two of them can be compared, it must be known how
-//! far apart sessions of one thing are, and repetitions within a session do not show that.
+//! much sessions of the same thing differ, and repetitions within a session do not show that.
 
 use super::case::Case;
 use super::{LEVEL, Row};
@@ -43,7 +43,7 @@ pub(super) fn between(row: Row, metric: &Metric, [a, b]: [&[Values]; 2], floor: 
             let floor: Vec<Session> = floor.iter().filter_map(session).collect();
             match stats::several_sessions(&floor, &of_a, &of_b, LEVEL) {
                 Ok(found) => (row.ratio, row.ratio_interval, row.p) = (Some(found.ratio), found.interval, Some(found.p)),
-                // It is unknown how far sessions are apart. Their difference is reported all the same.
+                // It is unknown how much sessions differ. Their difference is reported nevertheless.
                 Err(_) => row.ratio = stats::hodges_lehmann_ratio(&values_a, &values_b, LEVEL).ok().map(|r| r.estimate),
             }
         }
@@ -54,7 +54,7 @@ pub(super) fn between(row: Row, metric: &Metric, [a, b]: [&[Values]; 2], floor: 
     Case::new(row, metric, values_a, values_b, 0.0)
 }
 
-/// A run as one value; none where a value is not above 0.
+/// A run as one value; none if a value is not above 0.
 fn session(values: &Values) -> Option<Session> {
     match values.as_slice() {
         [(_, one)] => Session::of_mean(*one).ok(),

@@ -8,7 +8,7 @@ use vocabulary::Metric;
 use vocabulary::columns::{WIDTH, wrap};
 use vocabulary::words::harmless;
 
-/// The comparison as a table with what must be known above and below it.
+/// The comparison as a table, with the explanations that it needs above and below it.
 pub fn text(comparison: &Comparison) -> String {
     let mut text = wrap(&title(comparison), WIDTH, 2);
     for (letter, side) in letters(comparison) {
@@ -53,7 +53,7 @@ pub fn markdown(comparison: &Comparison) -> String {
     text += &line(&(0..header.len()).map(rule).collect::<Vec<_>>());
     for row in &comparison.rows {
         let mut cells = columns.row(row);
-        // Levels, runs, workloads and metrics have the names that somebody gave them.
+        // Levels, runs, workloads and metrics have names that users chose.
         cells.iter_mut().take(columns.names()).for_each(|name| *name = literal(name));
         if let Some(last) = cells.last_mut()
             && row.verdict.is_difference()
@@ -74,7 +74,7 @@ pub fn markdown(comparison: &Comparison) -> String {
 pub struct Rows {
     /// Names of the columns.
     pub header: Vec<String>,
-    /// How many columns on the left are names; those behind them are numbers, and the last is the verdict.
+    /// How many columns on the left are names; the columns after them are numbers, and the last one is the verdict.
     pub names: usize,
     /// The words of each row, in the order of [`Comparison::rows`].
     pub rows: Vec<Vec<String>>,
@@ -87,7 +87,7 @@ pub fn rows(comparison: &Comparison) -> Rows {
     Rows { header: columns.header(), names: columns.names(), rows }
 }
 
-/// Words in a line of their own, of which nothing means something in Markdown.
+/// Words on a line of their own, in which no character has a meaning in Markdown.
 fn plain(text: &str) -> String {
     literal(&harmless(text).replace(['\n', '\t'], " "))
 }
@@ -123,7 +123,7 @@ pub fn method(comparison: &Comparison) -> String {
         text +=
             "ratio: other over base, geometric means\nof sessions, with the 95 % interval of Student's t on their logarithms\n";
     }
-    text += &format!("p: over {over}, a metric marked * first, the others behind it\n");
+    text += &format!("p: corrected over {over}; metrics marked * first, then the others\n");
     text += &format!("differences within {threshold} % do not matter\n");
     let any = |of: fn(&Row) -> bool| comparison.rows.iter().any(of);
     if any(|r| r.more_for_seen.is_some() || r.more_for_threshold.is_some()) {
@@ -134,11 +134,11 @@ pub fn method(comparison: &Comparison) -> String {
         text += "°: rests on the shape of the distribution; ranks alone need more repetitions\n";
     }
     if any(|r| r.verdict == Verdict::BehindPrimary) {
-        text += "behind *: by itself it differs; `--primary METRIC` asks it first\n";
+        text += "behind *: by itself it differs; `--primary METRIC` tests it first\n";
     }
     if any(|r| r.verdict == Verdict::CannotTell) {
-        text += "cannot tell: sessions differ even when nothing changed, and nothing says by how\n";
-        text += "much; `runner doctor --same FILE` finds out, `runner repeat --sessions 4` makes\n";
+        text += "cannot tell: sessions differ even when nothing changed, and it is unknown by how\n";
+        text += "much; `runner doctor --same FILE` measures it, `runner repeat --sessions 4` makes\n";
         text += "several of each, and levels of one run (`--by`) need neither\n";
     } else if let Some(sessions) = comparison.floor_sessions.filter(|n| *n > 0) {
         text += &format!("the floor: {sessions} sessions of the same thing\n");
@@ -177,12 +177,12 @@ pub fn counts(comparison: &Comparison) -> String {
 /// Columns of numbers: baseline, other, ratio, interval, p.
 const NUMBERS: usize = 5;
 
-/// Only what differs between rows needs a column.
+/// Only what differs between rows gets a column.
 struct Columns<'a> {
     comparison: &'a Comparison,
     side: bool,
     workload: bool,
-    /// Whether a comparison has more than its question.
+    /// Whether a comparison has more than its primary metric.
     several: bool,
 }
 

@@ -57,7 +57,7 @@ pub enum Error {
 /// Confidence interval of `statistic` for the population that `sample` was drawn from.
 ///
 /// `sample`: independent values in any order, such as one per repetition. `statistic` must not depend on their order;
-/// it is handed them ascending, so `|sorted| quantile(sorted, 0.9)` is a valid statistic. `level`: in (0, 1).
+/// it receives them in ascending order, so `|sorted| quantile(sorted, 0.9)` is a valid statistic. `level`: in (0, 1).
 /// `resamples`: 10 000 is plenty. `seed`: the same seed gives the same interval.
 ///
 /// BCa, see Efron & Tibshirani 1993, ch. 14.3; ends are type 7 quantiles of the resamples. Where BCa is undefined

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Arithmetic mean of `values`, in their unit.
 ///
-/// The sum runs over distances from the first value: the mean of equal values is exactly that value, which a plain sum of
+/// The sum is over distances from the first value: the mean of equal values is exactly that value, which a plain sum of
 /// decimals such as 0.1 does not give.
 ///
 /// NaN when `values` is empty or contains a NaN.

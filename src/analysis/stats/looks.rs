@@ -1,4 +1,4 @@
-//! Repeating until it is decided: when to look, and what a look may conclude.
+//! Repeating until a comparison is decided: when to look, and what a look may conclude.
 //!
 //! If you test after every round and stop at the first p below 0.01, you find a difference between equal things in one
 //! series of ten. Here the level is spent in parts, one at each of a few looks. It is enough for any test that the parts sum
@@ -129,7 +129,7 @@ pub struct MeanInterval {
     pub low: f64,
     /// Upper end.
     pub high: f64,
-    /// The level that this interval has once it is narrow enough, given that it was waited for.
+    /// The level that this interval has once it is narrow enough, given that measuring stopped because of that.
     pub level: f64,
     /// Whether it is as narrow as requested.
     pub reached: bool,

@@ -9,7 +9,7 @@ pub enum SampleError {
     TooFew { found: usize, needed: usize },
     /// Sessions cannot be separated from what they compare.
     #[error(
-        "found {found} session(s) a side, expected at least {needed}: repeat in further sessions, or measure the floor of this machine"
+        "found {found} session(s) per side, expected at least {needed}: repeat in further sessions, or measure the floor of this machine"
     )]
     TooFewSessions { found: usize, needed: usize },
     /// Too few windows for a statement about the course of a run.

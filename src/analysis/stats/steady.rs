@@ -1,4 +1,4 @@
-//! Did a run settle, and since when? Its windows are grouped into segments of one level, and the levels compared.
+//! Did a run settle, and when? Its windows are grouped into segments of one level, and the levels are compared.
 //!
 //! After Barrett, Bolz-Tereick, Killick, Mount & Tratt 2017, "Virtual Machine Warmup Blows Hot and Cold" (OOPSLA). Their
 //! runs have 2000 iterations and ours a few tens of windows, so some parts are replaced: e-divisive, which is tested by
@@ -32,7 +32,7 @@ const REACH: usize = 3;
 /// beyond 5.
 const FAR: f64 = 5.0;
 
-/// How a run's speed developed.
+/// How the speed of a run developed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// One level throughout.
@@ -74,7 +74,7 @@ pub struct Steadiness {
     pub segments: Vec<Segment>,
 }
 
-/// Whether and since when a run is steady.
+/// Whether and from when on a run is steady.
 ///
 /// `series`: one value per window of equal length, in the order of time, at least 10. `tolerance`: levels that differ by
 /// no more than this share of the last level are equivalent, such as 0.02; at least 0. So are, as in the paper, levels

@@ -1,4 +1,5 @@
-//! Does a series drift, and do its neighbours resemble each other? Both invalidate what is said about independent values.
+//! Does a series drift, and do neighbouring values resemble each other? Either invalidates conclusions that assume
+//! independent values.
 //!
 //! `series` is always in the order of time, one value per equal step. If all values are equal, there is no trend and no
 //! correlation: 0 with p = 1 where both are returned, NaN where only the number is.
@@ -21,7 +22,7 @@ const SPEARMAN_EXACT: usize = 9;
 const LAG1_EXACT: usize = 8;
 /// Above that, at most this many random orders.
 const LAG1_ORDERS: u32 = 1999;
-/// This many orders that do as well as the series settle the matter.
+/// The search stops after this many orders that are at least as far from the mean as the series.
 const LAG1_HITS: u32 = 50;
 
 /// What the Mann-Kendall test found.

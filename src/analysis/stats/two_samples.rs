@@ -50,7 +50,7 @@ pub struct TwoSamples {
     pub interval: Option<(f64, f64)>,
     /// Two-sided p of no difference, at most ½.
     pub p: f64,
-    /// The p of each test by itself.
+    /// The p of each test alone.
     pub components: Components,
     /// The smallest p that ranks of samples of these sizes can have, whatever the values.
     pub smallest_rank_p: f64,
@@ -163,7 +163,7 @@ struct Found {
     p: f64,
 }
 
-/// The tests of two samples, ready to be asked about any shift.
+/// The tests of two samples, which can be evaluated for any shift.
 pub(super) struct Shifts {
     welch: Option<MeanTest>,
     paired_t: Option<MeanTest>,

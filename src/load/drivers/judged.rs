@@ -235,7 +235,7 @@ impl Judged {
                             None => return Err(Missing::At(name, format!("its JSON has nothing at `{pointer}`"))),
                         },
                         Err(_) if body.is_empty() => {
-                            return Err(Missing::At(name, "it is empty, where JSON was expected".to_owned()));
+                            return Err(Missing::At(name, "it is empty, but JSON was expected".to_owned()));
                         }
                         Err(error) => return Err(Missing::At(name, format!("it is not valid JSON: {error}"))),
                     }

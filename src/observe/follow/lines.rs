@@ -15,8 +15,7 @@ pub(super) struct Splitter {
 }
 
 impl Splitter {
-    /// Takes what was read, of any length, and adds the lines that are complete by now to `lines`, each with a line feed at
-    /// its end.
+    /// Takes what was read, of any length, and adds the lines that are now complete to `lines`, each with a final line feed.
     pub fn push(&mut self, mut bytes: &[u8], lines: &mut Vec<u8>) {
         while let Some(end) = bytes.iter().position(|b| *b == b'\n') {
             let (line, rest) = bytes.split_at(end + 1);
@@ -36,7 +35,7 @@ impl Splitter {
         if self.begun.len() + bytes.len() <= MAX_LINE {
             self.begun.extend_from_slice(bytes);
         } else {
-            // What exists of the line is passed on now: its end may never arrive.
+            // The start of the line is passed on now: its end may never arrive.
             self.cut(bytes, lines);
             self.skipping = true;
         }
@@ -116,6 +115,6 @@ mod tests {
         assert_eq!((found.len(), splitter.cut), (MAX_LINE + 1, 1));
         splitter.push(&vec![b'x'; 10 * MAX_LINE], &mut found);
         splitter.finish(&mut found);
-        assert_eq!((found.len(), splitter.cut), (MAX_LINE + 1, 1), "the rest of it is nothing");
+        assert_eq!((found.len(), splitter.cut), (MAX_LINE + 1, 1), "the rest is skipped");
     }
 }

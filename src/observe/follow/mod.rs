@@ -1,10 +1,10 @@
 //! Follows sources of lines while a load runs: files, and streams of bytes.
 //!
 //! One thread for all sources of a repetition. It sleeps in `poll` until the kernel reports something new (inotify for
-//! files), notes when it was read, and sends whole lines on, many of them per piece. What lines mean, and where they are
+//! files), notes when it was read, and passes whole lines on, many of them at a time. What lines mean, and where they are
 //! kept, is decided elsewhere.
 //!
-//! Memory is bounded: a line that does not end is cut ([`MAX_LINE`]), and pieces for which there is no room on the way are
+//! Memory is bounded: a line that does not end is cut ([`MAX_LINE`]), and lines for which there is no room in the channel are
 //! lost and counted; neither side waits for the other. A program that writes one line at a time as fast as it can wakes this
 //! thread no more than two thousand times a second.
 //!
@@ -38,9 +38,9 @@ pub use self::redial::Redial;
 
 /// How much is read at a time.
 const BUFFER: usize = MAX_LINE;
-/// How much of a source is read before the others have their turn.
+/// How much of a source is read before the others get their turn.
 const TURN: usize = 16;
-/// How many bytes of lines may wait for the receiver: a fifth of a million lines of 100 bytes.
+/// How many bytes of lines may wait for the receiver: some 200 000 lines of 100 bytes.
 const ROOM: usize = 16 << 20;
 /// No two looks are closer together than this.
 const PAUSE: Duration = Duration::from_micros(500);
@@ -56,7 +56,7 @@ pub struct Piece {
     pub source: u32,
     /// When the last of it was read.
     pub at: Instant,
-    /// Whole lines, each with a line feed at its end, of at most [`MAX_LINE`] bytes.
+    /// Whole lines, each with a final line feed, of at most [`MAX_LINE`] bytes.
     pub lines: Vec<u8>,
 }
 
@@ -77,12 +77,12 @@ pub enum Origin {
     Stream {
         /// The stream.
         stream: OwnedFd,
-        /// How it is opened again when it has ended, where that is wanted.
+        /// How it is opened again when it has ended, if that is wanted.
         again: Option<Redial>,
     },
 }
 
-/// How following a source went.
+/// The report on a source that was followed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceReport {
     /// Lines that were lost because there was no room for them.
@@ -133,7 +133,7 @@ impl Follower {
         self.rouse();
     }
 
-    /// Reads what exists by now of every source, and ends. Returns the report of each source, by its number.
+    /// Reads what exists of every source by now, and ends. Returns the report on each source, by its number.
     pub fn stop(mut self) -> BTreeMap<u32, SourceReport> {
         self.orders = None;
         self.rouse();
@@ -187,7 +187,7 @@ struct Sources {
     all: BTreeMap<u32, Source>,
     redials: Redials,
     outbox: queue::Sender<Piece>,
-    /// None where the kernel has no more of them to give.
+    /// None if the kernel has no more of them.
     inotify: Option<OwnedFd>,
     buffer: Vec<u8>,
 }
@@ -287,7 +287,7 @@ impl Sources {
                     source.splitter.push(&buffer[..length], &mut lines);
                     source.send(number, at, &mut lines, outbox);
                 }
-                // A line that was started was never finished.
+                // The last line was never finished.
                 Ok(Look::Anew) => {
                     source.splitter.finish(&mut lines);
                     source.send(number, at, &mut lines, outbox);
@@ -316,7 +316,7 @@ impl Sources {
         true
     }
 
-    /// Lets some time pass since the last look, so that many small writes are read together. New commands do not wait.
+    /// Waits for a short time after the last look, so that many small writes are read together. New commands do not wait.
     fn pause(&self, wake: &OwnedFd) {
         let _ = poll(&mut [PollFd::new(wake, PollFlags::IN)], Some(&timespec(PAUSE)));
     }
@@ -400,7 +400,7 @@ impl Sources {
 }
 
 impl Source {
-    /// Sends lines on, if there are any.
+    /// Passes lines on, if there are any.
     fn send(&mut self, source: u32, at: Instant, lines: &mut Vec<u8>, outbox: &queue::Sender<Piece>) {
         if lines.is_empty() {
             return;

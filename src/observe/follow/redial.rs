@@ -1,4 +1,4 @@
-//! Opens streams again that the other side ended, each in a separate thread: connecting may take long.
+//! Reopens streams that the other side ended, each in a separate thread: connecting may take long.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::rouse;
 
-/// The first attempt comes after this time, each further one after twice the time before, up to [`MOST`].
+/// The first attempt is made after this time, each further one after twice the previous time, up to [`MOST`].
 const FIRST: Duration = Duration::from_millis(50);
 /// The longest time between two attempts.
 const MOST: Duration = Duration::from_secs(2);
@@ -24,7 +24,7 @@ impl fmt::Debug for Redial {
 
 type Returned = (u32, OwnedFd, Redial);
 
-/// Opens streams again. Attempts end when this is dropped.
+/// Reopens streams. Attempts end when this is dropped.
 pub(super) struct Redials {
     wake: Arc<OwnedFd>,
     is_over: Arc<AtomicBool>,
@@ -47,7 +47,7 @@ impl Redials {
             while !is_over.load(Ordering::Relaxed) {
                 std::thread::sleep(pause);
                 if let Ok(stream) = (again.0)() {
-                    // When nothing follows any more, the source is not needed either.
+                    // When nobody follows sources any more, this one is not needed either.
                     if sender.send((source, stream, again)).is_ok() {
                         rouse(&wake);
                     }

@@ -56,12 +56,12 @@ pub fn stat(text: &[u8]) -> Option<Stat> {
     })
 }
 
-/// The content of `/proc/PID/smaps_rollup`: memory by how many processes share it.
+/// The content of `/proc/PID/smaps_rollup`: memory, shared and not shared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
     /// Resident memory, shared pages included.
     pub rss_bytes: u64,
-    /// Resident memory, each page divided by the number of processes that map it: sums over processes are right.
+    /// Resident memory, each page divided by the number of processes that map it, so that sums over processes are correct.
     pub pss_bytes: u64,
     /// Unwritten pages that nobody else maps.
     pub private_clean_bytes: u64,

@@ -1,5 +1,5 @@
-// The script of a report: sorts, chooses and copies the table of cells, draws what a cell shows when it is opened, and lets the
-// graphs be read value by value. Texts of others enter the page as text only, never as markup.
+// The script of a report: sorts, filters and copies the table of cells, draws the view of a cell when it is opened, and makes
+// the graphs readable value by value. Text from outside enters the page as text only, never as markup.
 "use strict";
 
 // ---- elements
@@ -61,7 +61,7 @@ function sortBy(column) {
   };
   const before = (a, b) => {
     if (typeof a === "number" && typeof b === "number") return a - b;
-    // What has no value comes last, however it is sorted.
+    // Entries without a value come last, in either direction.
     if (typeof a !== typeof b) return (typeof a === "number" ? -1 : 1) * (falls ? -1 : 1);
     return a.localeCompare(b, "en", { numeric: true });
   };
@@ -97,7 +97,7 @@ async function copy(form) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // A file that was opened from a disk may have no clipboard; a selection has.
+    // A file that was opened from a disk may not use the clipboard; copying a selection works.
     const area = make("textarea", { readonly: "", class: "unseen" });
     area.value = text;
     document.body.append(area);
@@ -301,7 +301,7 @@ function view(details) {
   });
   place.append(charts, scrolled(list, "Repetitions"), panel);
   if (data.errors.length) {
-    place.append(make("h3", {}, "First words of errors"), make("ul", {}, ...data.errors.map((words) => make("li", { class: "wrap" }, words))));
+    place.append(make("h3", {}, "First messages of errors"), make("ul", {}, ...data.errors.map((words) => make("li", { class: "wrap" }, words))));
   }
   for (const one of data.tables) place.append(scrolled(tableOf(one.header, one.rows, one.title), one.title));
   if (data.logs_left_out) {
@@ -313,7 +313,7 @@ function view(details) {
   return found;
 }
 
-// What one repetition was: why it does not count, its windows, its errors and the ends of its logs.
+// One repetition: why it does not count, its windows, its errors and the ends of its logs.
 function repetitionPanel(data, at, id) {
   const repetition = data.repetitions[at];
   const panel = make("div", { class: "repetition", id: `${id}-chosen` }, make("h3", {}, `Repetition ${repetition.n}`));
@@ -362,7 +362,7 @@ function follow() {
 addEventListener("hashchange", follow);
 document.addEventListener("click", (event) => {
   const link = event.target.closest ? event.target.closest('a[href^="#"]') : null;
-  // The same link a second time changes no hash, and is followed all the same.
+  // Following the same link again does not change the hash, but has to work.
   if (link && link.getAttribute("href") === location.hash) follow();
 });
 follow();
@@ -387,7 +387,7 @@ function areaOf(plot) {
   return { x, y, width, height };
 }
 
-// What a mark says: its series, its place and its value with the unit.
+// The text of a mark: its series, its place and its value with the unit.
 function wordsOf(svg, mark, point) {
   const names = (svg.dataset.names || "").split("\n");
   const name = mark.dataset.series === undefined ? "" : names[Number(mark.dataset.series)] || "";
@@ -526,7 +526,7 @@ function interactive(figure) {
   picture.addEventListener("blur", () => say(""));
 }
 
-// ---- words beside the pointer
+// ---- text next to the pointer
 
 const tip = make("div", { class: "tip", role: "status", hidden: "" });
 document.body.append(tip);

@@ -1,4 +1,4 @@
-// Follows a run in progress. What comes is shown as text only.
+// Follows a run in progress. Everything that is received is shown as text only.
 "use strict";
 (() => {
   const at = (id) => document.getElementById(id);

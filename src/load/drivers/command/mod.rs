@@ -260,7 +260,7 @@ mod tests {
         ]);
         let text = "Request rate: 123.5 req/s (8.1 ms/req)\nbig 1.5k\n{\"n\": 1000}\n";
         assert_eq!(of.metrics(&done(text, "")).unwrap(), [123.5, 1000.0, 1500.0, 2000.0, 0.5, 2.0]);
-        assert_eq!(of.metrics(&done("", text)).unwrap_err(), "the metric `requests`: it is empty, where JSON was expected");
+        assert_eq!(of.metrics(&done("", text)).unwrap_err(), "the metric `requests`: it is empty, but JSON was expected");
         assert_eq!(of.metrics(&done("{\"m\": 1}", text)).unwrap_err(), "the metric `requests`: there is nothing at `/n`");
         assert_eq!(
             of.metrics(&done("no such line", "")).unwrap_err(),
