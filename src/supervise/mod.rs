@@ -39,10 +39,10 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The list of what has to be undone could not be written, so nothing that needs undoing may be made.
-    #[error("cannot write the list of what has to be undone at the end: {0}")]
+    /// The list of things to undo could not be written, so nothing that needs undoing may be made.
+    #[error("cannot write the list of things to undo at the end: {0}")]
     Journal(String),
-    /// The guard ended while it was needed.
+    /// The guard ended while it was still needed.
     #[error("the guard process ended unexpectedly; everything that it owned was killed")]
     GuardGone,
     /// A program could not be started.
