@@ -165,7 +165,7 @@ def summarize(broker, subscriber, begin_ns, expected):
 
 
 def main():
-    description = "What became of the events between two Comets, as one JSON object."
+    description = "What happened to the events between two Comets, as one JSON object."
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--broker", required=True, metavar="DIR", help="the broker's --eventdb")
     parser.add_argument("--subscriber", required=True, metavar="DIR", help="the subscriber's --eventdb")

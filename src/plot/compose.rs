@@ -32,7 +32,7 @@ pub type NamedFigure = (String, Figure);
 pub struct Pictures {
     /// In the order of the scenario.
     pub figures: Vec<NamedFigure>,
-    /// What the scenario asks for and nobody would learn anything from, in the same order.
+    /// Graphs that the scenario asks for and that would show nothing, in the same order.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -221,7 +221,7 @@ impl Composer<'_> {
         Figure { title, subtitle, x_label, y_label, note: Some(note), data }
     }
 
-    /// The figure with a word about what is not in it; none where the scenario has no cell for it.
+    /// The figure with a note about what is missing in it; none if the scenario has no cell for it.
     fn picture(&self) -> Result<Option<Picture>, Error> {
         if self.cells().next().is_none() {
             return Ok(None);
@@ -300,7 +300,7 @@ impl Composer<'_> {
         }
     }
 
-    /// Whose the metrics of the graph are, where something brings them: workloads, taps, what is collected.
+    /// The sources of the graph's custom metrics: workloads, taps, entries of `collect`.
     fn owners(&self) -> Vec<String> {
         let metrics: &[Metric] = match &self.graph.shape {
             Shape::Stack(metrics) => metrics,
@@ -572,7 +572,7 @@ impl Composer<'_> {
             Time::FirstByte => "time to the first byte",
         };
         let note = format!(
-            "{n} repetitions merged, correct answers; whatever was never answered counts with the time that it had waited; run {}",
+            "{n} repetitions merged, correct answers; unanswered requests count with the time that they had waited; run {}",
             self.summary.run
         );
         self.frame(what, "ms", "quantile".to_owned(), Data::Quantiles { series }, note)

@@ -1,11 +1,11 @@
 //! A picture for a page: SVG that can be read, searched, scaled and acted upon.
 //!
 //! The same code draws it that draws pixels; only the shapes arrive here instead. plotters' own SVG backend is not used: it
-//! writes plain elements with fixed colours, while a page needs colours by class, groups that tell their series and values,
-//! and marks within a stretch that can be enlarged. Six kinds of element are all there is.
+//! writes plain elements with fixed colours, while a page needs colours by class, groups that carry their series and values,
+//! and marks within a stretch that can be enlarged. Only six kinds of element are used.
 //!
 //! There are no ids, so that a page can hold many pictures, and no `style` attributes, so that its content security policy may
-//! be strict. Fonts are those of the page; widths are reckoned with the embedded one, which is wider than most.
+//! be strict. Fonts are those of the page; widths are computed with the embedded one, which is wider than most.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -39,7 +39,7 @@ pub struct SvgOptions {
     pub place: SvgPlace,
     /// Width and height of the view box: letters of the axes are 16 units high, so a smaller box has larger letters.
     pub size: (u32, u32),
-    /// Whether title, subtitle and small print are part of the picture; a page may say them itself.
+    /// Whether title, subtitle and small print are part of the picture; a page may show them itself.
     pub has_words: bool,
 }
 
@@ -123,7 +123,7 @@ pub fn svg_style(place: SvgPlace) -> String {
     }
 }
 
-/// The unit of an axis: what stands in brackets at the end of its label.
+/// The unit of an axis: the text in brackets at the end of its label.
 pub(super) fn unit(label: &str) -> &str {
     let inside = label.trim_end().strip_suffix(')').and_then(|label| label.rsplit_once('('));
     inside.map_or("", |(_, unit)| unit)
