@@ -85,7 +85,7 @@ def read_once(path):
         for key in database.keys():
             sha1 = key.decode("ascii")
             if not re.fullmatch("[0-9a-f]{40}", sha1):
-                raise ValueError(f"`{sha1}` is no SHA-1")
+                raise ValueError(f"`{sha1}` is not a SHA-1")
             receipts[sha1] = parse_seconds(database[key].decode("ascii"))
     return receipts
 

@@ -48,7 +48,7 @@ enum Picture {
 /// # Errors
 /// When a table that a graph needs cannot be read.
 pub fn figures(run: &RunRecord, summary: &Summary) -> Result<Pictures, Error> {
-    // Repeating asks how stable a metric is: the answer gets a picture of its own, if the scenario does not define one.
+    // Repeating asks how stable a metric is: the answer gets a separate picture, if the scenario does not define one.
     let repeated = run.plan.repeat.as_ref().map(|r| Graph::rounds(r.metric.clone()));
     let repeated = repeated.filter(|graph| !run.plan.graphs.iter().any(|g| g.shape == graph.shape));
     let of = |graph| facets(graph, summary).into_iter().map(move |facet| (graph, facet));

@@ -26,7 +26,7 @@ use super::{Error, Figure, draw};
 /// Where a picture will be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SvgPlace {
-    /// In a file of its own, which contains its style sheet, and the values as tooltips.
+    /// In a separate file, which contains its style sheet, and the values as tooltips.
     File,
     /// Within a page of HTML, which contains [`svg_style`] once.
     Page,
@@ -104,7 +104,7 @@ pub fn svg_style(place: SvgPlace) -> String {
             let look = tone.look();
             let [red, green, blue] = if is_dark { look.dark } else { look.light };
             let class = look.class;
-            // The outline of a dot has a colour of its own.
+            // The outline of a dot has a separate colour.
             let rim = match tone {
                 Tone::Ink | Tone::Paper => format!("{before}.runner-plot .r{class}{{stroke:#{red:02x}{green:02x}{blue:02x}}}"),
                 _ => String::new(),
@@ -225,7 +225,7 @@ impl Writer<'_> {
     }
 }
 
-/// Opens the stretch between the axes: an `<svg>` of its own, whose view box a script may narrow.
+/// Opens the stretch between the axes: a nested `<svg>`, whose view box a script may narrow.
 fn open_plot(out: &mut String, rect: Rect, across: Across<'_>, up: &Scale) {
     let [x, y, width, height] = [rect.left, rect.top, rect.width(), rect.height()].map(short);
     let _ = write!(

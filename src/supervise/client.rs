@@ -87,7 +87,7 @@ struct Shared {
     swept: Vec<oneshot::Sender<Vec<(u32, String)>>>,
     /// The guard has ended.
     gone: bool,
-    /// It was told to end, as it is no longer needed.
+    /// It was asked to end, as it is no longer needed.
     closing: bool,
     /// Waits for its first message, which brings its process id.
     ready: Option<oneshot::Sender<u32>>,
@@ -220,7 +220,7 @@ impl Guard {
         self.shared.lock().expect("nothing panics while it holds this lock")
     }
 
-    /// Starts a process in a process group of its own.
+    /// Starts a process in its own process group.
     ///
     /// # Errors
     /// [`Error::Spawn`] when the program cannot be executed, [`Error::GuardGone`].

@@ -5,7 +5,7 @@
 //! crashed or was killed – it kills what is left and undoes what the run's journal lists. A second process, the watcher,
 //! does the same when the guard is killed. `protocol` is what runner and guard say to each other, `guard` the process,
 //! `lifecycle` its decisions, `spawn` how it starts a process, `processes` its view of `/proc`, `descendants` the end of all
-//! that are left, `journal` the list of what has to be undone, `watcher` the second process, `inherit` what the three pass
+//! that are left, `journal` the list of things to undo, `watcher` the second process, `inherit` what the three pass
 //! on to each other, `client` the runner's side; `probe` finds out when a replica is ready.
 //!
 //! Order and meaning of targets belong to the executor; their resource usage to `observe`.
