@@ -1,14 +1,14 @@
-# The doors. `make` alone lists them: what stands behind `##` is what the list says.
+# `make` alone lists the targets, with the text after `##`.
 CARGO_TARGET_DIR ?= target
 export CARGO_TARGET_DIR
 
-# cargo-nextest where it is installed, else cargo's own runner of tests, as in tests/all.sh.
+# cargo-nextest if it is installed, otherwise cargo's own test runner, as in tests/all.sh.
 nextest := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 tests := cargo $(if $(nextest),nextest run,test) --release --locked
 named = $(if $(nextest),$(NAME),$(if $(NAME),-- $(NAME)))
 
-# `make e2e links` is `make e2e NAME=links`. What follows such a door are names of tests: they are no doors, even where there is
-# a door of that name, and there is nothing to make for them.
+# `make e2e links` is `make e2e NAME=links`. The words after such a target are names of tests, not targets, even if there is a
+# target of that name, and there is nothing to make for them.
 takes_names := $(filter unit e2e,$(firstword $(MAKECMDGOALS)))
 names := $(if $(takes_names),$(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS)))
 ifneq ($(names),)

@@ -33,7 +33,7 @@ pub enum Command {
     Resume(Resume),
     /// Say which run, or which level of a factor, is faster, by how much, and whether the difference is significant
     Compare(Compare),
-    /// Find every mistake in scenario files; nothing is started
+    /// Find every mistake in scenario files, without starting anything
     Check(Check),
     /// Print what `run` would do: cells, commands, ports, files, and how long it would take
     Plan(Plan),
@@ -49,9 +49,10 @@ pub enum Command {
     Summarize(Summarize),
     /// Draw the graphs of results
     Graph(Graph),
-    /// Write runs as one page to show: a self-contained HTML file, or Markdown for a merge request
+    /// Write a report of runs: a self-contained HTML file, or Markdown for a merge request
     Report(Report),
-    /// Write results for other programs: an SQLite database, CSV files, Torperf's and OnionPerf's files, or JSON for trackers of figures
+    /// Write results for other programs: an SQLite database, CSV files, Torperf's and OnionPerf's files, or JSON for benchmark
+    /// trackers
     #[command(subcommand)]
     Export(Export),
     /// Serve results over HTTP: reports, comparisons, history, and a run in progress
@@ -63,7 +64,7 @@ pub enum Command {
     /// Run a bundled server
     #[command(disable_help_flag = true)]
     Fixture(Fixture),
-    /// Print where the newest run is
+    /// Print the directory of the newest run
     Latest(Latest),
     /// Print completions for a shell
     Completions(Completions),
@@ -71,7 +72,7 @@ pub enum Command {
     Man(Man),
 }
 
-/// What users of other programs may type, and the name of the same thing here.
+/// Names that users of other programs may type, and the subcommand that they mean.
 const OTHER_NAMES: [(&str, &str); 28] = [
     ("bench", "run"),
     ("benchmark", "run"),
@@ -103,13 +104,13 @@ const OTHER_NAMES: [(&str, &str); 28] = [
     ("env", "doctor"),
 ];
 
-/// Reads the command line; where it is wrong, says so and ends the program.
+/// Parses the command line; if it is wrong, prints the error and exits.
 pub fn parse() -> Cli {
     Cli::try_parse().unwrap_or_else(|error| with_neighbour(error).exit())
 }
 
-/// An unknown subcommand with the one that was probably meant: clap knows what looks alike, but neither letters that changed
-/// places nor what other programs call it.
+/// Adds the subcommand that was probably meant: clap suggests names that look alike, but does not recognize swapped letters or
+/// the names that other programs use.
 fn with_neighbour(mut error: clap::Error) -> clap::Error {
     let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand).cloned() else { return error };
     if typed.ends_with(".yaml") || typed.ends_with(".yml") {
@@ -121,7 +122,7 @@ fn with_neighbour(mut error: clap::Error) -> clap::Error {
     let cli = Cli::command();
     let known = || cli.get_subcommands().map(clap::Command::get_name);
     let other = OTHER_NAMES.iter().find(|(name, _)| *name == typed).map(|(_, ours)| *ours);
-    // The words behind `runner export` have clap's neighbours.
+    // For the subcommands of `runner export`, clap's own suggestions are enough.
     let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
     if usage.contains("runner <COMMAND>")
         && let Some(name) = other.or_else(|| nearest(&typed, known()))
@@ -151,13 +152,13 @@ pub struct Output {
     /// Where graphs go
     #[arg(long, value_name = "DIR", default_value = "graphs")]
     pub graphs: PathBuf,
-    /// Do not draw graphs at the end, nor write the report beside them
+    /// Do not draw graphs at the end, and do not write the report beside them
     #[arg(long)]
     pub no_graphs: bool,
     /// Do not write report.html beside the graphs
     #[arg(long)]
     pub no_report: bool,
-    /// Draw each graph as SVG, too, beside the PNG
+    /// Also draw each graph as SVG, beside the PNG
     #[arg(long, conflicts_with = "no_graphs")]
     pub svg: bool,
     #[command(flatten)]
@@ -166,15 +167,15 @@ pub struct Output {
     /// Print errors only
     #[arg(long, short, conflicts_with = "json")]
     pub quiet: bool,
-    /// One JSON object per event on standard output, for scripts
+    /// Print one JSON object per event on standard output, for scripts
     #[arg(long)]
     pub json: bool,
-    /// Print a line for every repetition that ends, and how long its parts took
+    /// Print a line when a repetition ends, with how long each part took
     #[arg(long, short, conflicts_with_all = ["quiet", "json"])]
     pub verbose: bool,
 }
 
-/// When a run ends before all of its repetitions.
+/// When a run ends before all repetitions are done.
 #[derive(Debug, Args)]
 pub struct StopEarly {
     /// Stop at the first repetition that failed or is invalid, with exit code 4
@@ -185,7 +186,7 @@ pub struct StopEarly {
     pub keep_going: bool,
 }
 
-/// Serving results while they are made.
+/// Serving results during the run.
 #[derive(Debug, Args)]
 pub struct Serving {
     /// Serve the results at this address during the run, such as `127.0.0.1:8700`, from a separate process
@@ -264,7 +265,7 @@ pub struct Repeat {
     /// With --until: the smallest number of rounds
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub least: u32,
-    /// Start no round that would not end within this time, such as `30m`
+    /// Do not start a round that would not end within this time, such as `30m`
     #[arg(long = "for", value_name = "TIME")]
     pub budget: Option<String>,
     /// The metric whose stability is judged; by default the scenario's `primary`, or throughput
@@ -296,7 +297,8 @@ pub struct Measure {
     /// The scenario file
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Start no repetition when this much time has passed since the run started, such as `90d`; without it, continue until a signal
+    /// Stop starting repetitions when this much time has passed since the run started, such as `90d`; by default, continue until
+    /// a signal
     #[arg(long = "for", value_name = "TIME")]
     pub time: Option<String>,
     /// Remove windows, resources, requests and logs of repetitions older than this, such as `30d`; transfers and taps stay
@@ -322,7 +324,7 @@ pub struct Measure {
 /// `runner explain`
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// Keys, with dots between those that lead to them (`load.open.rate`), or metrics; without one, the keys at the top
+    /// Keys, with their path (`load.open.rate`), or metrics; by default the top-level keys
     #[arg(value_name = "KEY")]
     pub keys: Vec<String>,
 }
@@ -333,7 +335,7 @@ pub struct Resume {
     /// The directory of a run, or a folder: then its newest run
     #[arg(value_name = "DIR")]
     pub path: PathBuf,
-    /// Read the scenario from the run's own experiment.yaml, not from its original place
+    /// Read the scenario from the run's own experiment.yaml, not from its original location
     #[arg(long)]
     pub as_recorded: bool,
     #[command(flatten)]
@@ -347,7 +349,8 @@ pub struct Resume {
 /// `runner compare`
 #[derive(Debug, Args)]
 pub struct Compare {
-    /// Directories of runs, the baseline first; join the sessions of one side with commas. Of one alone its levels are compared
+    /// Directories of runs, the baseline first; join the sessions of one side with commas. With a single run, its levels are
+    /// compared
     #[arg(required = true, value_name = "DIR")]
     pub paths: Vec<PathBuf>,
     /// Compare the levels of this factor within one run; by default the only factor with several levels
@@ -416,7 +419,7 @@ pub struct Init {
 /// `runner latest`
 #[derive(Debug, Args)]
 pub struct Latest {
-    /// Only of this experiment; without it, of all
+    /// Only runs of this experiment; by default, of all experiments
     #[arg(value_name = "EXPERIMENT")]
     pub experiment: Option<String>,
     /// Where results are
@@ -503,7 +506,7 @@ pub struct Graph {
     /// Where graphs go: DIR/EXPERIMENT/RUN/*.png
     #[arg(long, value_name = "DIR", default_value = "graphs")]
     pub out: PathBuf,
-    /// Draw each graph as SVG, too, beside the PNG
+    /// Also draw each graph as SVG, beside the PNG
     #[arg(long)]
     pub svg: bool,
 }
@@ -515,7 +518,7 @@ pub struct Report {
     /// with commas
     #[arg(value_name = "RUN", default_value = "results")]
     pub paths: Vec<PathBuf>,
-    /// Where it goes, `-` is standard output; by default report.html, with --markdown standard output
+    /// The output file, or `-` for standard output; by default report.html, or standard output with --markdown
     #[arg(long, short = 'o', value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Write GitHub's and GitLab's Markdown instead of HTML
@@ -524,7 +527,7 @@ pub struct Report {
     /// With --markdown: show the pictures of `runner graph`, which are below this folder or address
     #[arg(long, value_name = "DIR|URL", requires = "markdown")]
     pub pictures: Option<String>,
-    /// With one run: the factor whose levels are compared; by default what the scenario is about
+    /// With one run: the factor whose levels are compared; by default chosen from the scenario
     #[arg(long, value_name = "FACTOR")]
     pub by: Option<String>,
     /// With --by: the level that the others are compared with; by default the first
@@ -551,7 +554,7 @@ pub enum Export {
     Onionperf(ExportTransfers),
     /// Print figures as JSON for Bencher (Bencher Metric Format): medians with their 95 % intervals
     Bencher(ExportFigures),
-    /// Print figures as JSON for github-action-benchmark: those of which more is better (`customBiggerIsBetter`)
+    /// Print figures as JSON for github-action-benchmark: those where bigger is better (`customBiggerIsBetter`)
     BenchmarkAction(ExportBenchmarkAction),
 }
 
@@ -572,7 +575,7 @@ pub struct ExportBenchmarkAction {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub figures: ExportFigures,
-    /// Print those of which less is better instead (`customSmallerIsBetter`): times and memory
+    /// Print those where smaller is better instead (`customSmallerIsBetter`): times and memory
     #[arg(long)]
     pub smaller_is_better: bool,
 }
@@ -619,7 +622,7 @@ pub struct Serve {
     /// A directory with experiments in it, the directory of one experiment, such as results/NAME, or of one run
     #[arg(value_name = "DIR", default_value = "results")]
     pub path: PathBuf,
-    /// Where to listen; port 0 lets the system choose one. A socket that is passed on (LISTEN_FDS) comes first
+    /// Where to listen; port 0 lets the system choose one. A socket passed by a service manager (LISTEN_FDS) takes precedence
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8700")]
     pub listen: SocketAddr,
     /// Allow addresses that other machines can reach; without it, only loopback addresses
@@ -636,7 +639,7 @@ pub struct Serve {
 /// `runner load`
 #[derive(Debug, Args)]
 pub struct Load {
-    /// Where: http://host:port/path or https://…
+    /// The URL: http://host:port/path or https://…
     #[arg(value_name = "URL")]
     pub url: String,
     /// Connections, each with one request at a time
@@ -711,7 +714,7 @@ pub struct Load {
     /// Connect to this Unix socket; the URL then only sets the `host` header
     #[arg(long, value_name = "PATH")]
     pub unix_socket: Option<PathBuf>,
-    /// Write the tables that `run` records for a load to DIR: windows.parquet and its empty neighbours
+    /// Write the tables that `run` records for a load to DIR: windows.parquet, and the others, which are empty
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
     /// Seed of arrivals and random ids
@@ -734,14 +737,14 @@ pub struct Doctor {
     /// How long each measurement takes, such as `2s`
     #[arg(long, value_name = "TIME", default_value = "2s")]
     pub time: String,
-    /// Folder of scenario files: reports which of their programs are missing
+    /// Folder of scenario files; the programs that they need and that are missing are listed
     #[arg(long, value_name = "DIR", default_value = "experiments")]
     pub experiments: PathBuf,
-    /// Run this experiment against itself, in sessions: the smallest difference that this machine can show, and how much
-    /// sessions differ. Kept beside the results, and used by `compare`
+    /// Run this experiment against itself, in sessions, to measure the smallest difference that this machine can show, and how
+    /// much sessions differ. Stored beside the results, and used by `compare`
     #[arg(long, value_name = "FILE")]
     pub same: Option<PathBuf>,
-    /// With --same: how long, such as `10m`; at least three sessions are run
+    /// With --same: how long to measure, such as `10m`; at least three sessions are run
     #[arg(long = "for", value_name = "TIME", default_value = "10m", requires = "same")]
     pub budget: String,
     /// With --same: repetitions of each cell in each session, instead of the scenario's
@@ -849,7 +852,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is typed: it is understood, or there are words for what is wrong with it.
+        /// Any command line is either parsed or rejected with a message.
         #[test]
         fn no_command_line_is_a_panic(command in prop::sample::select(known()), words in prop::collection::vec(word(), 0..8)) {
             let line = ["runner".into(), command.into()].into_iter().chain(words);

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Everything was done and is valid.
+    /// Everything was done and everything is valid.
     Success,
-    /// Something outside of a repetition went wrong, such as a results directory that cannot be written or a full disk.
+    /// Something outside a repetition went wrong, such as a results directory that cannot be written or a full disk.
     Failure,
     /// The scenario or the command line is wrong; nothing was started.
     InvalidInput,

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|a| a == runner::serve::ARGUMENT) {
         return runner::serve::main();
     }
-    // An argument that is not UTF-8 is none of these words; leaving it out would shift the others into its place.
+    // No hidden argument contains invalid UTF-8, but leaving such an argument out would shift the others into its place.
     let words: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
     if let Some(code) = runner::links::helper(&words) {
         return code;

@@ -85,7 +85,7 @@ def read_once(path):
         for key in database.keys():
             sha1 = key.decode("ascii")
             if not re.fullmatch("[0-9a-f]{40}", sha1):
-                raise ValueError(f"`{sha1}` is no SHA-1")
+                raise ValueError(f"`{sha1}` is not a SHA-1")
             receipts[sha1] = parse_seconds(database[key].decode("ascii"))
     return receipts
 
@@ -165,7 +165,7 @@ def summarize(broker, subscriber, begin_ns, expected):
 
 
 def main():
-    description = "What became of the events between two Comets, as one JSON object."
+    description = "What happened to the events between two Comets, as one JSON object."
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--broker", required=True, metavar="DIR", help="the broker's --eventdb")
     parser.add_argument("--subscriber", required=True, metavar="DIR", help="the subscriber's --eventdb")

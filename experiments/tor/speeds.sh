@@ -5,7 +5,7 @@
 #
 # DIRECTORY is what `keys.sh` made. Two files are made there: `options`, which `network.sh` reads, and `bandwidths`, from which the authorities
 # derive the weight of each relay in the consensus, like those of the real network (`V3BandwidthsFile`). Authorities themselves have none. Of five
-# exits the last three become relays that are no exits.
+# exits the last three become relays that are not exits.
 set -eu
 directory=$1
 cat >"$directory/options" <<END

@@ -496,7 +496,7 @@ fn text(result: &Outcome, workload: &Workload) -> String {
     }
     if result.silence_ns > 0 {
         let silence = human_duration(result.silence_ns as f64);
-        text += &format!("SILENCE     {silence:>10}  without a right answer although requests were due\n");
+        text += &format!("SILENCE     {silence:>10}  without a correct answer although requests were due\n");
     }
     if let Some(tail_ns) = result.tail_ns.filter(|tail| *tail as f64 > TAIL * result.seconds * 1e9) {
         let tail = human_duration(tail_ns as f64);

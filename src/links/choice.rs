@@ -76,7 +76,7 @@ fn works(mechanism: Mechanism, link: &Link, run: &str) -> Result<(), String> {
         Mechanism::Relay => relay(link),
         Mechanism::Netem => in_namespace(run, |name| netem(name, link)),
         Mechanism::Nfqueue => in_namespace(run, |name| nfqueue(name, link)),
-        Mechanism::Auto => Err("`auto` is not a mechanism by itself".to_owned()),
+        Mechanism::Auto => Err("`auto` is not a mechanism itself".to_owned()),
     }
 }
 

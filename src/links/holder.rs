@@ -1,9 +1,9 @@
 //! The helper of `nfqueue`: holds each packet back for its delay, and drops those that are meant to be lost.
 //!
 //! It runs in the middle namespace, with one thread for each direction. The packets stay in the kernel; what is held here is
-//! a number of 4 bytes and an instant. Packets that are to be lost keep their place until it is their turn: so verdicts are
-//! given in order, many at once, and the kernel never has to search. When the helper ends, the kernel drops what the helper
-//! held and everything that follows: so the helper must be the last process to end.
+//! a number of 4 bytes and an instant. Packets that are to be lost keep their place until it is their turn, so that verdicts
+//! are given in order, many at once, and the kernel never has to search. When the helper ends, the kernel drops what the helper
+//! held and everything that follows, so the helper must be the last process to end.
 
 use std::collections::VecDeque;
 use std::io;

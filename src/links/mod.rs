@@ -60,7 +60,7 @@ pub fn helper(args: &[String]) -> Option<ExitCode> {
 /// What can go wrong with a link.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Targets cannot be arranged in namespaces as the links ask.
+    /// Targets cannot be arranged in namespaces as the links require.
     #[error("link `{link}` leads from `{target}` to the namespace in which `{target}` itself runs")]
     ToItself {
         /// The link whose two ends are the same.
@@ -78,7 +78,7 @@ pub enum Error {
     },
     /// A relay combined with other mechanisms.
     #[error(
-        "link `{link}` works only as a relay, while `{other}` asks for namespaces; \
+        "link `{link}` works only as a relay, but `{other}` needs namespaces; \
          targets cannot be on both sides: use one kind for all links"
     )]
     Mixed {
@@ -133,7 +133,7 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The helper printed something else than that it is ready.
+    /// The helper did not report that it is ready.
     #[error("the helper of link `{link}` should have announced itself with `{expected}`, but said `{line}`")]
     NotReady {
         /// The link that the helper belongs to.

@@ -140,7 +140,7 @@ impl Drop for Cell {
 
 const BECOME: &str = "RUNNER_TEST_BECOMES_HELPER";
 
-/// Starts this executable again as a helper: it has no command line of its own, so a test acts as the helper.
+/// Starts this executable again as a helper: it does not have its own command line, so a test acts as the helper.
 fn start_helper(helper: &Helper) -> (Child, String) {
     let mut command = become_helper(&helper.argv);
     if let Some(namespace) = helper.namespace.clone() {

@@ -32,7 +32,7 @@ pub type NamedFigure = (String, Figure);
 pub struct Pictures {
     /// In the order of the scenario.
     pub figures: Vec<NamedFigure>,
-    /// What the scenario asks for and nobody would learn anything from, in the same order.
+    /// Graphs that the scenario asks for and that would show nothing, in the same order.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -48,7 +48,7 @@ enum Picture {
 /// # Errors
 /// When a table that a graph needs cannot be read.
 pub fn figures(run: &RunRecord, summary: &Summary) -> Result<Pictures, Error> {
-    // Repeating asks how stable a metric is: the answer gets a picture of its own, if the scenario does not define one.
+    // Repeating asks how stable a metric is: the answer gets a separate picture, if the scenario does not define one.
     let repeated = run.plan.repeat.as_ref().map(|r| Graph::rounds(r.metric.clone()));
     let repeated = repeated.filter(|graph| !run.plan.graphs.iter().any(|g| g.shape == graph.shape));
     let of = |graph| facets(graph, summary).into_iter().map(move |facet| (graph, facet));
@@ -230,7 +230,7 @@ impl Composer<'_> {
         Figure { title, subtitle, x_label, y_label, note: Some(note), data }
     }
 
-    /// The figure with a word about what is not in it; none where the scenario has no cell for it.
+    /// The figure with a note about what is missing in it; none if the scenario has no cell for it.
     fn picture(&self) -> Result<Option<Picture>, Error> {
         if self.cells().next().is_none() {
             return Ok(None);
@@ -309,7 +309,7 @@ impl Composer<'_> {
         }
     }
 
-    /// Whose the metrics of the graph are, where something brings them: workloads, taps, what is collected.
+    /// The sources of the graph's custom metrics: workloads, taps, entries of `collect`.
     fn owners(&self) -> Vec<String> {
         let metrics: &[Metric] = match &self.graph.shape {
             Shape::Stack(metrics) => metrics,
@@ -581,7 +581,7 @@ impl Composer<'_> {
             Time::FirstByte => "time to the first byte",
         };
         let note = format!(
-            "{n} merged, correct answers; whatever was never answered counts with the time that it had waited; run {}",
+            "{n} merged, correct answers; unanswered requests count with the time that they had waited; run {}",
             self.summary.run
         );
         self.frame(what, "ms", "quantile".to_owned(), Data::Quantiles { series }, note)

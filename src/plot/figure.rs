@@ -155,7 +155,7 @@ pub struct LineSeries {
     /// One line for each repetition, each a list of (seconds, value) in the order
     /// of time. A value that is not finite interrupts its line.
     pub lines: Vec<Vec<(f64, f64)>>,
-    /// The median of all lines, drawn over them; empty where each line is shown by itself.
+    /// The median of all lines, drawn over them; empty if each line is shown separately.
     pub middle: Vec<(f64, f64)>,
 }
 

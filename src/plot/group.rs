@@ -31,7 +31,7 @@ pub(super) enum Across<'a> {
     Nines(f64),
 }
 
-/// One value or line, as it is told to whoever points at it.
+/// One value or line, as it is shown when a reader points at it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Mark<'a> {
     /// Its class, such as `bar`.

@@ -1,7 +1,7 @@
 //! Turns figures into pictures.
 //!
 //! [`Figure`] says what is shown, as plain data; [`render`] draws it and returns the bytes of a PNG file, [`svg()`] draws it as
-//! an element for a page, and [`table()`] tells it in rows of text. The same figure always gives the same bytes: fonts are
+//! an element for a page, and [`table()`] gives it in rows of text. The same figure always gives the same bytes: fonts are
 //! embedded, and nothing depends on the system or on chance.
 //!
 //! In reading order: `figure` is the model; `bars`, `stack`, `lines`, `trend`, `rounds` and `quantiles` draw one kind of data

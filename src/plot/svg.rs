@@ -1,11 +1,11 @@
 //! A picture for a page: SVG that can be read, searched, scaled and acted upon.
 //!
 //! The same code draws it that draws pixels; only the shapes arrive here instead. plotters' own SVG backend is not used: it
-//! writes plain elements with fixed colours, while a page needs colours by class, groups that tell their series and values,
-//! and marks within a stretch that can be enlarged. Six kinds of element are all there is.
+//! writes plain elements with fixed colours, while a page needs colours by class, groups that carry their series and values,
+//! and marks within a stretch that can be enlarged. Only six kinds of element are used.
 //!
 //! There are no ids, so that a page can hold many pictures, and no `style` attributes, so that its content security policy may
-//! be strict. Fonts are those of the page; widths are reckoned with the embedded one, which is wider than most.
+//! be strict. Fonts are those of the page; widths are computed with the embedded one, which is wider than most.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -26,7 +26,7 @@ use super::{Error, Figure, draw};
 /// Where a picture will be shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SvgPlace {
-    /// In a file of its own, which contains its style sheet, and the values as tooltips.
+    /// In a separate file, which contains its style sheet, and the values as tooltips.
     File,
     /// Within a page of HTML, which contains [`svg_style`] once.
     Page,
@@ -39,7 +39,7 @@ pub struct SvgOptions {
     pub place: SvgPlace,
     /// Width and height of the view box: letters of the axes are 16 units high, so a smaller box has larger letters.
     pub size: (u32, u32),
-    /// Whether title, subtitle and small print are part of the picture; a page may say them itself.
+    /// Whether title, subtitle and small print are part of the picture; a page may show them itself.
     pub has_words: bool,
 }
 
@@ -104,7 +104,7 @@ pub fn svg_style(place: SvgPlace) -> String {
             let look = tone.look();
             let [red, green, blue] = if is_dark { look.dark } else { look.light };
             let class = look.class;
-            // The outline of a dot has a colour of its own.
+            // The outline of a dot has a separate colour.
             let rim = match tone {
                 Tone::Ink | Tone::Paper => format!("{before}.runner-plot .r{class}{{stroke:#{red:02x}{green:02x}{blue:02x}}}"),
                 _ => String::new(),
@@ -123,7 +123,7 @@ pub fn svg_style(place: SvgPlace) -> String {
     }
 }
 
-/// The unit of an axis: what stands in brackets at the end of its label.
+/// The unit of an axis: the text in brackets at the end of its label.
 pub(super) fn unit(label: &str) -> &str {
     let inside = label.trim_end().strip_suffix(')').and_then(|label| label.rsplit_once('('));
     inside.map_or("", |(_, unit)| unit)
@@ -225,7 +225,7 @@ impl Writer<'_> {
     }
 }
 
-/// Opens the stretch between the axes: an `<svg>` of its own, whose view box a script may narrow.
+/// Opens the stretch between the axes: a nested `<svg>`, whose view box a script may narrow.
 fn open_plot(out: &mut String, rect: Rect, across: Across<'_>, up: &Scale) {
     let [x, y, width, height] = [rect.left, rect.top, rect.width(), rect.height()].map(short);
     let _ = write!(

@@ -19,9 +19,9 @@ pub struct Table {
 
 /// What stands where nothing was measured.
 const ABSENT: &str = "not measured";
-/// About as many rows for the time of a load.
+/// About how many rows the time of a load has.
 const STRETCHES: usize = 20;
-/// The quantiles of a distribution that have a row, as far as it has them.
+/// The quantiles that have a row, as far as the distribution has them.
 const QUANTILES: [f64; 9] = [0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 0.9999];
 
 /// The numbers that a figure shows: a column for each series, and in each row the x value first.
@@ -84,7 +84,7 @@ fn bars(figure: &Figure, groups: &[String], series: &[BarSeries]) -> Table {
 fn trend(figure: &Figure, levels: &[String], series: &[TrendSeries], model: Option<&str>) -> Table {
     let cell = |one: &TrendSeries, level: usize| {
         let point = one.points.iter().find(|point| point.level == level);
-        // What was not asked for is not missing.
+        // A value that was not requested is not missing.
         point.map_or(String::new(), |point| with_interval(point.value, point.low, point.high))
     };
     let modelled: Vec<&TrendSeries> = series.iter().filter(|one| model.is_some() && !one.model.is_empty()).collect();
@@ -162,7 +162,7 @@ fn stretches(times: impl Iterator<Item = f64>, longest: usize) -> Vec<f64> {
         return Vec::new();
     }
     let parts = longest.saturating_sub(1).clamp(1, STRETCHES) as f64;
-    // Times that cannot be told apart have a stretch all the same.
+    // Times that are all the same still get a stretch.
     let step = nice_step(((end - start) / parts).max(1e-9 * start.abs().max(end.abs())).max(1e-9));
     let from = (start / step).floor();
     let count = ((end / step).ceil() - from).clamp(1.0, 2.0 * STRETCHES as f64) as u32;

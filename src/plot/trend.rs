@@ -186,7 +186,7 @@ impl SeriesPainter<'_, '_> {
         self.plot.bottom - self.y_scale.place(value) * self.plot.height()
     }
 
-    /// What is told of a point besides its value.
+    /// What is recorded of a point besides its value.
     fn mark(&self, kind: &'static str, point: &TrendPoint) -> group::Mark<'_> {
         let mark = group::Mark::of(self.number, kind);
         self.names.get(point.level).map_or(mark.clone(), |name| mark.at(name))

@@ -1,4 +1,4 @@
-//! Runs as one page to show: a single HTML file without a network, or Markdown for a merge request.
+//! A report of runs: a single HTML file that needs no network, or Markdown for a merge request.
 //!
 //! In reading order: `view` is the content of a page, as plain data; `page` makes it from runs that were read and summarized,
 //! with `answer` for the sentences at the top, `question` for what is compared, `against` for the caveats, `cells` and

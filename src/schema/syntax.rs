@@ -219,7 +219,7 @@ impl<'a> Place<'a> {
             line.number,
             line.indent() + 1
         );
-        Some(self.mistake(start, self.word(start).end, found).expected("expected all keys of a map in one column"))
+        Some(self.mistake(start, self.word(start).end, found).expected("expected all keys of a map in the same column"))
     }
 
     /// A quoted text that has no end, or ends too early.
@@ -461,9 +461,9 @@ impl<'a> Place<'a> {
         }
         fits.sort_by_key(|l| std::cmp::Reverse(l.indent()));
         let columns: Vec<String> =
-            fits.iter().map(|l| format!("column {}, as `{}` in line {}", l.indent() + 1, name(l), l.number)).collect();
+            fits.iter().map(|l| format!("column {}, like `{}` in line {}", l.indent() + 1, name(l), l.number)).collect();
         let start = line.start + column;
-        let found = format!("`{}` starts in column {}, where nothing else does", name(&line), column + 1);
+        let found = format!("`{}` starts in column {}, but no line above does", name(&line), column + 1);
         let mistake =
             self.mistake(start, start + name(&line).len(), found).expected(format!("expected {}", columns.join(", or ")));
         Some(match deepest.key() {
@@ -613,23 +613,23 @@ mod tests {
     fn both_columns_of_a_wrong_indent_are_named() {
         assert_said(
             "w:\n  c:\n    url: x\n   load: y\n",
-            "`load` starts in column 4, where nothing else does",
-            "expected column 5, as `url` in line 3, or column 3, as `c` in line 2",
+            "`load` starts in column 4, but no line above does",
+            "expected column 5, like `url` in line 3, or column 3, like `c` in line 2",
         );
         assert_said(
             "w:\n  url: x\n     load: y\n",
-            "`load` starts in column 6, where nothing else does",
-            "expected column 3, as `url` in line 2",
+            "`load` starts in column 6, but no line above does",
+            "expected column 3, like `url` in line 2",
         );
         assert_said(
             "c:\n    - a\n   - b\n",
-            "`- b` starts in column 4, where nothing else does",
-            "expected column 5, as `- a` in line 2, or column 1, as `c` in line 1",
+            "`- b` starts in column 4, but no line above does",
+            "expected column 5, like `- a` in line 2, or column 1, like `c` in line 1",
         );
         assert_said(
             " a: 1\nb: 2\n",
             "`a` starts in column 2, and line 2 in column 1",
-            "expected all keys of a map in one column",
+            "expected all keys of a map in the same column",
         );
         assert_said("a:\n  \tb: 1\n", "a tab at the start of line 2", "expected spaces: YAML is indented with spaces only");
         assert_said("a:\n\tb: 1\n", "a tab at the start of line 2", "expected spaces: YAML is indented with spaces only");

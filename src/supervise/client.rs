@@ -32,7 +32,7 @@ pub struct Guard {
     journal: Journal,
     /// The limits that processes get unless they ask for others.
     limits: Vec<(Resource, Option<u64>)>,
-    /// Held only to be dropped: watcher and guard are waited for, so that nothing is left when the runner has ended.
+    /// Held only for its `Drop`, which waits for watcher and guard, so that nothing is left when the runner has ended.
     _watched: Arc<Mutex<Watchers>>,
 }
 
@@ -40,9 +40,9 @@ pub struct Guard {
 #[derive(Debug)]
 struct Watchers {
     watcher: std::process::Child,
-    /// The guard: a child of the watcher, or of this process when the watcher was killed.
+    /// The guard: a child of the watcher, or of this process if the watcher was killed.
     guard: Option<OwnedFd>,
-    /// Closed when this process ends: the sign for the watcher that the runner is gone.
+    /// Closed when this process ends, which tells the watcher that the runner is gone.
     _pipe: std::io::PipeReader,
     journal: PathBuf,
 }
@@ -87,7 +87,7 @@ struct Shared {
     swept: Vec<oneshot::Sender<Vec<(u32, String)>>>,
     /// The guard has ended.
     gone: bool,
-    /// It was told to end, as it is no longer needed.
+    /// It was asked to end, as it is no longer needed.
     closing: bool,
     /// Waits for its first message, which brings its process id.
     ready: Option<oneshot::Sender<u32>>,
@@ -195,7 +195,7 @@ impl Guard {
         &self.journal.run
     }
 
-    /// The entry of the environment by which a process is recognised, wherever it goes.
+    /// The environment entry by which a process is recognised, whatever its parent.
     pub fn marker(&self, kind: Kind, name: &str, number: u32) -> (String, String) {
         (MARKER.to_owned(), marker(kind, name, number, self.run()))
     }
@@ -220,7 +220,7 @@ impl Guard {
         self.shared.lock().expect("nothing panics while it holds this lock")
     }
 
-    /// Starts a process in a process group of its own.
+    /// Starts a process in its own process group.
     ///
     /// # Errors
     /// [`Error::Spawn`] when the program cannot be executed, [`Error::GuardGone`].

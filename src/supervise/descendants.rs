@@ -1,4 +1,4 @@
-//! The end of all descendants of a process; whichever of runner, watcher and guard outlives the others brings it about.
+//! Ending all descendants of a process; whichever of runner, watcher and guard outlives the others does it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -83,7 +83,7 @@ impl State {
         self.read()
     }
 
-    /// Takes the next step for every process that is being stopped; returns how long nothing needs to be done.
+    /// Takes the next step for every process that is being stopped; returns the time until the next one is due.
     fn advance(&mut self) -> Duration {
         // Orphans that end without a pidfd of ours are reaped at least this often.
         let mut timeout = Duration::from_millis(500);
@@ -136,7 +136,7 @@ impl State {
             let Some(now) = processes.get(*pid) else { continue };
             let key = (*pid, now.started);
             let marker = self.orphans.remove(&key).or_else(|| marker_of(*pid)).unwrap_or_default();
-            // A process without a marker may belong to any replica: it is ended at the end, with everything else.
+            // A process without a marker may belong to any replica, so it is killed at the end, with everything else.
             if !marker.is_empty() {
                 found.entry(marker.clone()).or_default().push(*pid);
             }
@@ -182,7 +182,7 @@ impl State {
         };
         while let Some(end) = self.input.iter().position(|b| *b == b'\n') {
             let line: Vec<u8> = self.input.drain(..=end).collect();
-            // The last requests of a runner that is gone start nothing any more.
+            // The last requests of a runner that is gone no longer start anything.
             if open && let Ok(request) = serde_json::from_slice(&line) {
                 self.handle(request);
             }
@@ -229,7 +229,7 @@ impl State {
     fn say(&mut self, event: &Event) {
         let mut line = serde_json::to_vec(event).expect("an event is always JSON");
         line.push(b'\n');
-        // The socket does not block; a runner that reads nothing for so long counts as gone.
+        // The socket does not block; a runner that reads nothing for that long counts as gone.
         let mut rest = line.as_slice();
         for _ in 0..1000 {
             match self.socket.write(rest) {

@@ -7,7 +7,7 @@
 //! died with all three, and the next start clears it ([`sweep`]).
 //!
 //! The directory is the first usable one of: `/run/runner` (root), `$XDG_RUNTIME_DIR/runner`, `runner-<uid>` in `/dev/shm`
-//! and in the directory for temporary files. It is local to this machine and rarely outlives a reboot, and nor do processes
+//! and in the directory for temporary files. It is local to this machine and rarely outlives a reboot; neither do processes
 //! and namespaces.
 
 use std::fs::{File, OpenOptions};
@@ -84,7 +84,7 @@ impl Journal {
     /// Makes the journal of a run and locks it.
     ///
     /// # Errors
-    /// In words, when no directory is usable.
+    /// When no directory is usable, in words.
     pub fn create(run: &str) -> Result<Self, String> {
         let mut refused = Vec::new();
         for directory in directories() {
@@ -93,7 +93,7 @@ impl Journal {
                 Err(error) => refused.push(format!("{}: {error}", directory.display())),
             }
         }
-        Err(format!("found no private directory for the list of what has to be undone: {}", refused.join("; ")))
+        Err(format!("found no private directory for the list of things to undo: {}", refused.join("; ")))
     }
 
     fn create_in(directory: &Path, run: &str) -> std::io::Result<Self> {
@@ -168,7 +168,7 @@ pub(super) fn clear(path: &Path) -> Vec<String> {
         }
     }
     let mut all_gone = true;
-    // What was made last may be inside of what was made before.
+    // What was made last may be inside what was made before.
     for path in left.paths.iter().rev() {
         let was_there = path.symlink_metadata().is_ok();
         match remove(path) {
@@ -279,7 +279,7 @@ fn sweep_one(path: &Path) -> Option<String> {
     let mut found: Vec<String> = kill_run(&run).iter().map(|(pid, name)| format!("process {pid} ({name})")).collect();
     found.extend(clear(path));
     let who = left.runner.map_or_else(|| run.clone(), |pid| format!("{run} (process {pid})"));
-    (!found.is_empty()).then(|| format!("run {who} ended without cleaning up; removed what it had left: {}", found.join(", ")))
+    (!found.is_empty()).then(|| format!("run {who} ended without cleaning up; removed what it left behind: {}", found.join(", ")))
 }
 
 /// Kills the processes of a run, which carry its id in their environment; returns them.

@@ -5,7 +5,7 @@
 //! crashed or was killed – it kills what is left and undoes what the run's journal lists. A second process, the watcher,
 //! does the same when the guard is killed. `protocol` is what runner and guard say to each other, `guard` the process,
 //! `lifecycle` its decisions, `spawn` how it starts a process, `processes` its view of `/proc`, `descendants` the end of all
-//! that are left, `journal` the list of what has to be undone, `watcher` the second process, `inherit` what the three pass
+//! that are left, `journal` the list of things to undo, `watcher` the second process, `inherit` what the three pass
 //! on to each other, `client` the runner's side; `probe` finds out when a replica is ready.
 //!
 //! Order and meaning of targets belong to the executor; their resource usage to `observe`.
@@ -39,10 +39,10 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The list of what has to be undone could not be written, so nothing that needs undoing may be made.
-    #[error("cannot write the list of what has to be undone at the end: {0}")]
+    /// The list of things to undo could not be written, so nothing that needs undoing may be made.
+    #[error("cannot write the list of things to undo at the end: {0}")]
     Journal(String),
-    /// The guard ended while it was needed.
+    /// The guard ended while it was still needed.
     #[error("the guard process ended unexpectedly; everything that it owned was killed")]
     GuardGone,
     /// A program could not be started.

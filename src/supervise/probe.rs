@@ -1,4 +1,4 @@
-//! When a replica is ready: its port, an answer, a line of its log, or a command.
+//! How it is found out that a replica is ready: by its port, an answer, a line of its log, or a command.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,25 +16,25 @@ use tls::Tls;
 use vocabulary::Task;
 use vocabulary::words::harmless;
 
-/// How long between two looks. Start-up times are known to within this.
+/// Time between two looks. Start-up times are known to within this.
 const INTERVAL: Duration = Duration::from_millis(2);
-/// Looks at commands and logs cost more.
+/// The same for commands and logs, which cost more.
 const SLOW_INTERVAL: Duration = Duration::from_millis(20);
-/// One look that hangs is given up after this.
+/// A look that hangs is abandoned after this.
 const ONE_LOOK: Duration = Duration::from_secs(2);
 /// A look that has taken longer than this has found something that hangs.
 const HANGS: Duration = Duration::from_millis(200);
-/// A server that speaks in lines is listened to for so long, and then asked again on another connection.
+/// How long a server that speaks in lines is listened to before it is asked again on another connection.
 const ANSWER: Duration = Duration::from_secs(1);
 /// No more than this of a file is sent.
 const MOST_OF_A_FILE: u64 = 4096;
-/// So much of an answer that does not match is kept, to be told.
+/// How much of an answer that does not match is kept for the message.
 const MOST_OF_AN_ANSWER: usize = 4096;
-/// An answer that has no line for so long does not match.
+/// An answer without a line end within this many bytes does not match.
 const MOST_OF_A_LINE: usize = 1 << 20;
-/// So many characters of an answer are told.
+/// How many characters of an answer are shown.
 const SHOWN: usize = 200;
-/// So many lines of the end of a program's output are shown when it fails.
+/// How many lines from the end of a program's output are shown when it fails.
 pub const LINES_SHOWN: usize = 10;
 
 /// What a probe needs to know of its replica.
@@ -42,7 +42,7 @@ pub const LINES_SHOWN: usize = 10;
 pub struct Subject<'a> {
     /// Target and replica, for messages.
     pub name: &'a str,
-    /// The process; none when it already runs elsewhere.
+    /// The process; none if it already runs elsewhere.
     pub process: Option<&'a Process>,
     /// How to know that it is ready, with all names filled in.
     pub probe: Probe,
@@ -110,35 +110,35 @@ fn ended_early(subject: &Subject<'_>, exit: Exit) -> Error {
     Error::EndedEarly { name: subject.name.to_owned(), exit, tail: tail(subject.logs, LINES_SHOWN) }
 }
 
-/// What the looks at a replica have come to.
+/// What the looks at a replica have found so far.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Why it was not ready at the last look that came to an end.
+    /// Why it was not ready at the last look that completed.
     why: Option<Why>,
-    /// Since when the one goes on that has not.
+    /// When the look that is under way started.
     looks_since: Option<Instant>,
 }
 
 impl Seen {
-    /// Why it is not ready. A look that hangs is what is told: what was before it is over. What is said is the same in every
-    /// repetition: the time-out (of the whole wait) that was configured, and no time that was measured.
+    /// Why it is not ready. If a look hangs, that is reported rather than an earlier result. The words are the same in every
+    /// repetition: they contain the configured time-out of the whole wait, and no measured time.
     fn why(self, probe: &Probe, timeout: Duration) -> Why {
-        // Whoever speaks in lines is listened to for a while, which is no hanging.
+        // A server that speaks in lines is listened to for a while; that does not count as hanging.
         let listens = matches!(probe, Probe::Lines { .. });
         let is_long = |since: &Instant| since.elapsed() > HANGS && !listens || self.why.is_none();
         match (self.looks_since.filter(is_long), self.why) {
-            // A look that hung before has had all the time that it gets.
+            // An earlier look that hung has used all the time that it gets.
             (Some(_), Some(before)) if before.kind == NO_ANSWER => before,
             (Some(_), before) => {
                 let time = vocabulary::units::exact_duration(timeout.min(ONE_LOOK));
                 let words = match before {
-                    Some(before) => format!("{} gave no answer any more (before that: {})", subject_of(probe), before.words),
+                    Some(before) => format!("{} no longer answered (before that: {})", subject_of(probe), before.words),
                     None => format!("{} gave no answer within {time}", subject_of(probe)),
                 };
                 Why::new(NO_ANSWER, words)
             }
             (None, Some(why)) => why,
-            (None, None) => Why::new("no-look", "there was no time to look at it"),
+            (None, None) => Why::new("no-look", "there was no time to check"),
         }
     }
 }
@@ -146,7 +146,7 @@ impl Seen {
 /// Why a target is not ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Why {
-    /// The kind of it: the same whenever it happens again, whatever the words say beside it.
+    /// The kind of reason: the same whenever it happens again, even if the words differ.
     kind: String,
     /// In words.
     words: String,
@@ -161,7 +161,7 @@ impl Why {
     }
 }
 
-/// Who is asked by a probe.
+/// What a probe asks.
 fn subject_of(probe: &Probe) -> String {
     match probe {
         Probe::Started => "it".to_owned(),
@@ -176,9 +176,9 @@ fn subject_of(probe: &Probe) -> String {
 }
 
 enum Look {
-    /// Why it is not ready, as far as that is seen.
+    /// Why it is not ready, as far as is known.
     NotYet(Why),
-    /// Nobody can look any more.
+    /// Looking has become impossible.
     Failed(Error),
 }
 
@@ -187,13 +187,13 @@ impl Look {
         Self::NotYet(Why::new(kind, words))
     }
 
-    /// What a system says of a connection, or of something like one.
+    /// An error of the system about a connection.
     fn refused(address: &str, error: &std::io::Error) -> Self {
         Self::not_yet(format!("{:?}", error.kind()), format!("{address}: {error}"))
     }
 }
 
-/// Looks once. `tls`: what was read for TLS, as soon as it could be; it is read once for all looks.
+/// Looks once. `tls`: what was read for TLS, as soon as that was possible; it is read once for all looks.
 async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2], tls: &mut Option<Tls>) -> Result<(), Look> {
     let timed_out = |what: &str| {
         let time = vocabulary::units::exact_duration(subject.timeout.min(ONE_LOOK));
@@ -217,13 +217,13 @@ async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2], tls:
             let mut answer = Answer::default();
             match tokio::time::timeout(ANSWER, ask(stream, &said, &pattern, &mut answer)).await {
                 Ok(Ok(true)) => Ok(()),
-                // A line without its end is one when nothing more comes.
+                // If nothing more comes, a line without a line end counts as complete.
                 Ok(Ok(false)) | Err(_) if answer.ends_with(&pattern) => Ok(()),
                 Ok(Err(error)) if answer.is_empty() => Err(Look::refused(address, &error)),
-                _ if answer.is_empty() => Err(Look::not_yet("silence", format!("{address} said nothing"))),
+                _ if answer.is_empty() => Err(Look::not_yet("silence", format!("{address} sent nothing"))),
                 _ => {
                     let said = answer.readable();
-                    let words = format!("no line that {address} says matches `{expect}`; the last answer was `{said}`");
+                    let words = format!("no line sent by {address} matches `{expect}`; the last answer was `{said}`");
                     Err(Look::not_yet("other-lines", words))
                 }
             }
@@ -267,24 +267,24 @@ async fn look(guard: &Guard, subject: &Subject<'_>, logs: &mut [Unread; 2], tls:
     }
 }
 
-/// What of a log was not looked at yet.
+/// The part of a log that was not read yet.
 struct Unread {
     path: PathBuf,
-    /// So far it was read.
+    /// How far it was read.
     at: u64,
-    /// The start of a line whose end is not there yet.
+    /// The start of a line whose end has not been written yet.
     begun: Vec<u8>,
 }
 
 impl Unread {
-    /// No more than this is read in one look: whoever writes gigabytes before it is ready is looked at for longer.
+    /// The most that is read in one look: a program that writes gigabytes before it is ready takes several looks.
     const PART: u64 = 1 << 20;
 
     fn new(path: &Path) -> Self {
         Self { path: path.to_owned(), at: 0, begun: Vec::new() }
     }
 
-    /// Whether a line that is new fulfils a condition; also the start of one that is not whole.
+    /// Whether a new line satisfies a condition; an incomplete line at the end is checked, too.
     fn any_line(&mut self, is: impl Fn(&str) -> bool) -> bool {
         use std::io::{Read as _, Seek as _, SeekFrom};
         let mut part = Vec::new();
@@ -292,19 +292,19 @@ impl Unread {
             file.seek(SeekFrom::Start(self.at))?;
             file.take(Self::PART).read_to_end(&mut part)
         });
-        // A log that is not there yet says nothing.
+        // A log that does not exist yet has no lines.
         let Ok(read) = read else { return false };
         self.at += read as u64;
         let mut text = std::mem::take(&mut self.begun);
         text.extend_from_slice(&part);
         let last = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        // A line without end is looked at in parts.
+        // A very long line is checked in parts.
         self.begun = if text.len() - last < Self::PART as usize { text[last..].to_vec() } else { Vec::new() };
         String::from_utf8_lossy(&text).lines().any(is)
     }
 }
 
-/// Connects; inside of a network namespace, where there is one: a connection belongs to the one in which its socket was made.
+/// Connects, inside the network namespace if there is one: a connection belongs to the namespace in which its socket was made.
 async fn connect(address: &str, namespace: Option<&Path>) -> std::io::Result<TcpStream> {
     let Some(path) = namespace else { return TcpStream::connect(address).await };
     let (path, address) = (path.to_owned(), address.to_owned());
@@ -314,14 +314,14 @@ async fn connect(address: &str, namespace: Option<&Path>) -> std::io::Result<Tcp
         stream.set_nonblocking(true)?;
         Ok(stream)
     };
-    // A thread of its own: it never leaves the namespace again.
+    // In a separate thread, as it never leaves the namespace again.
     let (to, from) = tokio::sync::oneshot::channel();
     std::thread::Builder::new().name("probe".to_owned()).spawn(move || drop(to.send(connecting())))?;
     let connected: std::io::Result<std::net::TcpStream> = from.await.map_err(std::io::Error::other)?;
     TcpStream::from_std(connected?)
 }
 
-/// What is said to a server that speaks in lines; in words, which file cannot be read.
+/// What to send to a server that speaks in lines; the error names a file that cannot be read.
 fn said(send: &[SentLine]) -> Result<Vec<u8>, String> {
     use std::io::Read as _;
     let mut said = String::new();
@@ -333,7 +333,7 @@ fn said(send: &[SentLine]) -> Result<Vec<u8>, String> {
             read.map_err(|error| format!("{path}: {error}"))?;
             said.extend(bytes.iter().map(|byte| format!("{byte:02x}")));
         }
-        // One that ends with a line feed has its end already; an empty one is a line, too.
+        // A text that ends with a line feed is complete already; an empty text is a line, too.
         let is_ended = line.hex_of.is_none() && line.text.to_text().ends_with('\n');
         if !is_ended {
             said += "\r\n";
@@ -342,7 +342,7 @@ fn said(send: &[SentLine]) -> Result<Vec<u8>, String> {
     Ok(said.into_bytes())
 }
 
-/// Says something to a server, and reads until a whole line of its answer matches: true, or until the connection ends: false.
+/// Sends something to a server, and reads until a complete line of its answer matches (true) or the connection ends (false).
 async fn ask(mut stream: TcpStream, said: &[u8], pattern: &regex::Regex, answer: &mut Answer) -> std::io::Result<bool> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     stream.write_all(said).await?;
@@ -356,17 +356,17 @@ async fn ask(mut stream: TcpStream, said: &[u8], pattern: &regex::Regex, answer:
     }
 }
 
-/// What a server has said so far.
+/// What a server has sent so far.
 #[derive(Debug, Default)]
 struct Answer {
     /// The end of the lines that did not match.
     told: Vec<u8>,
-    /// The start of a line whose end is not there yet.
+    /// The start of a line whose end has not arrived yet.
     begun: Vec<u8>,
 }
 
 impl Answer {
-    /// Adds what came; returns whether a line that is whole by now matches.
+    /// Adds what arrived; returns whether a line that is now complete matches.
     fn add(&mut self, part: &[u8], pattern: &regex::Regex) -> bool {
         self.begun.extend_from_slice(part);
         let Some(end) = self.begun.iter().rposition(|byte| *byte == b'\n') else {
@@ -382,7 +382,7 @@ impl Answer {
         String::from_utf8_lossy(&lines).lines().any(|line| pattern.is_match(line))
     }
 
-    /// Whether the line that was begun matches as it is.
+    /// Whether the incomplete line at the end matches as it is.
     fn ends_with(&self, pattern: &regex::Regex) -> bool {
         !self.begun.is_empty() && pattern.is_match(&String::from_utf8_lossy(&self.begun))
     }
@@ -391,7 +391,7 @@ impl Answer {
         self.told.is_empty() && self.begun.is_empty()
     }
 
-    /// Its end in one line, without characters that a terminal obeys.
+    /// The end of the answer on one line, without characters that control a terminal.
     fn readable(&self) -> String {
         let bytes = [self.told.as_slice(), self.begun.as_slice()].concat();
         let text = String::from_utf8_lossy(&bytes);
@@ -403,7 +403,7 @@ impl Answer {
     }
 }
 
-/// The status of a `GET`, over TLS where that is asked for.
+/// The status of a `GET`, over TLS if requested.
 async fn get(url: &Url, tls: Option<&Tls>, namespace: Option<&Path>) -> Result<u16, Why> {
     let address = url.authority();
     let stream = connect(&address, namespace).await.map_err(|e| Why::new(format!("{:?}", e.kind()), text(&e)))?;
@@ -417,7 +417,7 @@ async fn get(url: &Url, tls: Option<&Tls>, namespace: Option<&Path>) -> Result<u
 /// The status of a `GET` on a connection.
 async fn status(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Url) -> Result<u16, Why> {
     let failed = |error: &(dyn std::error::Error + 'static)| Why::new("no-http", text(error));
-    // A header that goes on in the next line is one, as in loads.
+    // A header that continues on the next line is a single header, as in loads.
     let mut http = hyper::client::conn::http1::Builder::new();
     http.allow_obsolete_multiline_headers_in_responses(true);
     let (mut sender, connection) = http.handshake(TokioIo::new(stream)).await.map_err(|e| failed(&e))?;
@@ -437,7 +437,7 @@ async fn status(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Url) -> Resul
             None
         }
     };
-    // A connection that ends has delivered its answer before, if there was one.
+    // When a connection has ended, its answer, if any, has already been delivered.
     let answer = match early {
         Some(answer) => answer,
         None => answer.await,
@@ -445,14 +445,14 @@ async fn status(stream: impl AsyncRead + AsyncWrite + Unpin, url: &Url) -> Resul
     answer.map(|a| a.status().as_u16()).map_err(|e| failed(&e))
 }
 
-/// An error with its causes; or what the server said that wants to know who asks.
+/// An error with its causes, or the server's TLS alert if it is about the client's certificate.
 fn text(error: &(dyn std::error::Error + 'static)) -> String {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     let alert = causes.find_map(|cause| tls::alert(cause.downcast_ref()?));
     alert.unwrap_or_else(|| vocabulary::errors::chain(error))
 }
 
-/// The last lines of what a program said: of its output and its error output, half of them each where it used both.
+/// The last lines that a program printed; half from its output and half from its error output if it used both.
 pub fn tail(logs: [&Path; 2], lines: usize) -> Vec<String> {
     let [out, err] = logs.map(|path| last_lines(path, lines));
     match (out.is_empty(), err.is_empty()) {

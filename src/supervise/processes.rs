@@ -51,7 +51,7 @@ impl Processes {
         all
     }
 
-    /// The process with this id, where there is one.
+    /// The process with this id, if there is one.
     pub fn get(&self, pid: i32) -> Option<&Row> {
         self.rows.get(&pid)
     }
@@ -101,7 +101,7 @@ impl Row {
     pub fn signal(&self, signal: Signal) {
         let Some(pid) = Pid::from_raw(self.pid) else { return };
         match process::pidfd_open(pid, PidfdFlags::empty()) {
-            // The descriptor holds whichever process has the number now; only then it is certain which one that is.
+            // The descriptor holds whichever process has the number now; only then is it certain which one that is.
             Ok(held) => {
                 if row(self.pid).is_some_and(|now| now.started == self.started) {
                     let _ = process::pidfd_send_signal(held, signal);

@@ -125,9 +125,9 @@ impl fmt::Display for Exit {
                     11 => "SIGSEGV",
                     13 => "SIGPIPE",
                     15 => "SIGTERM",
-                    _ => return write!(f, "was ended by signal {signal}"),
+                    _ => return write!(f, "was killed by signal {signal}"),
                 };
-                write!(f, "was ended by {name}")
+                write!(f, "was killed by {name}")
             }
         }
     }

@@ -45,7 +45,7 @@ pub enum Error {
 /// A handshake that failed.
 #[derive(Debug)]
 pub struct Failure {
-    /// The outcome as which the exchange is counted.
+    /// The outcome that the exchange is counted as.
     pub outcome: Outcome,
     /// What happened, in words.
     pub words: String,
@@ -57,7 +57,7 @@ pub struct Tls {
     connector: TlsConnector,
     /// The same without a client certificate; it has separate sessions, as a session knows which client started it.
     anonymous: TlsConnector,
-    /// The name of the server, where that is not the host of the URL.
+    /// The name of the server, if it is not the host of the URL.
     name: Option<ServerName<'static>>,
     http2: bool,
 }
@@ -103,7 +103,7 @@ impl Tls {
         Self { name: None, ..self.clone() }
     }
 
-    /// The same for a server that is not to learn who the client is.
+    /// The same without the client certificate, for a server that must not learn who the client is.
     #[must_use]
     pub fn anonymous(&self) -> Self {
         Self { connector: self.anonymous.clone(), ..self.elsewhere() }
@@ -143,13 +143,13 @@ impl Tls {
 /// The name that a certificate must contain.
 ///
 /// # Errors
-/// In words, when no certificate can contain this name.
+/// When no certificate can contain this name, in words.
 pub fn server_name(host: &str) -> Result<ServerName<'static>, String> {
     ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())
 }
 
-/// What a server said when it ended a connection over TLS, where it said something: with TLS 1.3 a client learns only after
-/// its own handshake that its certificate is missing or refused.
+/// What a server said when it ended a connection over TLS, if it said anything: with TLS 1.3, a client learns only after its
+/// own handshake that its certificate is missing or refused.
 pub fn alert(error: &std::io::Error) -> Option<String> {
     match error.get_ref()?.downcast_ref::<rustls::Error>()? {
         rustls::Error::AlertReceived(alert) => of_alert(*alert).map(str::to_owned),
@@ -157,7 +157,7 @@ pub fn alert(error: &std::io::Error) -> Option<String> {
     }
 }
 
-/// What it means when a server ends a connection with this alert, where the alert is about the client's identity.
+/// What it means when a server ends a connection with this alert; none unless the alert is about the client's identity.
 fn of_alert(alert: AlertDescription) -> Option<&'static str> {
     Some(match alert {
         AlertDescription::CertificateRequired => {

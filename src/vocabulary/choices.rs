@@ -115,9 +115,9 @@ pub enum Spacing {
     /// Evenly.
     #[default]
     Constant,
-    /// Independently of each other, such as those of many users: exponential gaps.
+    /// Independent of each other, such as those of many users: exponential gaps.
     Poisson,
-    /// Like the keys of a person who types: log-normal gaps, longer between words, and pauses.
+    /// Like the keystrokes of a person typing: log-normal gaps, longer between words, and pauses.
     Typed,
 }
 
@@ -192,7 +192,7 @@ impl Decimal {
         *self == Self::Point
     }
 
-    /// The mark that then separates thousands.
+    /// The mark that separates thousands with this decimal mark.
     #[must_use]
     pub fn other(self) -> Self {
         match self {
@@ -233,7 +233,7 @@ impl LinkMechanism {
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Allowed {
-    /// This many requests, whatever share that is.
+    /// This many requests, whatever their share.
     Count(u64),
     /// This share of the sent requests.
     Share(f64),

@@ -1,11 +1,11 @@
 //! Text in the columns of a terminal: how wide it is, and how it is broken into lines.
 //!
-//! A number is never broken, and stays with its unit: what is read at the start of a line must not be half of something.
+//! A number is never broken, and stays with its unit, so that no line starts with half of a number.
 
 use unicode_width::UnicodeWidthChar as _;
 use unicode_width::UnicodeWidthStr as _;
 
-/// How wide tables and sentences are at most, whatever the terminal: they are read in logs and mails too.
+/// The largest width of tables and sentences, whatever the terminal: they are read in logs and mails, too.
 pub const WIDTH: usize = 80;
 
 /// Units that stay with the number before them.
@@ -17,12 +17,12 @@ pub fn width(text: &str) -> usize {
     text.width()
 }
 
-/// A text in so many columns, padded with spaces on the right; a longer text is returned as it is.
+/// A text padded with spaces on the right to this many columns; a longer text is returned as it is.
 pub fn pad(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
 }
 
-/// As much of a text as fits; where something is left out, the last column shows `…`.
+/// As much of a text as fits; if something is left out, the last column shows `…`.
 pub fn shorten(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
@@ -39,8 +39,8 @@ pub fn shorten(text: &str, columns: usize) -> String {
 
 /// The lines of a text, none wider than `columns`; all but the first of each line of the text start with `indent` spaces.
 ///
-/// Lines are broken at spaces; a word that is too wide is broken behind a character such as `/`, `,` or `=`; only where there is
-/// none, or a piece is wider than a whole line, anywhere.
+/// Lines are broken at spaces. A word that is too wide is broken after a character such as `/`, `,` or `=`, or anywhere if there
+/// is none or a piece is wider than a whole line.
 pub fn wrap(text: &str, columns: usize, indent: usize) -> String {
     let mut lines: Vec<String> = Vec::new();
     for line in text.lines() {
@@ -59,7 +59,7 @@ pub fn wrap(text: &str, columns: usize, indent: usize) -> String {
             if !is_empty {
                 lines.push(std::mem::replace(&mut current, indent.clone()));
             }
-            // Narrower than one piece it does not get.
+            // It cannot get narrower than one piece.
             let mut pieces = pieces(word, columns.saturating_sub(width(&indent)).max(1)).into_iter().peekable();
             while let Some(piece) = pieces.next() {
                 current += &piece;
@@ -76,17 +76,17 @@ pub fn wrap(text: &str, columns: usize, indent: usize) -> String {
     text
 }
 
-/// The lines of a text in a cell of a table of so many columns; nothing is indented.
+/// The lines of a text in a table cell of this many columns; nothing is indented.
 pub fn cell_lines(text: &str, columns: usize) -> Vec<String> {
     wrap(text, columns.max(1), 0).lines().map(str::to_owned).collect()
 }
 
-/// The widest piece of a text that is not broken as long as there is room for it.
+/// The width of the widest piece of a text that is broken only if there is no room for it.
 pub fn widest_piece(text: &str) -> usize {
     text.lines().flat_map(unbroken).flat_map(breakable).map(width).max().unwrap_or_default()
 }
 
-/// The words of a line, a number and its unit in one.
+/// The words of a line; a number and its unit are one word.
 fn unbroken(line: &str) -> Vec<&str> {
     let mut found: Vec<&str> = Vec::new();
     let mut start = 0;
@@ -105,7 +105,7 @@ fn unbroken(line: &str) -> Vec<&str> {
     found
 }
 
-/// The parts between which a word may be broken: behind punctuation that joins names.
+/// The parts between which a word may be broken: after punctuation that joins names.
 fn breakable(word: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut start = 0;

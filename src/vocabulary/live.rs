@@ -1,5 +1,5 @@
-//! What may be seen of a run while it goes on, at one instant. Plain values: who shows them, on a terminal or elsewhere, need
-//! know nothing of how they were found.
+//! The state of a run in progress at one instant. Plain values: the code that shows them, on a terminal or elsewhere, does not
+//! need to know how they were found.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::units::nanos;
 /// A run at one instant.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Live {
-    /// Repetitions that have ended, those of earlier invocations included.
+    /// Repetitions that have ended, including those of earlier invocations.
     pub done: u64,
-    /// How many there will be; none where that is not known.
+    /// How many there will be; none if that is not known.
     pub of: Option<u64>,
     /// Those of this invocation that failed.
     pub failed: u64,
@@ -21,15 +21,15 @@ pub struct Live {
     /// Since the run started.
     #[serde(rename = "elapsed_ns", serialize_with = "as_ns")]
     pub elapsed: Duration,
-    /// When the run ends, from now on; none where nobody can know.
+    /// The time until the run ends; none if it cannot be estimated.
     #[serde(rename = "left_ns", serialize_with = "option_as_ns")]
     pub left: Option<Duration>,
     /// What is being done: a stage of the repetition, or a step around repetitions.
     pub stage: String,
-    /// How long that has been done.
+    /// For how long it has been done.
     #[serde(rename = "stage_elapsed_ns", serialize_with = "as_ns")]
     pub stage_elapsed: Duration,
-    /// The repetition that is under way; none before the first and between two.
+    /// The repetition that is under way; none before the first one and between two.
     pub repetition: Option<LiveRepetition>,
 }
 
@@ -40,7 +40,7 @@ pub struct LiveRepetition {
     pub cell: String,
     /// Its number.
     pub number: u32,
-    /// Share of its load that is over, from 0 to 1; none outside of the load, and where its length is not known.
+    /// Share of its load that is over, from 0 to 1; none outside the load, and if its length is not known.
     pub share: Option<f64>,
     /// What its load and its targets do.
     pub figures: LiveFigures,
@@ -51,7 +51,7 @@ pub struct LiveRepetition {
 pub struct LiveFigures {
     /// Each workload of the cell.
     pub workloads: Vec<LiveWorkload>,
-    /// Each target, in the order in which they were first seen, with all of its replicas; programs that make the load too.
+    /// Each target with all of its replicas, in the order in which they were first seen; also programs that make the load.
     pub targets: Vec<LiveTarget>,
     /// Processor time of the generator's threads per time, in cores.
     pub generator_cores: Option<f64>,

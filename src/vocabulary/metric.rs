@@ -1,8 +1,8 @@
-//! The catalogue of metrics: what there is, and what everybody asks of one.
+//! The catalogue of metrics: which ones there are, and what is known about each.
 //!
 //! A metric is one row of [`catalogue`]: its name, its words, its unit, to whom it belongs, which direction is better and
 //! where it exists. Graphs, `expect`, `compare`, `repeat --metric`, `find`, labels and numbers read it here. Computing it is
-//! `analysis`'s: `analysis::values` for what is told of a repetition, `analysis::curves` for what is drawn over its time.
+//! the job of `analysis`: `analysis::values` for the figures of a repetition, `analysis::curves` for what is drawn over its time.
 
 use std::sync::{Arc, LazyLock};
 
@@ -18,17 +18,17 @@ use super::units::{self, Bytes};
 pub enum Metric {
     /// Correct passes (or requests of a step) per second.
     Throughput,
-    /// How far that varies from window to window within a phase: its standard deviation.
+    /// How much throughput varies between the windows of a phase: its standard deviation.
     ThroughputStdev,
-    /// Share of what was asked for that was not answered as expected: wrong, unsent and open.
+    /// Share of the requested passes that were not answered as expected: wrong, unsent and open.
     Errors,
-    /// The part of it that was answered wrongly, or failed.
+    /// Share of the requested passes that were answered wrongly, or failed.
     Wrong,
-    /// The part of it that had not ended when the load was over.
+    /// Share of the requested passes that had not ended when the load was over.
     Open,
-    /// Passes that the schedule asked for, per second.
+    /// Passes that the schedule requested, per second.
     Offered,
-    /// The part of it that was never sent.
+    /// Share of the requested passes that were never sent.
     Unsent,
     /// Bytes of request bodies per second.
     Upload,
@@ -38,7 +38,7 @@ pub enum Metric {
     Duration,
     /// The highest rate that held, found by a search.
     Limit,
-    /// One that a protocol brings, or that the scenario takes from a program, a file or a database.
+    /// A custom metric: a protocol provides it, or the scenario takes it from a program, a file or a database.
     Named(Arc<str>),
     /// A time of a request.
     Time(Time, Quantile),
@@ -48,11 +48,11 @@ pub enum Metric {
     Rss,
     /// Processor time per second.
     Cpu,
-    /// Processor time per right answer.
+    /// Processor time per correct answer.
     CpuPerRequest,
-    /// Context switches per right answer.
+    /// Context switches per correct answer.
     SwitchesPerRequest,
-    /// Bytes read from and written to storage per right answer.
+    /// Bytes read from and written to storage per correct answer.
     IoPerRequest,
     /// Threads.
     Threads,
@@ -62,12 +62,12 @@ pub enum Metric {
     StartUp,
 }
 
-/// What values of a metric are, and so how they are typed and printed.
+/// What the values of a metric are, and so how they are typed and printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     /// Events per second.
     Rate,
-    /// A share of 1, told in percent.
+    /// A share of 1, shown in percent.
     Share,
     /// Bytes per second.
     ByteRate,
@@ -82,7 +82,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The unit of values as they are recorded: `ns`, `B`, `1/s`; empty for plain numbers, and where the source says it.
+    /// The unit of values as they are recorded: `ns`, `B`, `1/s`; empty for plain numbers, and if the source gives the unit.
     pub fn base(self) -> &'static str {
         match self {
             Self::Rate => "1/s",
@@ -95,7 +95,7 @@ impl Unit {
     }
 }
 
-/// To whom a metric belongs.
+/// What a metric belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
@@ -105,7 +105,7 @@ pub enum Scope {
     Target,
     /// The machine.
     Host,
-    /// A workload, or what is collected after the load: the metric is brought by it, and has its name.
+    /// A workload, or an entry of `collect`, that provides the metric and names it.
     Collected,
 }
 
@@ -131,7 +131,7 @@ impl Better {
         }
     }
 
-    /// Of a metric that a program brings only its unit is known: seconds are a time, and per second is a rate.
+    /// Only the unit of a custom metric is known: seconds are a time, and per second is a rate.
     pub fn of_unit(unit: &str) -> Self {
         match unit {
             "s" | "ms" | "us" | "µs" | "ns" => Self::Less,
@@ -141,12 +141,12 @@ impl Better {
     }
 }
 
-/// Where a metric exists beside the table of a repetition.
+/// Where a metric exists besides the table of a repetition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exists {
     /// Over the time of a repetition.
     OverTime,
-    /// In each phase by itself.
+    /// In each phase separately.
     InPhases,
     /// As a condition of a search.
     InSearch,
@@ -169,13 +169,13 @@ pub struct Row {
     pub metric: Metric,
     /// Its name in YAML, columns and file names.
     pub name: String,
-    /// How people call it.
+    /// Its name for people.
     pub words: String,
     /// What its values are.
     pub unit: Unit,
-    /// The unit on axes, and by what values are multiplied for it.
+    /// The unit on axes, and the factor by which values are multiplied for it.
     pub axis: (&'static str, f64),
-    /// To whom it belongs.
+    /// What it belongs to.
     pub scope: Scope,
     /// Which direction is better.
     pub better: Better,
@@ -281,12 +281,12 @@ fn times() -> impl Iterator<Item = Row> {
 }
 
 impl Metric {
-    /// Its row; none for one that is brought.
+    /// Its row; none for a custom metric.
     fn row(&self) -> Option<&'static Row> {
         catalogue().iter().find(|row| row.metric == *self)
     }
 
-    /// One of the catalogue, by its name.
+    /// A metric of the catalogue, by its name.
     pub fn find(name: &str) -> Option<Self> {
         catalogue().iter().find(|row| row.name == name).map(|row| row.metric.clone())
     }
@@ -301,18 +301,18 @@ impl Metric {
         Self::find(&meant).map(|_| meant)
     }
 
-    /// The metric with this name; what the catalogue does not know is brought by somebody.
+    /// The metric with this name; a name that is not in the catalogue is that of a custom metric.
     pub fn by_name(name: &str) -> Self {
         let respelled = || Self::respelled(name).and_then(|meant| Self::find(&meant));
         Self::find(name).or_else(respelled).unwrap_or_else(|| Self::named(name))
     }
 
-    /// One that is brought.
+    /// A custom metric.
     pub fn named(name: &str) -> Self {
         Self::Named(name.into())
     }
 
-    /// Whether it is brought, and not one of the catalogue.
+    /// Whether it is a custom metric, not one of the catalogue.
     pub fn is_named(&self) -> bool {
         matches!(self, Self::Named(_))
     }
@@ -325,7 +325,7 @@ impl Metric {
         }
     }
 
-    /// How people call it.
+    /// Its name for people.
     pub fn words(&self) -> String {
         self.row().map_or_else(|| self.name().replace('_', " "), |row| row.words.clone())
     }
@@ -335,22 +335,22 @@ impl Metric {
         self.row().map_or(Unit::Own, |row| row.unit)
     }
 
-    /// The unit on axes, and by what values are multiplied for it. That of one that is brought is in the summary.
+    /// The unit on axes, and the factor by which values are multiplied for it. That of a custom metric is in the summary.
     pub fn axis(&self) -> (&'static str, f64) {
         self.row().map_or(("", 1.0), |row| row.axis)
     }
 
-    /// To whom it belongs.
+    /// What it belongs to.
     pub fn scope(&self) -> Scope {
         self.row().map_or(Scope::Collected, |row| row.scope)
     }
 
-    /// Which direction is better; `unit`: that of one that is brought.
+    /// Which direction is better; `unit`: the unit of a custom metric.
     pub fn better(&self, unit: &str) -> Better {
         self.row().map_or_else(|| Better::of_unit(unit), |row| row.better)
     }
 
-    /// Where it exists. One that is brought has a value in each phase, and none over time.
+    /// Where it exists. A custom metric has a value in each phase, and none over time.
     pub fn exists(&self, here: Exists) -> bool {
         self.row().map_or(&[InPhases, InRatio][..], |row| row.exists).contains(&here)
     }
@@ -360,12 +360,12 @@ impl Metric {
         self.scope() == Scope::Target
     }
 
-    /// Whether it is what targets used for each right answer.
+    /// Whether it is what targets used for each correct answer.
     pub fn is_cost(&self) -> bool {
         matches!(self, Self::CpuPerRequest | Self::SwitchesPerRequest | Self::IoPerRequest)
     }
 
-    /// Whether there can be more or less of it, but neither is faster: shares of what was asked, and what targets use.
+    /// Whether it is called "more" or "less" rather than "faster" or "slower": shares of the passes, and what targets use.
     pub fn is_amount(&self) -> bool {
         self.unit() == Unit::Share || (self.is_resource() && *self != Self::StartUp)
     }
@@ -382,7 +382,7 @@ impl Metric {
                 let rate = text.trim().strip_suffix("/s").unwrap_or(text);
                 Bytes::parse(rate.trim()).map(|b| b.0 as f64)
             }
-            // Shares of outcomes are in percent, and so may be what a program brings.
+            // Shares of outcomes are in percent, and a custom metric may be, too.
             Unit::Own => number().or_else(|| units::parse_percent(text).map(|share| share * 100.0)),
             Unit::Number => number(),
         }
@@ -401,7 +401,7 @@ impl Metric {
         }
     }
 
-    /// A value for people, with its unit: `12.3 ms`, `4.1 MiB`, `1234 /s`, `0.1 %`. `unit`: that of one that is brought.
+    /// A value for people, with its unit: `12.3 ms`, `4.1 MiB`, `1234 /s`, `0.1 %`. `unit`: the unit of a custom metric.
     pub fn human(&self, unit: &str, value: f64) -> String {
         use units::{human_bytes, human_duration, significant};
         let signed = |of: fn(f64) -> String| if value < 0.0 { format!("-{}", of(-value)) } else { of(value) };
@@ -417,44 +417,44 @@ impl Metric {
     }
 }
 
-/// A metric that a protocol brings, or that the scenario takes from somewhere: what is told of it in a plan.
+/// What a plan says about a custom metric: one that a protocol provides, or that the scenario takes from somewhere.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NamedMetric {
     /// What results, graphs and expectations call it.
     pub name: String,
     /// Its unit; empty where it has none.
     pub unit: String,
-    /// To whom it belongs.
+    /// What it belongs to.
     pub scope: Scope,
     /// Which direction is better.
     pub better: Better,
-    /// How much it interests.
+    /// How interesting it is.
     pub interest: Interest,
 }
 
 impl NamedMetric {
-    /// One with this unit, which says which direction is better.
+    /// A metric with this unit, which determines which direction is better.
     pub fn new(name: &str, unit: &str, interest: Interest) -> Self {
         let (name, unit, better) = (name.to_owned(), unit.to_owned(), Better::of_unit(unit));
         Self { name, unit, scope: Scope::Collected, better, interest }
     }
 }
 
-/// How much a metric interests that is brought.
+/// How interesting a custom metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Interest {
     /// It is what the workload is about.
     Question,
-    /// It is there anyway, and interests where nothing else is.
+    /// It exists anyway, and is interesting if there is nothing else.
     Anyway,
-    /// It interests where it is not 0: something went wrong.
+    /// It is interesting if it is not 0: something went wrong.
     Fault,
     /// It is recorded, and not shown.
     Recorded,
 }
 
-/// By its name; one that is brought says so, since the catalogue may know its name some day.
+/// As its name; a custom metric is marked as such, since its name may be added to the catalogue some day.
 impl Serialize for Metric {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -488,7 +488,7 @@ impl<'de> Deserialize<'de> for Metric {
                 };
                 match map.next_key::<String>()? {
                     None => Ok(metric),
-                    Some(_) => Err(de::Error::custom("one metric was expected")),
+                    Some(_) => Err(de::Error::custom("expected a single metric")),
                 }
             }
         }

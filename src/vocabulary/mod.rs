@@ -6,7 +6,7 @@
 //! - `units`: sizes, durations and rates as users write them.
 //! - `words`: lists of names in a sentence, the name that was probably meant, and texts of other programs made safe to show.
 //! - `columns`: how wide a text is on a terminal, and how it is broken into lines.
-//! - `live`: what may be seen of a run while it goes on.
+//! - `live`: the state of a run in progress.
 //! - `errors`: how a chain of errors is reported.
 //! - `file_names`: names of files, made from text that may be too long for a file name.
 //! - `key`: the number that connects a request with what other programs report about it.
@@ -35,6 +35,6 @@ pub use outcome::Outcome;
 pub use phase::Phase;
 pub use quantile::{Quantile, Time};
 
-/// Work of another floor that is awaited. It is boxed, so that it is compiled where it is written, and not again in every crate
-/// that awaits it.
+/// Work of another floor that is awaited. It is boxed, so that it is compiled where it is written, not again in every crate that
+/// awaits it.
 pub type Task<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + 'a>>;

@@ -149,7 +149,7 @@ impl Outcome {
         Self::FIXED.into_iter().find(|outcome| outcome.name(&[]) == word)
     }
 
-    /// Whether a server has answered: no connection, no time and what only this machine has refused are no answers.
+    /// Whether a server has answered: a failed connection, a time-out and an error of this machine are not answers.
     pub fn is_answer(self) -> bool {
         !matches!(self, Self::Reset | Self::Closed | Self::Refused | Self::Timeout | Self::Io | Self::Lost | Self::Proxy)
     }

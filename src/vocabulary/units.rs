@@ -24,8 +24,8 @@ const BYTE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
-/// Splits `12.5 MiB` into its number and its unit: the one rule for numbers, wherever a unit may follow. `1e1` is 10; `None` when the
-/// number is none, or begins with a 0 before another digit.
+/// Splits `12.5 MiB` into its number and its unit: the one rule for numbers, wherever a unit may follow. `1e1` is 10; `None` if it is
+/// not a number, or begins with a 0 before another digit.
 fn split_unit(text: &str) -> Option<(f64, &str)> {
     let (digits, unit) = split_number(text.trim());
     // To some programs `010` is 8.
@@ -56,7 +56,7 @@ fn begins_with_zero(digits: &str) -> bool {
 }
 
 impl Bytes {
-    /// Reads a size; `None` when `text` is none.
+    /// Reads a size; `None` if `text` is not a size.
     pub fn parse(text: &str) -> Option<Self> {
         let (number, unit) = split_unit(text)?;
         let factor = match unit {
@@ -80,7 +80,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// Reads a rate such as `500/s`, `30/min`, `2.5/s` or `500` (per second), in events per second; `None` when `text` is none above 0.
+/// Reads a rate such as `500/s`, `30/min`, `2.5/s` or `500` (per second), in events per second; `None` if `text` is not a rate above 0.
 pub fn parse_rate(text: &str) -> Option<f64> {
     let (number, unit) = split_unit(text)?;
     let per = match unit.trim_start_matches('/').trim() {
@@ -93,7 +93,7 @@ pub fn parse_rate(text: &str) -> Option<f64> {
     Some(number / per).filter(|rate| *rate > 0.0 && rate.is_finite())
 }
 
-/// Reads a rate of bits such as `20Mbit/s`, `1Gbit/s` or `500kbit/s`, in bits per second; `None` when `text` is none above 0.
+/// Reads a rate of bits such as `20Mbit/s`, `1Gbit/s` or `500kbit/s`, in bits per second; `None` if `text` is not a rate above 0.
 pub fn parse_bit_rate(text: &str) -> Option<f64> {
     let (number, unit) = split_unit(text)?;
     let unit = unit.trim().strip_suffix("bit/s")?;
@@ -107,7 +107,7 @@ pub fn parse_bit_rate(text: &str) -> Option<f64> {
     Some(number * factor).filter(|rate| *rate > 0.0 && rate.is_finite())
 }
 
-/// Reads a percentage such as `0.1%`, as a fraction of 1; `None` when `text` is none.
+/// Reads a percentage such as `0.1%`, as a fraction of 1; `None` if `text` is not a percentage.
 pub fn parse_percent(text: &str) -> Option<f64> {
     let (number, unit) = split_unit(text)?;
     (unit == "%" && number.is_finite()).then_some(number / 100.0)
@@ -116,23 +116,23 @@ pub fn parse_percent(text: &str) -> Option<f64> {
 const TIME_UNITS: [(&str, u64); 6] =
     [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
 
-/// What may be written besides; printed are hours.
+/// Units that may be written but are never printed; hours are printed instead.
 const DAY: (&str, u64) = ("d", 86_400_000_000_000);
 
-/// The longest time that anything here may take: clocks that count nanoseconds have room for sums of many of them.
+/// The longest time that anything here may take: a clock that counts nanoseconds has room for the sum of many such times.
 pub const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
-/// Reads a duration such as `500ms`, `2.5s`, `1m30s`, `90d`; `None` when `text` is none, or is longer than [`LONGEST`].
+/// Reads a duration such as `500ms`, `2.5s`, `1m30s`, `90d`; `None` if it is not a duration, or longer than [`LONGEST`].
 pub fn parse_duration(text: &str) -> Option<Duration> {
     any_duration(text).filter(|duration| *duration <= LONGEST)
 }
 
-/// Whether a text is a duration that only is longer than [`LONGEST`].
+/// Whether a text is a valid duration except that it is longer than [`LONGEST`].
 pub fn is_too_long(text: &str) -> bool {
     any_duration(text).is_some_and(|duration| duration > LONGEST)
 }
 
-/// Reads a duration of any length; one of more than 584 years is as long as that.
+/// Reads a duration of any length; more than 584 years count as 584 years.
 fn any_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut total = 0_u64;
@@ -167,7 +167,7 @@ fn any_duration(text: &str) -> Option<Duration> {
     Some(Duration::from_nanos(total))
 }
 
-/// A duration in nanoseconds, as clocks of this program count; one of more than 584 years is as long as that.
+/// A duration in nanoseconds, as clocks of this program count; more than 584 years count as 584 years.
 pub fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -223,7 +223,7 @@ pub fn significant(number: f64) -> String {
     }
 }
 
-/// A number that a person typed or might type: `1`, `0.5`, `101.5`; six significant digits, no zeros behind.
+/// A number that a person typed or might type: `1`, `0.5`, `101.5`; six significant digits, without trailing zeros.
 pub fn plain(number: f64) -> String {
     if number == 0.0 || !number.is_finite() {
         return if number == 0.0 { "0".to_owned() } else { "–".to_owned() };
@@ -251,7 +251,7 @@ fn grouped(number: f64) -> String {
     if number < 0.0 { format!("-{text}") } else { text }
 }
 
-/// A text as it stands inside of a text of JSON.
+/// A text as it appears inside a JSON string.
 pub fn in_json(text: &str) -> String {
     let quoted = serde_json::to_string(text).unwrap_or_default();
     quoted.strip_prefix('"').and_then(|q| q.strip_suffix('"')).unwrap_or_default().to_owned()

@@ -1,10 +1,10 @@
-//! Lists of names in a sentence, the name that was probably meant, and texts of others as they may be shown.
+//! Lists of names in a sentence, the name that was probably meant, and texts of other programs made safe to show.
 
 use std::borrow::Cow;
 
-/// The known name that is so near to the typed one that it was probably meant.
+/// The known name that is so similar to the typed one that it was probably meant.
 ///
-/// Numbers and single letters are near to everything and never suggested.
+/// Numbers and single letters are similar to everything and never suggested.
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let fold = |s: &str| s.to_lowercase().replace(['-', '_', ' '], "");
     let (folded, limit) = (fold(typed), (typed.chars().count() / 3).clamp(1, 3));
@@ -48,7 +48,7 @@ pub fn first_line(text: &str) -> (&str, &str) {
     text.split_at(text.find('\n').unwrap_or(text.len()))
 }
 
-/// Whether the first lines of two texts say the same but for numbers, such as process ids, ports and times.
+/// Whether the first lines of two texts are the same except for numbers, such as process ids, ports and times.
 pub fn alike(one: &str, other: &str) -> bool {
     let plain = |text: &str| {
         let mut plain = String::new();
@@ -62,13 +62,13 @@ pub fn alike(one: &str, other: &str) -> bool {
     one == other || plain(one) == plain(other)
 }
 
-/// A text that comes from somebody else, as it may stand in words for people: what a terminal obeys (control characters of both
-/// sets, but for line ends and tabs), and what turns the direction of what stands behind it, is U+FFFD.
+/// A text that comes from another program, made safe to show: characters that control a terminal (control characters of both
+/// sets, except for line ends and tabs) or change the direction of the text after them become U+FFFD.
 pub fn harmless(text: &str) -> Cow<'_, str> {
     if text.contains(acts) { text.replace(acts, "\u{fffd}").into() } else { text.into() }
 }
 
-/// Whether a character does something where it is shown, other than to end a line or to be a tab.
+/// Whether a character has an effect when it is shown, other than those of line ends and tabs.
 pub fn acts(c: char) -> bool {
     let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}');
     c.is_control() && !matches!(c, '\n' | '\t') || turns || matches!(c, '\u{2028}' | '\u{2029}')

@@ -238,8 +238,8 @@ set-up: {load: [{shell: \"echo ${repetition} >> DIR/loading\"}]}
     for repetition in 1..=3 {
         let status = place.status(&format!("all/run{repetition}"));
         let reason = status["verdict"]["reason"].as_str().unwrap();
-        assert!(reason.contains("web was ended by SIGKILL while it was needed"), "{reason}");
-        assert_eq!(status["targets"][0]["ended"], "was ended by SIGKILL");
+        assert!(reason.contains("web was killed by SIGKILL while it was needed"), "{reason}");
+        assert_eq!(status["targets"][0]["ended"], "was killed by SIGKILL");
     }
     assert!(took.iter().min().unwrap() < &Duration::from_millis(300), "{took:?}");
 }
@@ -580,7 +580,7 @@ workloads:
         ("command: [sh, -c, sleep 300]".to_owned(), "the command `sh -c sleep 300` gave no answer within 700ms".to_owned()),
         (
             "command: [sh, -c, 'test -f DIR/once || { touch DIR/once; exit 3; }; sleep 300']".to_owned(),
-            "gave no answer any more (before that: the command ended with exit code 3)".to_owned(),
+            "no longer answered (before that: the command ended with exit code 3)".to_owned(),
         ),
         ("log: ready".to_owned(), "no line of its log matches `ready`".to_owned()),
     ];

@@ -118,7 +118,7 @@ fn a_death_between_repetitions_is_noticed_before_the_next() {
     let step = "test ${repetition} = 3 && exit; p=$(tail -n 1 DIR/starts-net); kill -9 $p; sleep 0.3";
     let kill = format!("clean-up: {{repetition: [{{shell: '{step}'}}]}}\norder: rounds\n");
     let place = Place::with(&scenario(&talker("net", "lifetime: run"), &kill).replace("[1, 2]", "[1]"));
-    place.run_test().expect(0).complains(&["warning: net was ended by SIGKILL between two repetitions; it is started again"]);
+    place.run_test().expect(0).complains(&["warning: net was killed by SIGKILL between two repetitions; it is started again"]);
     assert_eq!(place.lines("starts-net").len(), 3);
     place.assert_cleared(Duration::ZERO);
 }

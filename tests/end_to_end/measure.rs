@@ -264,7 +264,7 @@ fn a_target_that_dies_comes_back_and_the_repetition_counts_its_death() {
         if command == "measure" {
             started.signal(Signal::INT);
         }
-        started.wait().expect(0).complains(&["web was ended by SIGKILL while it was needed; it is started again in 1 s"]);
+        started.wait().expect(0).complains(&["web was killed by SIGKILL while it was needed; it is started again in 1 s"]);
         let status = place.status("all/run1");
         assert_eq!((&status["verdict"]["is"], &status["targets"][0]["deaths"]), (&"valid".into(), &1.into()), "{status:#}");
         let phase = &status["phases"][0];

@@ -129,5 +129,5 @@ fn what_was_last_answered_is_told() {
     place_of(format!("{{tcp: {port}, expect: OK, timeout: 300ms}}"))
         .run_test()
         .expect(4)
-        .complains(&[&format!("127.0.0.1:{port} said nothing")]);
+        .complains(&[&format!("127.0.0.1:{port} sent nothing")]);
 }

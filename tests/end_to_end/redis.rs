@@ -123,7 +123,7 @@ fn a_redis_that_is_killed_in_the_middle_fails_its_repetition() {
     let status = place.status("all/run1");
     let reason = status["verdict"]["reason"].as_str().unwrap();
     assert_eq!(status["verdict"]["is"], "failed", "{status}");
-    let words = "redis was ended by SIGKILL while it was needed";
+    let words = "redis was killed by SIGKILL while it was needed";
     assert!(reason.contains(words), "{reason}");
     assert!(outcome.stdout.contains("FAILED 1 of ") && outcome.flat().contains(words), "{}", outcome.stdout);
     place.assert_cleared(Duration::ZERO);

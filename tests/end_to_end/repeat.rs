@@ -129,7 +129,7 @@ fn it_ends_when_every_interval_is_narrow() {
     assert_eq!(repetitions(&place), 12, "not before --least, and not after it");
     outcome.complains(&[
         "ended before round 13: every mean is known to ±2",
-        "with 95 % confidence, which allows for having looked",
+        "with 95 % confidence, corrected for having looked",
         "known well enough: 1 of 1",
         "mean 7.00 s ±0.0 % (12 repetitions)",
     ]);

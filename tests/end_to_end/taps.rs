@@ -218,7 +218,7 @@ fn what_a_target_said_before_it_was_killed_is_there() {
         TARGETS.replace("  talker:\n", "  dying: {command: [sh, -c, 'sleep 0.5; echo last words 17; kill -9 $$']}\n  talker:\n");
     let taps = "taps:\n  words: {log: dying, regex: 'last words (?<n>\\d+)', types: {n: number}}\n";
     let place = Place::with(&format!("{dying}{taps}"));
-    place.run_test().expect(4).complains(&["dying was ended by SIGKILL"]);
+    place.run_test().expect(4).complains(&["dying was killed by SIGKILL"]);
     assert_eq!(status(&place, "words"), json!({"tap": "words", "rows": 1, "unmatched": 0}));
     let table = place.run_directory("test").join("cells/all/run1/taps/words.parquet");
     assert_eq!(runner::record::tables::read(&table).unwrap().height(), 1);

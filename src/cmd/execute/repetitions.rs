@@ -273,7 +273,7 @@ impl Repetitions<'_> {
         if known.is_enough() {
             self.ended_by = Some(match repeat.until {
                 Some(until) => format!(
-                    "ended before round {round}: every mean is known to ±{} % with 95 % confidence, which allows for having looked \
+                    "ended before round {round}: every mean is known to ±{} % with 95 % confidence, corrected for having looked \
                      after several rounds",
                     crate::vocabulary::units::plain(until * 100.0)
                 ),

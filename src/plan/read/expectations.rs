@@ -199,7 +199,7 @@ impl ResultQuery<'_> {
             return;
         }
         let span = self.node.get("phase").map_or(self.node.span, |n| n.span);
-        let mistake = Mistake::new(self.file, span, format!("there is no phase `{name}`"));
+        let mistake = Mistake::new(self.file, span, format!("there is not a phase `{name}`"));
         let mistake = mistake.expected(format!("expected {}", one_of(names)));
         let pair = name.split_once(" over ").filter(|(a, b)| [a, b].iter().all(|n| names.contains(&n.trim())));
         self.mistakes.push(match pair {

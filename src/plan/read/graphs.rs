@@ -247,8 +247,8 @@ impl ResultQuery<'_> {
                 let expected = one_of(known.iter().copied());
                 match found {
                     Some(label) => {
-                        let what = if factor.is_some() { format!("no level of `{series}`") } else { "no phase".to_owned() };
-                        self.say("baseline", format!("`{label}` is {what}"), format!("expected {expected}"));
+                        let what = if factor.is_some() { format!("a level of `{series}`") } else { "a phase".to_owned() };
+                        self.say("baseline", format!("`{label}` is not {what}"), format!("expected {expected}"));
                         self.suggest(&label, known.iter().copied());
                     }
                     None => self.say("", "this ratio has no `baseline`", format!("expected `baseline:` with {expected}")),

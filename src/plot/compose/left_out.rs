@@ -1,4 +1,4 @@
-//! What is not drawn, and why: a picture without values shows nothing, and a load of a few windows has no course.
+//! What is not drawn, and why: a picture without values shows nothing, and a load of a few windows has no visible course.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use analysis::summary::CellSummary;
 use record::Shape;
 use vocabulary::units::{exact_duration, nanos};
 
-/// A load with fewer windows than this has no course that can be seen; steadiness cannot be tested in it, either.
+/// A load with fewer windows than this has no visible course; its steadiness cannot be tested, either.
 const LEAST_WINDOWS: u64 = 10;
 /// Names beyond these are counted.
 const MOST_NAMES: usize = 3;
@@ -17,7 +17,7 @@ const MOST_NAMES: usize = 3;
 pub struct LeftOut {
     /// The name that its file would have, without `.png`.
     pub name: String,
-    /// Why there is nothing to see, the same words for all graphs that share the reason.
+    /// Why there is nothing to see, in the same words for all graphs that share the reason.
     pub why: String,
     /// The cells that have no values for that reason.
     pub cells: Vec<String>,
@@ -70,7 +70,7 @@ fn reason(cell: &CellSummary) -> Option<String> {
 }
 
 impl Composer<'_> {
-    /// The words for a picture in which nothing would be seen.
+    /// The words for a picture that would show nothing.
     pub(super) fn without_values(&self) -> LeftOut {
         let cells: Vec<(&CellSummary, Option<String>)> = self.cells().map(|(_, cell)| (cell, reason(cell))).collect();
         let mut reasons: Vec<&str> = cells.iter().filter_map(|(_, why)| why.as_deref()).collect();

@@ -3,12 +3,12 @@
 use super::Composer;
 use vocabulary::choices::Axis;
 
-/// Where the largest value is more than this many times the smallest, a linear axis shows nothing of the smaller ones: two
+/// If the largest value is more than this many times the smallest, a linear axis shows nothing of the smaller ones: two
 /// decades.
 const WIDE: f64 = 100.0;
 
 impl Composer<'_> {
-    /// Whether the y axis is logarithmic: where the graph says so, or says nothing and the values need it.
+    /// Whether the y axis is logarithmic: if the graph says so, or says nothing and the values need it.
     pub(super) fn is_log(&self, values: impl Iterator<Item = f64>) -> bool {
         match self.graph.y {
             Some(axis) => axis == Axis::Log,
@@ -17,7 +17,7 @@ impl Composer<'_> {
     }
 }
 
-/// Whether finite values, of which all are positive, span more than two decades.
+/// Whether finite values, all of them positive, span more than two decades.
 fn is_wide(values: impl Iterator<Item = f64>) -> bool {
     let ends = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
     let (low, high) = values.filter(|value| value.is_finite()).fold((f64::INFINITY, f64::NEG_INFINITY), ends);
