@@ -105,7 +105,7 @@ impl Grid {
     fn least_widths(&self, part: &[usize]) -> Vec<usize> {
         let of = |at: &usize| match self.columns[*at].kind {
             Kind::Number => self.widest_cell(*at).max(widest_piece(&self.columns[*at].header).min(WIDEST_HEADER)),
-            Kind::Words => self.whole_pieces(*at).min(WIDEST_PIECE).max(NARROWEST).min(self.natural(*at)),
+            Kind::Words => self.whole_pieces(*at).clamp(NARROWEST, WIDEST_PIECE).min(self.natural(*at)),
         };
         part.iter().map(of).collect()
     }

@@ -65,7 +65,11 @@ pub fn short_name(cell: &CellSummary, varied: &[&str]) -> String {
 /// A level in a sentence. A number or a truth value says nothing without the name of its factor.
 pub fn telling(factor: &str, level: &str) -> String {
     let is_bare = level.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'));
-    if is_bare || matches!(level, "true" | "false" | "none" | "null" | "") { format!("{factor}={level}") } else { level.to_owned() }
+    if is_bare || matches!(level, "true" | "false" | "none" | "null" | "") {
+        format!("{factor}={level}")
+    } else {
+        level.to_owned()
+    }
 }
 
 /// The short name of a cell in a sentence: `haproxy, processes=2`.

@@ -418,9 +418,7 @@ impl Composer<'_> {
             Some(baseline) => {
                 let base = label(baseline);
                 let what = if series == Some("phase") {
-                    format!(
-                        "median of the ratios within {n} (dots: each one); error bars: bootstrap (BCa) 95 % interval of it"
-                    )
+                    format!("median of the ratios within {n} (dots: each one); error bars: bootstrap (BCa) 95 % interval of it")
                 } else {
                     format!("Hodges-Lehmann ratio of {n}; error bars: its 95 % interval, as in `compare`")
                 };

@@ -60,9 +60,10 @@ impl Chart {
             let between = point.interval.map_or_else(String::new, |(low, high)| format!(" ({} to {})", human(low), human(high)));
             let n = if point.n == 1 { "1 repetition".to_owned() } else { format!("{} repetitions", point.n) };
             let head = &runs[point.run];
-            let commit = head.commit.as_ref().map_or_else(String::new, |(commit, _)| {
-                format!(", commit {}", commit.chars().take(12).collect::<String>())
-            });
+            let commit = head
+                .commit
+                .as_ref()
+                .map_or_else(String::new, |(commit, _)| format!(", commit {}", commit.chars().take(12).collect::<String>()));
             Mark {
                 x: x(point.run),
                 y: y(point.median),
@@ -134,7 +135,13 @@ mod tests {
 
     fn head(number: usize) -> Head {
         let run = format!("run-{number:03}");
-        Head { path: run.clone().into(), run, started_at: String::new(), commit: Some(("0123456789abcdef".to_owned(), false)), branch: None }
+        Head {
+            path: run.clone().into(),
+            run,
+            started_at: String::new(),
+            commit: Some(("0123456789abcdef".to_owned(), false)),
+            branch: None,
+        }
     }
 
     fn chart(medians: &[f64]) -> Chart {

@@ -20,7 +20,13 @@ pub(super) struct Steps<'a> {
 impl Steps<'_> {
     /// `cell`: the cell that these steps belong to, if they are not the run's; `patience`: how many interrupts it takes
     /// to stop them.
-    pub(super) async fn execute(&self, level: &'static str, cell: Option<usize>, steps: &[Action], patience: u32) -> Result<(), Error> {
+    pub(super) async fn execute(
+        &self,
+        level: &'static str,
+        cell: Option<usize>,
+        steps: &[Action],
+        patience: u32,
+    ) -> Result<(), Error> {
         let Self { executor, late, logs, .. } = self;
         // What was removed meanwhile is not made again; what has to be cleaned up is, all the same.
         let logs = if executor.directory.is_there().is_ok() { logs.clone() } else { executor.scratch.join("logs") };

@@ -46,10 +46,8 @@ impl Composer<'_> {
         };
         let edge = if log && values().any(|v| v <= 0.0) { ", with 0 on its lower edge" } else { "" };
         let n = self.repetitions();
-        let note = format!(
-            "dots: median of {n}; error bars: bootstrap (BCa) 95 % interval of it{axes}{edge}; run {}",
-            self.summary.run
-        );
+        let note =
+            format!("dots: median of {n}; error bars: bootstrap (BCa) 95 % interval of it{axes}{edge}; run {}", self.summary.run);
         let drawn = series.iter().any(|s| s.model.iter().any(|(_, v)| v.is_finite()));
         let model = model.filter(|_| drawn).map(|m| format!("model: {}", m.expression));
         let data = Data::Trend { levels, places, series, model, log };
