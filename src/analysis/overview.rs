@@ -1,12 +1,11 @@
-//! The table of cells as data: which columns there are, and the words and values in them. For forms of it that can be sorted
-//! and copied; `text` has the same rows for a terminal.
+//! The table of cells as data: which columns there are, and the words and values in them. A page can sort and copy it; `text`
+//! lays it out for a terminal.
 
 use std::collections::BTreeSet;
 
 use super::summary::{CellSummary, Estimate, StepSummary, Summary};
-use super::text::{ResultColumn, result_columns, spread};
 use super::values;
-use vocabulary::Metric;
+use vocabulary::{Interest, Metric};
 use vocabulary::units::{human_bytes, human_duration, significant};
 
 /// A column.
@@ -34,6 +33,8 @@ pub struct Entry {
 pub struct Row {
     /// Index of the cell in the summary.
     pub cell: usize,
+    /// Whether its workload reports metrics of its own, so that its passes are not what matters.
+    pub is_result: bool,
     /// The entries, in the order of the columns.
     pub entries: Vec<Entry>,
 }
@@ -108,7 +109,7 @@ pub fn overview(summary: &Summary) -> Overview {
             entries.extend(behind(step, &has));
             entries.extend(resources(cell, has.phase.then_some(step.phase.as_str())));
             entries.push(counted(cell));
-            rows.push(Row { cell: index, entries });
+            rows.push(Row { cell: index, is_result: values::brings(cell, &step.workload), entries });
         }
     }
     Overview { columns: columns(&varied, &own, &has), rows }
@@ -125,28 +126,41 @@ struct Has {
 }
 
 fn columns(varied: &[&str], own: &[ResultColumn], has: &Has) -> Vec<Column> {
-    let name = |name: &str, words: &str| Column { name: name.to_owned(), words: words.to_owned(), is_name: true };
-    let figure = |name: &str, words: &str| Column { is_name: false, name: name.to_owned(), words: words.to_owned() };
+    let column = |name: &str, words: &str, shows, unit: &str| Column {
+        name: name.to_owned(),
+        words: words.to_owned(),
+        shows,
+        unit: unit.to_owned(),
+    };
+    let name = |name: &str, words: &str| column(name, words, Shows::Name, "");
+    let figure = |shows, name: &str, unit: &str, words: &str| column(name, words, shows, unit);
     let mut columns: Vec<Column> = varied.iter().map(|factor| name(factor, "a factor")).collect();
     columns.extend(has.workload.then(|| name("workload", "the workload that sent the passes")));
     columns.extend(has.phase.then(|| name("phase", "the part of the load")));
-    for column in own {
-        let unit = if column.unit.is_empty() { String::new() } else { format!(" ({})", column.unit) };
-        columns.push(figure(&column.name(), &format!("{}{unit}, median over repetitions", column.metric.replace('_', " "))));
-        columns.push(figure("95 %", "farther end of the 95 % interval of the median"));
+    for own in own {
+        let ResultColumn { metric, unit, .. } = own;
+        let of = if unit.is_empty() { String::new() } else { format!(" ({unit})") };
+        let words = format!("{}{of}, median over repetitions", metric.replace('_', " "));
+        columns.push(figure(Shows::Result, &own.name(), unit, &words));
+        columns.push(figure(Shows::Result, "95 %", "share", "farther end of the 95 % interval of the median"));
     }
     if has.passes {
-        columns.push(figure("per second", "passes answered as expected per second, median over repetitions"));
-        columns.push(figure("95 %", "farther end of the 95 % interval of the median"));
-        columns.push(figure("p50", "response time of passes, median"));
-        columns.push(figure("p99", "response time of passes, 99th percentile"));
+        columns.push(figure(
+            Shows::Passes,
+            "per second",
+            "1/s",
+            "passes answered as expected per second, median over repetitions",
+        ));
+        columns.push(figure(Shows::Passes, "95 %", "share", "farther end of the 95 % interval of the median"));
+        columns.push(figure(Shows::Passes, "p50", "ns", "response time of passes, median"));
+        columns.push(figure(Shows::Passes, "p99", "ns", "response time of passes, 99th percentile"));
     }
-    columns.extend(has.lag.then(|| figure("lag", "99th percentile of how late passes were sent")));
-    columns.extend(has.unsent.then(|| figure("unsent", "share of arrivals that were never sent")));
-    columns.extend(has.errors.then(|| figure("errors", "passes that were not answered as expected")));
-    columns.push(figure("PSS", "memory of all targets, peak"));
-    columns.push(figure("CPU", "processors that all targets used, mean"));
-    columns.push(figure("valid", "repetitions that count, of those that were planned"));
+    columns.extend(has.lag.then(|| figure(Shows::Lag, "lag", "ns", "99th percentile of how late passes were sent")));
+    columns.extend(has.unsent.then(|| figure(Shows::Unsent, "unsent", "share", "share of arrivals that were never sent")));
+    columns.extend(has.errors.then(|| figure(Shows::Errors, "errors", "", "passes that were not answered as expected")));
+    columns.push(figure(Shows::Pss, "PSS", "bytes", "memory of all targets, peak"));
+    columns.push(figure(Shows::Cpu, "CPU", "cores", "processors that all targets used, mean"));
+    columns.push(figure(Shows::Valid, "valid", "", "repetitions that count, of those that were planned"));
     columns
 }
 
@@ -221,4 +235,63 @@ fn resources(cell: &CellSummary, phase: Option<&str>) -> [Entry; 2] {
 fn counted(cell: &CellSummary) -> Entry {
     let r = &cell.repetitions;
     Entry { text: format!("{} of {}", r.valid, r.planned), value: Some(f64::from(r.valid)) }
+}
+
+/// How far the interval of a median reaches: `±5 %`, or how few values there are.
+pub(crate) fn spread(estimate: &Estimate) -> String {
+    match estimate.median_interval {
+        // The interval of two values is the two values.
+        Some((low, high)) if low == high => "±0 %".to_owned(),
+        Some(_) if estimate.median == 0.0 => "–".to_owned(),
+        Some((low, high)) if estimate.n > 2 => {
+            format!("±{:.0} %", (1.0 - low / estimate.median).max(high / estimate.median - 1.0) * 100.0)
+        }
+        _ => format!("n={}", estimate.n),
+    }
+}
+
+/// The metrics that have a column among the results.
+pub(crate) fn result_columns(summary: &Summary) -> Vec<ResultColumn> {
+    let mut columns: Vec<ResultColumn> = Vec::new();
+    let metrics = || summary.cells.iter().flat_map(|c| &c.metrics).filter(|m| m.phase == "during");
+    // A metric that always exists is shown only if there is no other; a fault only if it occurred.
+    let only_anyway = metrics().all(|m| m.interest == Interest::Anyway);
+    let faulty = |name: &str| metrics().any(|m| m.metric == name && m.value.max > 0.0);
+    // In one cell, two workloads may report metrics of the same name.
+    let is_twice = |cell: &CellSummary, name: &str| {
+        let mine = || cell.metrics.iter().filter(|m| m.phase == "during" && m.metric == name);
+        mine().any(|one| mine().any(|other| other.workload != one.workload))
+    };
+    for metric in metrics() {
+        let shown = match metric.interest {
+            Interest::Question => true,
+            Interest::Anyway => only_anyway,
+            Interest::Fault => faulty(&metric.metric),
+            Interest::Recorded => false,
+        };
+        let of = summary.cells.iter().any(|cell| is_twice(cell, &metric.metric)).then(|| metric.workload.clone());
+        let column = ResultColumn { of, metric: metric.metric.clone(), unit: metric.unit.clone() };
+        if shown && !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
+    columns
+}
+
+/// A metric in the table of results.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ResultColumn {
+    /// Who reports it, if others report one of the same name.
+    pub of: Option<String>,
+    /// Its name.
+    pub metric: String,
+    /// Its unit; empty for plain numbers.
+    pub unit: String,
+}
+
+impl ResultColumn {
+    /// The heading of the column.
+    pub fn name(&self) -> String {
+        self.of.as_ref().map_or_else(|| self.metric.clone(), |of| format!("{of}.{}", self.metric))
+    }
 }

@@ -2,51 +2,37 @@
 
 use super::grid::{Grid, Kind};
 use super::notes::notes;
-use super::summary::{CellSummary, Estimate, MetricSummary, Stability, StepSummary, Summary};
-use super::values;
+use super::overview::{Column, Overview, ResultColumn, Shows, overview, result_columns, spread, varied};
+use super::summary::{CellSummary, MetricSummary, Stability, Summary};
 use vocabulary::columns::{WIDTH, wrap};
-use vocabulary::units::{human_bytes, human_duration, significant};
-use vocabulary::{Interest, Metric};
+use vocabulary::units::significant;
+use vocabulary::Metric;
 
 /// What was skipped, failed or wrong, and below it, where it stays visible, the table. No line is wider than [`WIDTH`], except
 /// for the output of programs.
 pub fn table(summary: &Summary) -> String {
-    // Only what differs between executed cells gets a column.
-    let varied = summary.varied_among(|cell| !cell.steps.is_empty());
-    let several_workloads = summary
-        .cells
-        .iter()
-        .any(|c| c.steps.iter().map(|s| s.workload.as_str()).collect::<std::collections::BTreeSet<_>>().len() > 1);
-    // A command that reports metrics of its own has a table of its own.
-    let rows = |cell: &'_ CellSummary| {
-        cell.steps.iter().filter(|s| s.has_row() && !values::brings(cell, &s.workload)).cloned().collect::<Vec<StepSummary>>()
-    };
-    let every: Vec<(&CellSummary, Vec<StepSummary>)> = summary.cells.iter().map(|c| (c, rows(c))).collect();
-    let all = || every.iter().flat_map(|(_, steps)| steps);
-    let columns = Columns {
-        varied,
-        workload: several_workloads,
-        phase: all().any(|s| s.phase != "during"),
-        lag: all().any(|s| s.lag_ns.is_some_and(|l| l.max > 0)),
-        unsent: all().any(|s| s.unsent > 0),
-    };
-    let mut table = Grid::new(columns.header());
-    for (cell, steps) in &every {
-        for step in steps {
-            table.add(row(cell, step, &columns));
-        }
+    let Overview { columns, rows } = overview(summary);
+    let varied = varied(summary);
+    // What commands report has a table of its own, and what was wrong stands above both.
+    let is_shown = |column: &Column| !matches!(column.shows, Shows::Result | Shows::Errors | Shows::Valid);
+    let shown: Vec<usize> = (0..columns.len()).filter(|at| is_shown(&columns[*at])).collect();
+    let kind = |column: &Column| if column.shows.is_name() { Kind::Words } else { Kind::Number };
+    let mut table = Grid::new(shown.iter().map(|at| (columns[*at].name.clone(), kind(&columns[*at]))));
+    for row in rows.iter().filter(|row| !row.is_result) {
+        table.add(shown.iter().map(|at| row.entries[*at].text.clone()).collect());
     }
+    let shows = |what: Shows| columns.iter().any(|column| column.shows == what && table.shows(&column.name));
     let mut text = format!("{}  {}\n", summary.experiment, summary.run);
     if !summary.question.is_empty() {
         text += &wrap(&summary.question, WIDTH, 0);
     }
     text += &notes(summary, WIDTH);
     if !table.is_empty() {
-        text += &format!("\n{}\n{}", table.text(), legend(&table));
+        text += &format!("\n{}\n{}", table.text(), legend(shows));
     }
-    text += &results(summary, &columns);
+    text += &results(summary, &varied);
     if summary.repeated {
-        text += &stability(summary, &columns.varied);
+        text += &stability(summary, &varied);
     }
     if let Some(decide) = &summary.decide {
         if !summary.decisions.is_empty() {
@@ -59,29 +45,23 @@ pub fn table(summary: &Summary) -> String {
 }
 
 /// What the shown columns mean.
-fn legend(table: &Grid) -> String {
+fn legend(shows: impl Fn(Shows) -> bool) -> String {
     let mut text = String::from("medians over repetitions; 95 %: the farther end of the bootstrap interval\n");
     text += "p50, p99: response times of passes";
-    text += match (table.shows(PSS), table.shows(CPU)) {
+    text += match (shows(Shows::Pss), shows(Shows::Cpu)) {
         (true, true) => "; PSS, CPU: of all targets, peak and mean\n",
         (true, false) => "; PSS: of all targets, peak\n",
         (false, true) => "; CPU: of all targets, mean\n",
         (false, false) => "\n",
     };
-    if table.shows(LAG) {
+    if shows(Shows::Lag) {
         text += "lag: p99 of how late passes were sent; it is part of their response times\n";
     }
-    if table.shows(UNSENT) {
+    if shows(Shows::Unsent) {
         text += "unsent: share of arrivals that were never sent; response times do not include them\n";
     }
     wrap(&text, WIDTH, 2)
 }
-
-/// Headers that the legend explains.
-const PSS: &str = "PSS";
-const CPU: &str = "CPU";
-const LAG: &str = "lag";
-const UNSENT: &str = "unsent";
 
 /// How stable each cell is from round to round, with anything unusual below.
 fn stability(summary: &Summary, varied: &[&str]) -> String {
@@ -148,77 +128,8 @@ fn expectations(summary: &Summary) -> String {
     if text.is_empty() { text } else { format!("\n{text}") }
 }
 
-/// Which columns there are: only what differs gets one.
-struct Columns<'a> {
-    varied: Vec<&'a str>,
-    workload: bool,
-    phase: bool,
-    lag: bool,
-    unsent: bool,
-}
-
-impl Columns<'_> {
-    fn header(&self) -> impl Iterator<Item = (String, Kind)> {
-        let optional = |there: bool, name: &'static str| there.then_some(name);
-        let names = self.varied.iter().copied().chain(optional(self.workload, "workload")).chain(optional(self.phase, "phase"));
-        let numbers = ["per second", "95 %", "p50", "p99"].into_iter();
-        let numbers = numbers.chain(optional(self.lag, LAG)).chain(optional(self.unsent, UNSENT)).chain([PSS, CPU]);
-        let of = |kind| move |name: &str| (name.to_owned(), kind);
-        names.map(of(Kind::Words)).chain(numbers.map(of(Kind::Number)))
-    }
-}
-
-/// How far the interval of a median reaches: `±5 %`, or how few values there are.
-pub(crate) fn spread(estimate: &Estimate) -> String {
-    match estimate.median_interval {
-        // The interval of two values is the two values.
-        Some((low, high)) if low == high => "±0 %".to_owned(),
-        Some(_) if estimate.median == 0.0 => "–".to_owned(),
-        Some((low, high)) if estimate.n > 2 => {
-            format!("±{:.0} %", (1.0 - low / estimate.median).max(high / estimate.median - 1.0) * 100.0)
-        }
-        _ => format!("n={}", estimate.n),
-    }
-}
-
-fn row(cell: &CellSummary, step: &StepSummary, columns: &Columns<'_>) -> Vec<String> {
-    let mut row: Vec<String> = columns.varied.iter().map(|f| cell.levels.get(*f).cloned().unwrap_or_default()).collect();
-    if columns.workload {
-        row.push(step.workload.clone());
-    }
-    if columns.phase {
-        row.push(step.phase.clone());
-    }
-    let none = || "–".to_owned();
-    let time = |ns: Option<u64>| ns.map_or_else(none, |ns| human_duration(ns as f64));
-    let sum = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>());
-    let median = |estimate: &Option<Estimate>| estimate.as_ref().map(|e| e.median);
-    // If the table has phases, each row belongs to one.
-    let phases = || cell.targets.iter().flat_map(|t| &t.phases).filter(|p| p.phase == step.phase);
-    let (pss, cpu) = if columns.phase {
-        let pss = phases().filter_map(|p| median(&p.pss_bytes)).collect();
-        (sum(pss), sum(phases().filter_map(|p| median(&p.cpu_cores)).collect()))
-    } else {
-        let pss = cell.targets.iter().filter_map(|t| median(&t.pss_bytes)).collect();
-        (sum(pss), sum(cell.targets.iter().filter_map(|t| median(&t.cpu_cores)).collect()))
-    };
-    row.push(step.throughput_per_s.as_ref().map_or_else(none, |e| significant(e.median)));
-    row.push(step.throughput_per_s.as_ref().map_or_else(String::new, spread));
-    row.push(time(step.response_ns.map(|t| t.p50)));
-    row.push(time(step.response_ns.map(|t| t.p99)));
-    if columns.lag {
-        row.push(time(step.lag_ns.map(|t| t.p99)));
-    }
-    if columns.unsent {
-        row.push(format!("{:.2} %", step.unsent as f64 / step.offered.max(1) as f64 * 100.0));
-    }
-    row.push(pss.map_or_else(none, human_bytes));
-    row.push(cpu.map_or_else(none, significant));
-    row
-}
-
 /// What commands reported and searches found, below the table.
-fn results(summary: &Summary, columns: &Columns<'_>) -> String {
+fn results(summary: &Summary, varied: &[&str]) -> String {
     let mut text = String::new();
     for cell in &summary.cells {
         for limit in &cell.limits {
@@ -243,7 +154,7 @@ fn results(summary: &Summary, columns: &Columns<'_>) -> String {
             }
         }
     }
-    text + &metrics(summary, &columns.varied)
+    text + &metrics(summary, varied)
 }
 
 /// What commands and taps reported and what was collected: a row for each cell, a column for each metric.
@@ -254,52 +165,6 @@ fn metrics(summary: &Summary, varied: &[&str]) -> String {
     }
     let table = results_table(summary, varied, &columns);
     format!("\n{table}\nmedians over repetitions, with the farther end of the 95 % interval\n")
-}
-
-/// The metrics that have a column among the results.
-pub(crate) fn result_columns(summary: &Summary) -> Vec<ResultColumn> {
-    let mut columns: Vec<ResultColumn> = Vec::new();
-    let metrics = || summary.cells.iter().flat_map(|c| &c.metrics).filter(|m| m.phase == "during");
-    // A metric that always exists is shown only if there is no other; a fault only if it occurred.
-    let only_anyway = metrics().all(|m| m.interest == Interest::Anyway);
-    let faulty = |name: &str| metrics().any(|m| m.metric == name && m.value.max > 0.0);
-    // In one cell, two workloads may report metrics of the same name.
-    let is_twice = |cell: &CellSummary, name: &str| {
-        let mine = || cell.metrics.iter().filter(|m| m.phase == "during" && m.metric == name);
-        mine().any(|one| mine().any(|other| other.workload != one.workload))
-    };
-    for metric in metrics() {
-        let shown = match metric.interest {
-            Interest::Question => true,
-            Interest::Anyway => only_anyway,
-            Interest::Fault => faulty(&metric.metric),
-            Interest::Recorded => false,
-        };
-        let of = summary.cells.iter().any(|cell| is_twice(cell, &metric.metric)).then(|| metric.workload.clone());
-        let column = ResultColumn { of, metric: metric.metric.clone(), unit: metric.unit.clone() };
-        if shown && !columns.contains(&column) {
-            columns.push(column);
-        }
-    }
-    columns
-}
-
-/// A metric in the table of results.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ResultColumn {
-    /// Who reports it, if others report one of the same name.
-    pub of: Option<String>,
-    /// Its name.
-    pub metric: String,
-    /// Its unit; empty for plain numbers.
-    pub unit: String,
-}
-
-impl ResultColumn {
-    /// The heading of the column.
-    pub fn name(&self) -> String {
-        self.of.as_ref().map_or_else(|| self.metric.clone(), |of| format!("{of}.{}", self.metric))
-    }
 }
 
 /// One table of results.

@@ -123,15 +123,15 @@ fn add_rows(table: &mut CellTable, summary: &Summary, letter: &str, id: impl Fn(
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
     if !letter.is_empty() && table.columns.is_empty() {
         let (name, words) = ("run".to_owned(), "the letter of the run".to_owned());
-        table.columns.push(CellColumn { name, words, is_name: true, levels: Vec::new() });
+        table.columns.push(CellColumn { name, words, is_name: true, unit: String::new(), levels: Vec::new() });
     }
     for column in &found.columns {
         // `95 %` may occur several times, each belonging to the column before it.
         let before = *names.entry(&column.name).and_modify(|n| *n += 1).or_insert(0);
         let same = table.columns.iter().enumerate().filter(|(_, c)| c.name == column.name).nth(before).map(|(at, _)| at);
         places.push(same.unwrap_or_else(|| {
-            let (name, words) = (column.name.clone(), column.words.clone());
-            table.columns.push(CellColumn { name, words, is_name: column.is_name, levels: Vec::new() });
+            let (name, words, unit) = (column.name.clone(), column.words.clone(), column.unit.clone());
+            table.columns.push(CellColumn { name, words, is_name: column.shows.is_name(), unit, levels: Vec::new() });
             table.rows.iter_mut().for_each(|row| row.entries.push(empty()));
             table.columns.len() - 1
         }));

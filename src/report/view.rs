@@ -225,6 +225,8 @@ pub struct CellColumn {
     pub words: String,
     /// Whether it holds names.
     pub is_name: bool,
+    /// The unit of the numbers behind its words; empty for names and counts.
+    pub unit: String,
     /// The levels by which rows can be filtered, in the order of the scenario; only for names.
     pub levels: Vec<String>,
 }

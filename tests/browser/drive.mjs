@@ -1,9 +1,10 @@
 // Opens a page in Chromium without any network and says what happened, as JSON in a file.
 //
-//   node drive.mjs FILE STEPS.json TOLD.json
+//   node drive.mjs FILE|URL STEPS.json TOLD.json
 //
 // STEPS: a list of {"size": [width, height]}, {"scheme": "dark"}, {"run": "an expression in the page, awaited"},
-// {"screenshot": "file.png"}, {"print": "file.pdf"} and {"script": "file.js"}, which is executed in the page as a whole.
+// {"screenshot": "file.png"}, {"print": "file.pdf"}, {"script": "file.js"}, which is executed in the page as a whole, and
+// {"goto": "an address, from the page on"}.
 // Told are the value of each step, what the console said, what was thrown, what was asked for over a network, and how long
 // the page took to be there.
 //
@@ -18,8 +19,11 @@ const [file, steps, out] = process.argv.slice(2);
 const profile = mkdtempSync(join(tmpdir(), "page-"));
 const words = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars"];
 words.push("--disable-background-networking", "--disable-component-update", `--user-data-dir=${profile}`, "--remote-debugging-pipe");
-// A namespace of its own, in which even loopback is down: what is asked for cannot come.
-const browser = spawn("unshare", ["-r", "-n", "chromium", ...words], { stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"] });
+// A file is opened in a namespace of its own, in which even loopback is down: what is asked for cannot come. For an address, the
+// caller has made one, with loopback alone.
+const isFile = !file.startsWith("http://");
+const command = [...(isFile ? ["unshare", "-r", "-n"] : []), "chromium", ...words];
+const browser = spawn(command[0], command.slice(1), { stdio: ["ignore", "ignore", "pipe", "pipe", "pipe"] });
 let complaints = "";
 browser.stderr.on("data", (text) => { complaints += text; });
 const patience = setTimeout(() => end(`the browser did not answer within two minutes: ${complaints.slice(-2000)}`), 120_000);
@@ -73,14 +77,15 @@ const told = { console: [], thrown: [], requests: [], steps: [] };
 const { targetId } = await ask("Target.createTarget", { url: "about:blank" });
 const { sessionId } = await ask("Target.attachToTarget", { targetId, flatten: true });
 const page = (method, params) => ask(method, params, sessionId);
-const url = pathToFileURL(resolve(file)).href;
-let loaded;
-const isLoaded = new Promise((done) => { loaded = done; });
+const url = isFile ? pathToFileURL(resolve(file)).href : file;
+// What is asked for besides the page itself: of a server, whatever is not its own.
+const isOwn = (asked) => (isFile ? asked.split("#")[0] === url : asked.startsWith(new URL("/", url).href));
+let loaded = () => {};
 listeners.push(({ method, params }) => {
   if (method === "Log.entryAdded") told.console.push(`${params.entry.level}: ${params.entry.text}`);
   if (method === "Runtime.consoleAPICalled") told.console.push(`${params.type}: ${params.args.map((a) => a.value ?? a.description).join(" ")}`);
   if (method === "Runtime.exceptionThrown") told.thrown.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
-  if (method === "Network.requestWillBeSent" && params.request.url.split("#")[0] !== url && !params.request.url.startsWith("data:")) told.requests.push(params.request.url);
+  if (method === "Network.requestWillBeSent" && !isOwn(params.request.url) && !params.request.url.startsWith("data:")) told.requests.push(params.request.url);
   if (method === "Page.loadEventFired") loaded();
 });
 for (const domain of ["Page", "Runtime", "Log", "Network"]) await page(`${domain}.enable`);
@@ -91,15 +96,20 @@ async function evaluate(expression) {
   return result.result.value ?? null;
 }
 
+// Until it was laid out and painted.
+async function open(address) {
+  const isLoaded = new Promise((done) => { loaded = done; });
+  await page("Page.navigate", { url: address });
+  await isLoaded;
+  await evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
+}
+
 try {
   const all = JSON.parse(readFileSync(steps, "utf8"));
   const first = all[0]?.size;
   if (first) await page("Emulation.setDeviceMetricsOverride", { width: first[0], height: first[1], deviceScaleFactor: 1, mobile: false });
   const from = performance.now();
-  await page("Page.navigate", { url });
-  await isLoaded;
-  // Until it was laid out and painted.
-  await evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))");
+  await open(url);
   told.opened_ms = Math.round(performance.now() - from);
   for (const step of all) {
     if (step.size) {
@@ -107,6 +117,9 @@ try {
       told.steps.push(null);
     } else if (step.scheme) {
       await page("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: step.scheme }] });
+      told.steps.push(null);
+    } else if (step.goto) {
+      await open(new URL(step.goto, await evaluate("location.href")).href);
       told.steps.push(null);
     } else if (step.run) {
       told.steps.push(await evaluate(step.run));

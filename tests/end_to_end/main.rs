@@ -19,6 +19,7 @@ mod answers;
 mod begin;
 mod bodies;
 mod book;
+mod browser;
 mod collect;
 mod compare;
 mod containers;

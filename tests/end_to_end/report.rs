@@ -1,10 +1,10 @@
 //! `runner report`, in a real browser where there is one: what a reader does with the page, and that it needs nothing else.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 
+use crate::browser::{SERIOUS, axe, browse, values};
 use crate::support::{Place, json as read_json, root};
 
 const KEPT: &str = "results/blobs-parallel/20261129T013913Z-5025";
@@ -14,37 +14,6 @@ fn report(place: &Place) -> PathBuf {
     let run = root().join(KEPT);
     place.run(&["report", run.to_str().unwrap(), "-o", "page.html"]).expect(0);
     place.path("page.html")
-}
-
-/// Carries out steps in Chromium, in a namespace without a network; none where this machine has no Chromium, or may not make
-/// such a namespace.
-#[track_caller]
-fn browse(place: &Place, page: &Path, steps: &Json) -> Option<Json> {
-    let runs = |program: &str, words: &[&str]| Command::new(program).args(words).output().is_ok_and(|o| o.status.success());
-    for (program, words) in [("node", &["--version"][..]), ("chromium", &["--version"]), ("unshare", &["-r", "-n", "true"])] {
-        if !runs(program, words) {
-            eprintln!("SKIPPED: {program} {} does not work here (tests/needs.sh installs it)", words.join(" "));
-            return None;
-        }
-    }
-    std::fs::write(place.path("steps.json"), steps.to_string()).unwrap();
-    let driver = root().join("tests/browser/drive.mjs");
-    let output = Command::new("node")
-        .args([&driver, page, &place.path("steps.json"), &place.path("told.json")])
-        .output()
-        .expect("node was there a moment ago");
-    let told = read_json(&place.path("told.json"));
-    assert!(output.status.success() && told["trouble"].is_null(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
-    Some(told)
-}
-
-/// The value of the step with this number; nothing may have been said, thrown or asked for.
-#[track_caller]
-fn values(told: &Json) -> &[Json] {
-    for what in ["console", "thrown", "requests"] {
-        assert_eq!(told[what], json!([]), "{what}");
-    }
-    told["steps"].as_array().unwrap()
 }
 
 #[test]
@@ -72,6 +41,10 @@ fn a_reader_sorts_filters_copies_and_goes_from_a_figure_to_its_windows_and_logs(
     assert_eq!(values[5], format!("{} of {} rows", chosen.len(), rising.len()));
     let (markdown, csv) = (values[7].as_str().unwrap(), values[8].as_str().unwrap());
     assert_eq!(markdown.lines().count(), chosen.len() + 2, "{markdown}");
+    // A spreadsheet gets numbers, in the units that its first line names.
+    let (head, first) = csv.split_once("\r\n").unwrap();
+    assert!(head.contains("per second (1/s)") && head.contains("p50 (ns)") && head.contains("PSS (bytes)"), "{head}");
+    assert!(first.lines().next().unwrap().split(',').skip(2).all(|number| number.parse::<f64>().is_ok()), "{csv}");
     assert!(markdown.lines().nth(1).unwrap().contains("---:") && csv.lines().count() == chosen.len() + 1, "{markdown}\n{csv}");
     let opened = values[9].as_array().unwrap();
     assert!(
@@ -107,31 +80,15 @@ fn the_page_is_dark_where_the_reader_is_prints_and_fits_a_telephone() {
     assert!(std::fs::read(&pdf).unwrap().starts_with(b"%PDF"));
 }
 
-/// The checks of axe-core, installed once from where npm takes packages; none where that cannot be.
-fn axe() -> Option<PathBuf> {
-    let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("axe");
-    let script = place.join("node_modules/axe-core/axe.min.js");
-    if !script.exists() {
-        let install = ["install", "--no-audit", "--no-fund", "--silent", "--prefix", place.to_str()?, "axe-core@4"];
-        let installed = Command::new("npm").args(install).output();
-        if !installed.is_ok_and(|output| output.status.success()) {
-            eprintln!("SKIPPED: npm cannot install axe-core here");
-            return None;
-        }
-    }
-    Some(script)
-}
-
 #[test]
 fn axe_finds_no_serious_problem_light_or_dark() {
     let place = Place::new();
     let page = report(&place);
     let Some(axe) = axe() else { return };
-    let serious = "axe.run().then(r => r.violations.filter(v => ['serious', 'critical'].includes(v.impact)).map(v => `${v.id}: ${v.nodes.slice(0, 3).map(n => n.html).join(' ')}`))";
     let steps = json!([
         {"size": [1280, 900]}, {"script": axe},
         {"run": "document.querySelector('details.cell').open = true; new Promise(d => setTimeout(d, 300))"},
-        {"run": serious}, {"scheme": "dark"}, {"run": serious},
+        {"run": SERIOUS}, {"scheme": "dark"}, {"run": SERIOUS},
     ]);
     let Some(told) = browse(&place, &page, &steps) else { return };
     let values = values(&told);

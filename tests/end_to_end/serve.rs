@@ -9,8 +9,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
+use crate::browser::{SERIOUS, axe, browse_served, values};
 use crate::support::{PATIENCE, Place, Started, copy, eventually, listing, within};
 
 /// Two downloads and their stages, of 50 KiB each.
@@ -582,12 +583,11 @@ fn files_of_a_run_are_there_as_they_are_and_nothing_else() {
     assert_eq!((&summary["run"], &summary["experiment"]), (&run.as_str().into(), &"fast".into()));
 }
 
-#[test]
-fn a_change_between_runs_is_found_with_what_differs_and_figures_are_offered() {
+/// Twenty runs, the last six of them with the figures of a slower one: throughput is what `figures.parquet` says.
+fn with_a_change() -> Place {
     let mut place = measured_often(1);
     let first = runs_of(&place, "fast").remove(0);
     let results = place.path("results/fast");
-    // Twenty runs, the last six of them with the figures of a slower one: throughput is what `figures.parquet` says.
     place.write(
         "slow.yaml",
         &FAST
@@ -605,10 +605,16 @@ fn a_change_between_runs_is_found_with_what_differs_and_figures_are_offered() {
             let manifest = std::fs::read_to_string(copied.join("manifest.json")).unwrap();
             let manifest: Json = serde_json::from_str(&manifest).unwrap();
             let mut changed = manifest.clone();
-            changed["git"] = serde_json::json!({"commit": "0123456789abcdef", "changed": false, "branch": "main"});
+            changed["git"] = json!({"commit": "0123456789abcdef", "changed": false, "branch": "main"});
             std::fs::write(copied.join("manifest.json"), changed.to_string()).unwrap();
         }
     }
+    place
+}
+
+#[test]
+fn a_change_between_runs_is_found_with_what_differs_and_figures_are_offered() {
+    let place = with_a_change();
     let server = serve_all(&place);
     let history = get(server.address, "/experiments/fast/history.json").json();
     assert_eq!((history["metric"].as_str(), history["runs"].as_array().unwrap().len()), (Some("throughput"), 20));
@@ -763,4 +769,74 @@ fn five_hundred_clients_that_read_a_byte_a_second_neither_stop_it_nor_stay() {
         (answer.status == 200).then_some(())
     });
     within(Duration::from_secs(45), "nothing stays open", || (files() <= before).then_some(()));
+}
+
+#[test]
+fn pages_are_read_in_a_browser_and_ask_for_nothing_elsewhere() {
+    let place = with_a_change();
+    let Some(axe) = axe() else { return };
+    let tick = "[...document.querySelectorAll('input[name=run]')].slice(0, 2).forEach(box => box.click())";
+    let chart = "[document.querySelectorAll('svg circle').length, document.querySelectorAll('svg .change.slower').length, document.querySelector('svg').getAttribute('aria-label')]";
+    let pages = [
+        ("/", "document.querySelector('a').textContent"),
+        ("/experiments/fast/", "document.querySelectorAll('input[name=run]').length"),
+        ("/experiments/fast/runs", &format!("{tick}; [...new FormData(document.querySelector('form'))].length")),
+        ("/experiments/fast/history", chart),
+        ("/experiments/fast/live", "new Promise(d => setTimeout(() => d(document.getElementById('run').textContent), 1500))"),
+        ("/experiments/fast/latest/", "document.querySelectorAll('#table tbody tr').length"),
+    ];
+    let mut steps = vec![json!({"size": [1280, 800]})];
+    for (page, own) in &pages {
+        steps.extend([json!({"goto": page}), json!({"run": own}), json!({"script": axe}), json!({"run": SERIOUS})]);
+        steps.extend([json!({"scheme": "dark"}), json!({"run": SERIOUS}), json!({"scheme": "light"})]);
+        steps.extend([
+            json!({"size": [360, 740]}),
+            json!({"run": "document.documentElement.scrollWidth"}),
+            json!({"size": [1280, 800]}),
+        ]);
+    }
+    // From a tick at two runs to their comparison, as a reader gets there.
+    let compare = format!("{tick}; document.querySelector('form button').click(); new Promise(d => setTimeout(d, 1500))");
+    steps.extend([json!({"goto": "/experiments/fast/runs"}), json!({"run": compare})]);
+    steps.push(json!({"run": "[location.pathname, document.querySelectorAll('table tr').length > 1]"}));
+    let told = browse_served(&place, &["serve", "--listen", "127.0.0.1:8700"], (8700, "/"), &json!(steps));
+    let Some(told) = told else { return };
+    let values = values(&told);
+    let (of_pages, compared) = values[1..].split_at(10 * pages.len());
+    let mut own = Vec::new();
+    for ((page, _), values) in pages.iter().zip(of_pages.chunks(10)) {
+        assert_eq!((&values[3], &values[5]), (&json!([]), &json!([])), "{page}: light and dark");
+        assert_eq!(values[8], 360, "{page}: something is wider than the screen");
+        own.push(values[1].clone());
+    }
+    assert_eq!(own[..3], [json!("fast"), json!(20), json!(2)]);
+    let [circles, changes, words] = &own[3].as_array().unwrap()[..] else { panic!("{own:?}") };
+    assert_eq!((circles, changes), (&json!(20), &json!(1)));
+    assert!(words.as_str().unwrap().contains("slower since"), "{words}");
+    assert!(own[4].as_str().unwrap().starts_with("no run is in progress"), "{}", own[4]);
+    assert_eq!(own[5], 1);
+    assert_eq!(compared[2], json!(["/experiments/fast/compare", true]));
+}
+
+#[test]
+fn a_live_page_follows_a_run_of_ten_seconds() {
+    let mut place = Place::with(FAST);
+    place.write("long.yaml", &FAST.replace("experiment: fast", "experiment: long").replace("amount: 50", "duration: 5s"));
+    let look = "new Promise(d => setTimeout(() => d([document.getElementById('run').textContent, document.getElementById('share').value, [...document.querySelectorAll('#figures div')].map(box => box.textContent), [...document.querySelectorAll('#targets tr')].map(row => row.textContent)]), 1500))";
+    let mut steps = vec![json!({"size": [1280, 800]})];
+    // The experiment is there as soon as its run is.
+    steps.push(json!({"run": "(async () => { while (!(await fetch('/experiments/long/live.json')).ok) await new Promise(d => setTimeout(d, 100)); })()"}));
+    steps.push(json!({"goto": "/experiments/long/live"}));
+    steps.extend((0..4).map(|_| json!({"run": look})));
+    let words = ["run", "long.yaml", "--serve", "127.0.0.1:8701", "--no-graphs"];
+    // While it waits, the first page asks for what is not there yet, which a console tells: those words are no complaint.
+    let Some(told) = browse_served(&place, &words, (8701, "/"), &json!(steps)) else { return };
+    assert_eq!((&told["thrown"], &told["requests"]), (&json!([]), &json!([])));
+    let looks = &told["steps"].as_array().unwrap()[3..];
+    let busy: Vec<&Json> = looks.iter().filter(|look| look[2].as_array().is_some_and(|boxes| !boxes.is_empty())).collect();
+    assert!(busy.len() >= 2, "{looks:?}");
+    let words = busy[0].to_string();
+    assert!(words.contains("of 2, about") && words.contains("passes per second") && words.contains("response p99"), "{words}");
+    assert!(words.contains("server") && words.contains("MiB"), "{words}");
+    assert!(busy.iter().any(|look| look[1].as_f64().is_some_and(|share| share > 0.0 && share <= 1.0)), "{busy:?}");
 }

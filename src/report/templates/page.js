@@ -45,8 +45,9 @@ theme.addEventListener("click", () => {
 
 // ---- the table of cells
 
+// There is none where no repetition counts.
 const table = document.getElementById("table");
-const body = table.tBodies[0];
+const body = table && table.tBodies[0];
 const told = document.getElementById("told");
 const selects = [...document.querySelectorAll("#filters select")];
 
@@ -80,13 +81,18 @@ function choose() {
   told.textContent = `${shown} of ${body.rows.length} rows`;
 }
 
+// As CSV a program reads it: numbers in base units, which the header names. As Markdown people do: the words of the page.
 function copied(form) {
-  const words = (row) => [...row.cells].slice(0, -1).map((cell) => cell.textContent.trim());
-  const rows = [table.tHead.rows[0], ...[...body.rows].filter((row) => !row.hidden)].map(words);
+  const head = table.tHead.rows[0];
+  const shown = [...body.rows].filter((row) => !row.hidden);
+  const of = (row, words) => [...row.cells].slice(0, -1).map(words);
   if (form === "csv") {
     const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-    return rows.map((row) => row.map(quoted).join(",")).join("\r\n");
+    const name = (cell) => cell.textContent.trim() + (cell.dataset.unit ? ` (${cell.dataset.unit})` : "");
+    const value = (cell) => cell.dataset.v ?? (cell.classList.contains("n") ? "" : cell.textContent.trim());
+    return [of(head, name), ...shown.map((row) => of(row, value))].map((row) => row.map(quoted).join(",")).join("\r\n");
   }
+  const rows = [head, ...shown].map((row) => of(row, (cell) => cell.textContent.trim()));
   const line = (row) => `| ${row.map((text) => text.replaceAll("|", "\\|")).join(" | ")} |`;
   const rule = [...table.tHead.rows[0].cells].slice(0, -1).map((cell) => (cell.classList.contains("n") ? "---:" : "---"));
   return [line(rows[0]), line(rule), ...rows.slice(1).map(line)].join("\n");
@@ -109,7 +115,7 @@ async function copy(form) {
   told.dataset.copied = text;
 }
 
-for (const button of table.querySelectorAll(".sort")) button.addEventListener("click", () => sortBy(Number(button.dataset.column)));
+for (const button of document.querySelectorAll("#table .sort")) button.addEventListener("click", () => sortBy(Number(button.dataset.column)));
 for (const select of selects) select.addEventListener("change", choose);
 for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", () => copy(button.dataset.copy));
 
