@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::vocabulary::Shard;
 use crate::vocabulary::words::nearest;
 
 /// Declarative performance experiments: which variant is faster, by how much, and can it be believed?
@@ -31,6 +32,8 @@ pub enum Command {
     Measure(Measure),
     /// Continue an interrupted run: execute only what is missing
     Resume(Resume),
+    /// Make one run of its shards, wherever they were executed, then summarize and draw it
+    Merge(Merge),
     /// Say which run, or which level of a factor, is faster, by how much, and whether the difference is significant
     Compare(Compare),
     /// Find every mistake in scenario files, without starting anything
@@ -220,6 +223,9 @@ pub struct Run {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub choice: Choice,
+    /// Execute only every M-th round, from the N-th on, such as `2/5`; `runner merge` makes one run of all shards
+    #[arg(long, value_name = "N/M")]
+    pub shard: Option<Shard>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub stop: StopEarly,
@@ -277,6 +283,9 @@ pub struct Repeat {
     /// Seed of order, ids and random bodies; without one each run draws its own and records it
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Execute only every M-th round, from the N-th on, such as `2/5`; `runner merge` makes one run of all shards
+    #[arg(long, value_name = "N/M", conflicts_with_all = ["until", "budget", "sessions"])]
+    pub shard: Option<Shard>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub stop: StopEarly,
@@ -286,6 +295,20 @@ pub struct Repeat {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub serving: Serving,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: Output,
+}
+
+/// `runner merge`
+#[derive(Debug, Args)]
+pub struct Merge {
+    /// Directories of the shards' runs, or folders: then the newest run in each
+    #[arg(required = true, value_name = "RUN")]
+    pub paths: Vec<PathBuf>,
+    /// Where the merged run goes: DIR/EXPERIMENT/TIME-ID
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub out: PathBuf,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: Output,

@@ -118,7 +118,7 @@ impl Decided {
         let of = levels.into_iter().chain([format!("{}={}", decide.by, self.level)]).collect::<Vec<_>>().join(",");
         let workload = if self.workload.is_empty() { String::new() } else { format!(" ({})", self.workload) };
         let base = &decide.baseline;
-        let times = self.ratio.map_or_else(String::new, |ratio| format!(" ({} times)", super::compare::text::ratio(ratio)));
+        let times = self.ratio.map_or_else(String::new, |ratio| format!(" ({} times)", vocabulary::units::ratio(ratio)));
         let within = vocabulary::units::plain(decide.threshold * 100.0);
         match (self.verdict, self.rounds) {
             (Some("same"), Some(rounds)) => {

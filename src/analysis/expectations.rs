@@ -9,7 +9,7 @@
 
 use serde::Serialize;
 
-use super::compare;
+use super::compare::{self, Rounds};
 use super::estimate::estimate;
 use super::summary::CellSummary;
 use super::values::{self, Selection, unit_of};
@@ -62,9 +62,8 @@ impl Outcome {
     }
 }
 
-/// Judges every cell that each expectation applies to. `in_rounds`: repetitions with the same number were executed in one
-/// round.
-pub fn judge(expectations: &[Expectation], cells: &[CellSummary], in_rounds: bool) -> Vec<Finding> {
+/// Judges every cell that each expectation applies to. `rounds`: how repetitions belong together.
+pub fn judge(expectations: &[Expectation], cells: &[CellSummary], rounds: &Rounds) -> Vec<Finding> {
     let mut findings = Vec::new();
     for expectation in expectations {
         let before = findings.len();
@@ -73,7 +72,7 @@ pub fn judge(expectations: &[Expectation], cells: &[CellSummary], in_rounds: boo
                 Subject::Metric(metric) => findings.push(of_metric(expectation, metric, cell)),
                 Subject::Ratio { metric, factor, level, over } => {
                     if cell.levels.get(factor) == Some(level) {
-                        findings.push(of_ratio(expectation, metric, cell, other(cells, cell, factor, over), (over, in_rounds)));
+                        findings.push(of_ratio(expectation, metric, cell, other(cells, cell, factor, over), (over, rounds)));
                     }
                 }
                 Subject::Phases { metric, over } => findings.push(of_phases(expectation, metric, cell, over)),
@@ -158,7 +157,7 @@ fn of_ratio(
     metric: &Metric,
     cell: &CellSummary,
     over: Option<&CellSummary>,
-    (level, in_rounds): (&str, bool),
+    (level, rounds): (&str, &Rounds),
 ) -> Finding {
     let Some(over) = over else {
         let words = format!("this run has no cell with `{level}` to compare with");
@@ -172,7 +171,7 @@ fn of_ratio(
     }
     let few = above.len().min(below.len()) < FEWEST;
     let numbered = |cell: &CellSummary| values::by_repetition(cell, metric, &part(expectation));
-    match compare::ratio(&numbered(over), &numbered(cell), in_rounds) {
+    match compare::ratio(&numbered(over), &numbered(cell), rounds) {
         Some((ratio, Some(interval))) if !few => {
             bounded(expectation, &cell.cell, ratio, Some(interval), ("ratio", ""), &vocabulary::units::significant)
         }

@@ -28,6 +28,7 @@ pub mod gaps;
 pub mod grid;
 pub mod history;
 mod measured;
+pub mod nodes;
 pub mod notes;
 pub mod overview;
 mod replicas;

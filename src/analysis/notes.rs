@@ -31,6 +31,7 @@ pub fn notes(summary: &Summary, width: usize) -> String {
     text += &uncounted(summary, width);
     text += &errors(summary, width);
     text += &of_cells(summary, width);
+    text += &summary.node_differences.iter().map(|words| line(&format!("NODES DIFFER: {words}"))).collect::<String>();
     text += &short(summary).map(|words| line(&words)).unwrap_or_default();
     let elsewhere = |t: &&TargetSummary| t.replicas > 0 && !t.watched;
     let unwatched: BTreeSet<&str> =

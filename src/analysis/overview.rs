@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::summary::{CellSummary, Estimate, StepSummary, Summary};
 use super::values;
-use vocabulary::{Interest, Metric};
 use vocabulary::units::{human_bytes, human_duration, significant};
+use vocabulary::{Interest, Metric};
 
 /// A column.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,8 +15,40 @@ pub struct Column {
     pub name: String,
     /// What it means, in words.
     pub words: String,
-    /// Whether it holds names, aligned to the left, and not figures.
-    pub is_name: bool,
+    /// What it shows.
+    pub shows: Shows,
+    /// The unit of the values; empty for names and counts.
+    pub unit: String,
+}
+
+/// What a column shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shows {
+    /// A factor, the workload or the phase: names, on the left.
+    Name,
+    /// A metric that a command reports, or its interval.
+    Result,
+    /// A figure of passes.
+    Passes,
+    /// How late passes were sent.
+    Lag,
+    /// Arrivals that were never sent.
+    Unsent,
+    /// Passes that were not answered as expected.
+    Errors,
+    /// Memory of targets.
+    Pss,
+    /// Processors that targets used.
+    Cpu,
+    /// How many repetitions count.
+    Valid,
+}
+
+impl Shows {
+    /// Whether it holds names.
+    pub fn is_name(self) -> bool {
+        self == Self::Name
+    }
 }
 
 /// The entry of a row in a column.

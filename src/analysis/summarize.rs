@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use polars::prelude::*;
 
 use super::cells::{Figures, Series};
+use super::compare::Rounds;
 use super::cores::{on_a_thread, on_all_cores};
 use super::detail::Detail;
 use super::estimate::Estimates;
@@ -87,11 +88,13 @@ fn of_detail(run: &RunRecord, detail: &Detail) -> Result<Summary, Error> {
         decide: run.plan.repeat.as_ref().and_then(|r| r.decide.clone()),
         decisions: if detail.over_repetitions { decisions(run, &cells) } else { Vec::new() },
         expectations: match detail.over_repetitions {
-            true => expectations::judge(&run.plan.expect, &cells, run.plan.is_in_rounds()),
+            true => expectations::judge(&run.plan.expect, &cells, &Rounds::of(run)),
             false => Vec::new(),
         },
         cells,
         gaps: super::gaps::summarize(&run.gaps),
+        nodes: super::nodes::of(run),
+        node_differences: super::nodes::differences(run),
         damaged,
     })
 }
@@ -208,7 +211,7 @@ fn by_verdict<'r>(
     // A cell that was repeated until something was known has as many repetitions as exist.
     let open_end = run.plan.repeat.as_ref().is_some_and(record::Repeat::is_open_ended);
     let rounds = || run.repetitions.iter().map(|r| r.status.repetition).max().unwrap_or_default();
-    let planned = if open_end { rounds() } else { run.plan.repetitions };
+    let planned = if open_end { rounds() } else { run.rounds() };
     let mut repetitions = Repetitions { planned, ..Repetitions::default() };
     if cell.skipped.is_some() {
         repetitions.planned = 0;

@@ -13,6 +13,7 @@ pub use super::decisions::Decided;
 pub use super::estimate::Estimate;
 pub use super::expectations::Finding;
 pub use super::gaps::GapSummary;
+pub use super::nodes::NodeSummary;
 pub use super::stability::Stability;
 pub use super::stages::Stage;
 pub use super::steadiness::Steadiness;
@@ -52,6 +53,12 @@ pub struct Summary {
     /// When nothing was measured although it should have been; for `measure`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gaps: Vec<GapSummary>,
+    /// The nodes that executed its rounds, for a run that was merged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeSummary>,
+    /// How these nodes differ.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub node_differences: Vec<String>,
     /// What could not be read.
     pub damaged: Vec<String>,
 }

@@ -4,9 +4,9 @@ use super::grid::{Grid, Kind};
 use super::notes::notes;
 use super::overview::{Column, Overview, ResultColumn, Shows, overview, result_columns, spread, varied};
 use super::summary::{CellSummary, MetricSummary, Stability, Summary};
+use vocabulary::Metric;
 use vocabulary::columns::{WIDTH, wrap};
 use vocabulary::units::significant;
-use vocabulary::Metric;
 
 /// What was skipped, failed or wrong, and below it, where it stays visible, the table. No line is wider than [`WIDTH`], except
 /// for the output of programs.
@@ -25,6 +25,11 @@ pub fn table(summary: &Summary) -> String {
     let mut text = format!("{}  {}\n", summary.experiment, summary.run);
     if !summary.question.is_empty() {
         text += &wrap(&summary.question, WIDTH, 0);
+    }
+    if !summary.nodes.is_empty() {
+        let rounds = |n: usize| if n == 1 { "1 round".to_owned() } else { format!("{n} rounds") };
+        let nodes = summary.nodes.iter().map(|node| format!("{} ({})", node.name, rounds(node.rounds)));
+        text += &wrap(&format!("executed by {}", nodes.collect::<Vec<_>>().join(", ")), WIDTH, 2);
     }
     text += &notes(summary, WIDTH);
     if !table.is_empty() {

@@ -27,13 +27,13 @@ use crate::executor::memory::{Memory, make_passable};
 use crate::executor::versions::versions;
 use crate::executor::{Error, Executor, Interrupt};
 use crate::exit::Exit;
-use crate::plan::order::{Turn, sequence};
+use crate::plan::order::{Turn, of_shard, sequence};
 use crate::plan::{Plan, Scratch, factors};
 use crate::record::manifest::{Choice, Manifest};
 use crate::record::{RunDirectory, live};
 use crate::supervise::{Guard, journal};
-use crate::vocabulary::Task;
 use crate::vocabulary::errors::tell;
+use crate::vocabulary::{Shard, Task};
 
 /// What all runs of an invocation share.
 pub(super) struct Invocation<'a> {
@@ -53,6 +53,8 @@ pub(super) struct Invocation<'a> {
     pub(super) keep_going: bool,
     /// Whether there was such a repetition.
     pub(super) failed_fast: Cell<bool>,
+    /// The part of each run that is executed; none for all of it.
+    pub(super) shard: Option<Shard>,
 }
 
 /// Where a run starts.
@@ -62,6 +64,16 @@ pub(super) enum RunStart<'a> {
     /// Where an earlier invocation ended: the repetitions that exist, the time used, and the length of the longest
     /// round.
     Resume { directory: RunDirectory, manifest: Box<Manifest>, done: BTreeSet<Turn>, used: Duration, longest: Duration },
+}
+
+impl RunStart<'_> {
+    /// The part of the run that is executed; none for all of it.
+    fn shard(&self) -> Option<Shard> {
+        match self {
+            Self::New { choice, .. } => choice.shard,
+            Self::Resume { manifest, .. } => manifest.choice.as_ref().and_then(|choice| choice.shard),
+        }
+    }
 }
 
 /// An empty directory of our own, removed at the end in every case.
@@ -106,7 +118,7 @@ fn make_memory(size: u64, purpose: &str, guard: &Guard) -> Result<Memory, Stop> 
 pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f Invocation<'_>) -> Task<'f, Result<Exit, Stop>> {
     Box::pin(async move {
         let failure = |e: &dyn std::error::Error| failure(plan, e);
-        let all = sequence(plan);
+        let all = of_shard(sequence(plan), start.shard());
         let repeat = plan.repeat.as_ref();
         let budget = repeat.and_then(|r| r.budget_s).map(Duration::from_secs_f64);
         let reporter = Reporter::new(

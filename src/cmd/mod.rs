@@ -21,6 +21,7 @@ mod load;
 mod manual;
 mod measure;
 mod measuring;
+mod merge;
 mod next;
 mod open_files;
 mod plan;
@@ -42,6 +43,7 @@ use crate::plan_read::Rejection;
 use crate::plan_read::{Document, Options};
 use crate::schema::Mistake;
 use crate::vocabulary::errors::{chain, show, tell};
+use crate::vocabulary::key_number;
 use crate::vocabulary::words::harmless;
 
 /// Where experiments are looked for, and written.
@@ -81,6 +83,7 @@ pub fn main(cli: Cli) -> Exit {
         Command::Repeat(args) => run::repeat(&args),
         Command::Measure(args) => measure::measure(&args),
         Command::Resume(args) => resume::resume(&args),
+        Command::Merge(args) => merge::merge(&args),
         Command::Compare(args) => compare::compare(&args),
         Command::Summarize(args) => summarize::summarize(&args),
         Command::Graph(args) => graph::graph(&args),
@@ -166,10 +169,23 @@ fn plan_of(path: &Path, options: &Options) -> Result<Plan, Stop> {
     plan_from(path, Document::read(path).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?, options)
 }
 
+/// The same for a shard. Where neither the file nor the options give a seed, it is made of both, so that all shards have the same
+/// without speaking to each other.
+fn plan_of_shard(path: &Path, options: &Options) -> Result<Plan, Stop> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let typed = format!("{}\n{:?}\n{text}", options.settings.join("\n"), options.repetitions);
+    let document = Document::read(path).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
+    plan_seeded(path, document, options, key_number(&typed) & LARGEST_SEED)
+}
+
 /// The same from a document that was read, or could not be.
 fn plan_from(path: &Path, document: Result<Document, Box<Mistake>>, options: &Options) -> Result<Plan, Stop> {
+    plan_seeded(path, document, options, fresh_seed())
+}
+
+fn plan_seeded(path: &Path, document: Result<Document, Box<Mistake>>, options: &Options, seed: u64) -> Result<Plan, Stop> {
     let document = document.map_err(|mistake| report(path, &[*mistake]))?;
-    crate::plan_read::build(&document, options, fresh_seed()).map_err(|rejection| match rejection {
+    crate::plan_read::build(&document, options, seed).map_err(|rejection| match rejection {
         Rejection::Mistakes(mistakes) => report(path, &mistakes),
         Rejection::Option(message) => Stop::new(Exit::InvalidInput, message),
     })
@@ -191,10 +207,13 @@ fn report_all(plans: impl Iterator<Item = Result<Plan, Stop>>) -> Result<Vec<Pla
     stopped.map_or(Ok(made), Err)
 }
 
-/// A seed that no other run has; small enough for every reader of JSON.
+/// Every reader of JSON has whole numbers up to this one.
+const LARGEST_SEED: u64 = (1 << 53) - 1;
+
+/// A seed that no other run has.
 fn fresh_seed() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    (now.as_nanos() as u64 ^ (u64::from(std::process::id()) << 32)) & ((1 << 53) - 1)
+    (now.as_nanos() as u64 ^ (u64::from(std::process::id()) << 32)) & LARGEST_SEED
 }
 
 /// The scenario files among paths; folders are searched, not deeply.

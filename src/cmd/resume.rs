@@ -11,7 +11,7 @@ use super::known::Known;
 use super::{Stop, plan_from, plan_of, print, reports, run, summarize};
 use crate::cli;
 use crate::exit::Exit;
-use crate::plan::order::sequence;
+use crate::plan::order::{of_shard, sequence};
 use crate::plan::{Plan, revisions};
 use crate::plan_read::{Document, Options};
 use crate::record::difference;
@@ -71,7 +71,7 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     for moved in aside {
         tell(format_args!("{} could not be read and was moved aside; it is executed again", moved.display()));
     }
-    let everything = sequence(&plan);
+    let everything = of_shard(sequence(&plan), choice.shard);
     let known = match &plan.repeat {
         Some(repeat) => Known::open(&path, repeat).map_err(|e| Stop::from_error(Exit::Failure, &e))?.is_enough(),
         None => false,

@@ -6,17 +6,17 @@ use std::time::Duration;
 use super::execute::{self, Invocation, RunStart};
 use super::progress::Style;
 use super::serve;
-use super::{Stop, again, fixture, open_files, plan_of, report_all, require_utf8_path};
+use super::{Stop, again, fixture, open_files, plan_of, plan_of_shard, report_all, require_utf8_path};
 use crate::cli;
 use crate::executor::{Interrupt, cache};
 use crate::exit::Exit;
 use crate::plan::{CollectSource, Decide, Factor, Plan, Repeat, Start};
 use crate::plan_read::Options;
 use crate::record::manifest::Choice;
-use crate::vocabulary::Metric;
 use crate::vocabulary::errors::tell;
 use crate::vocabulary::metric::catalogue;
 use crate::vocabulary::units;
+use crate::vocabulary::{Metric, Shard};
 
 /// Executes every file in turn. All of them are checked before the first is started.
 pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
@@ -27,11 +27,25 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
         keeps_snapshots: true,
         ..Options::default()
     };
-    let plans = report_all(args.files.iter().map(|file| plan_of(file, &options)))?;
-    let invocation =
-        Invocation { fail_fast: args.stop.fail_fast, keep_going: args.stop.keep_going, ..prepare(&plans, &args.output)? };
+    let plans = report_all(args.files.iter().map(|file| plan(file, &options, args.shard)))?;
+    let (fail_fast, keep_going, shard) = (args.stop.fail_fast, args.stop.keep_going, args.shard);
+    let invocation = Invocation { fail_fast, keep_going, shard, ..prepare(&plans, &args.output)? };
     let _serving = serve::during(&args.serving, args.out.clone())?;
     execute_each(&plans, &options, &args.out, &invocation)
+}
+
+/// The plan of a file, or of a shard of it.
+fn plan(file: &Path, options: &Options, shard: Option<Shard>) -> Result<Plan, Stop> {
+    let Some(shard) = shard else { return plan_of(file, options) };
+    let plan = plan_of_shard(file, options)?;
+    if shard.count(plan.repetitions) == 0 {
+        let message = format!(
+            "`--shard {shard}`: {} has {} rounds, so nothing is left for this shard; expected at most as many shards as rounds",
+            plan.experiment, plan.repetitions
+        );
+        return Err(Stop::new(Exit::InvalidInput, message));
+    }
+    Ok(plan)
 }
 
 /// Until when rounds are repeated, and in how many sessions.
@@ -158,7 +172,7 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
         keeps_snapshots: true,
         ..Options::default()
     };
-    let mut plans = report_all(files.iter().map(|file| plan_of(file, &options)))?;
+    let mut plans = report_all(files.iter().map(|file| plan(file, &options, args.shard)))?;
     for plan in &mut plans {
         let metric = args
             .metric
@@ -211,8 +225,8 @@ fn decide(plan: &Plan, args: &cli::Repeat, threshold: f64) -> Result<Decide, Sto
 
 /// Repeats session after session; each session is a separate run.
 fn sessions(plans: &[Plan], options: &Options, args: &cli::Repeat, pause: Duration) -> Result<Exit, Stop> {
-    let invocation =
-        Invocation { fail_fast: args.stop.fail_fast, keep_going: args.stop.keep_going, ..prepare(plans, &args.output)? };
+    let (fail_fast, keep_going, shard) = (args.stop.fail_fast, args.stop.keep_going, args.shard);
+    let invocation = Invocation { fail_fast, keep_going, shard, ..prepare(plans, &args.output)? };
     let mut exit = Exit::Success;
     for session in 1..=args.sessions {
         if session > 1 && !wait(&invocation, pause) {
@@ -305,7 +319,7 @@ pub(super) fn execute_each(plans: &[Plan], options: &Options, out: &Path, invoca
         if invocation.interrupt.count() > 0 {
             return Ok(Exit::Interrupted);
         }
-        let choice = Choice { settings: options.settings.clone(), repetitions: options.repetitions };
+        let choice = Choice { settings: options.settings.clone(), repetitions: options.repetitions, shard: invocation.shard };
         match invocation.runtime.block_on(execute::execute(plan, RunStart::New { out, choice }, invocation))? {
             Exit::Interrupted => return Ok(Exit::Interrupted),
             other => exit = more_severe(exit, other),
@@ -356,6 +370,7 @@ pub(super) fn prepare<'a>(plans: &[Plan], output: &'a cli::Output) -> Result<Inv
         fail_fast: false,
         keep_going: false,
         failed_fast: std::cell::Cell::new(false),
+        shard: None,
     })
 }
 

@@ -5,6 +5,7 @@ use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::Plan;
+use vocabulary::Shard;
 use vocabulary::choices::Order;
 
 /// One repetition of one cell.
@@ -36,6 +37,14 @@ pub fn sequence(plan: &Plan) -> Vec<Turn> {
                 .collect()
         }
     }
+}
+
+/// Those of a sequence that belong to a shard. Their order stays: the order of a round does not depend on who executes it.
+pub fn of_shard(mut turns: Vec<Turn>, shard: Option<Shard>) -> Vec<Turn> {
+    if let Some(shard) = shard {
+        turns.retain(|turn| shard.holds(turn.repetition));
+    }
+    turns
 }
 
 /// One round of a run without a last round: every cell once, each round in a different order. A round does not depend on earlier

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use super::{Bar, BarSeries, Data, Figure, LineSeries, Phase, QuantileSeries};
-use analysis::compare::ratio;
+use analysis::compare::{Rounds, ratio};
 use analysis::curves::LinePart;
 use analysis::estimate::{estimate, median_interval};
 use analysis::summary::{CellSummary, StepSummary, Summary};
@@ -390,8 +390,7 @@ impl Composer<'_> {
                         let found = self.cell_at(group, level);
                         found.map(|(c, part)| values::by_repetition(c, metric, &self.part(part))).unwrap_or_default()
                     };
-                    let in_rounds = self.run.plan.is_in_rounds();
-                    let (value, interval) = ratio(&numbered(baseline), &numbered(level), in_rounds)?;
+                    let (value, interval) = ratio(&numbered(baseline), &numbered(level), &Rounds::of(self.run))?;
                     let (low, high) = interval.unwrap_or((value, value));
                     Some(Bar { value, low, high, points: Vec::new() })
                 }

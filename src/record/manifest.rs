@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use vocabulary::Shard;
 use vocabulary::words::in_shell;
 
 /// The circumstances of a run.
@@ -36,6 +37,31 @@ pub struct Manifest {
     /// Each time that the run was resumed.
     #[serde(default)]
     pub resumed: Vec<Resumed>,
+    /// The runs of which this one was merged; empty for a run that was executed as a whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<Part>,
+}
+
+/// A run that became part of another one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its name: time and id.
+    pub run: String,
+    /// Which rounds it executed.
+    pub rounds: Vec<u32>,
+    /// When it started, UTC.
+    pub started_at: String,
+    /// The command line.
+    pub command_line: Vec<String>,
+    /// Which of the shards it was, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+    /// The host.
+    pub host: Host,
+    /// Kernel settings that change results.
+    pub settings: BTreeMap<String, String>,
+    /// Versions of the programs that targets need.
+    pub programs: BTreeMap<String, String>,
 }
 
 /// Options that changed a scenario. The seed is in the plan.
@@ -45,6 +71,9 @@ pub struct Choice {
     pub settings: Vec<String>,
     /// `--repetitions`
     pub repetitions: Option<u32>,
+    /// `--shard`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
 }
 
 /// The circumstances under which a run was resumed.
@@ -65,6 +94,9 @@ pub struct Resumed {
 /// The host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Host {
+    /// The name of the node: what the batch system calls it, or else the host; empty in records of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
     /// Operating system.
     pub system: String,
     /// Kernel version.
@@ -131,6 +163,7 @@ impl Manifest {
             directory: std::env::current_dir().ok().map(|d| d.display().to_string()),
             choice: Some(choice),
             resumed: Vec::new(),
+            merged: Vec::new(),
         }
     }
 
@@ -179,6 +212,7 @@ impl Host {
             system: sysinfo::System::long_os_version().unwrap_or_else(|_| unknown()),
             kernel: sysinfo::System::kernel_version().unwrap_or_else(|_| unknown()),
             processor: processor.unwrap_or_else(unknown),
+            name: node_name(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             memory_bytes: system.as_ref().map_or(0, sysinfo::System::total_memory),
             scratch: file_system(scratch),
@@ -186,6 +220,12 @@ impl Host {
             load_1min: sysinfo::System::load_average().map_or(0.0, |l| l.one),
         }
     }
+}
+
+/// What this machine is called among others: by the batch system, where there is one, since several nodes may share a host.
+fn node_name() -> String {
+    let of_batch = std::env::var("SLURMD_NODENAME").ok().filter(|name| !name.is_empty());
+    of_batch.or_else(|| sysinfo::System::host_name().ok()).unwrap_or_default()
 }
 
 /// The time, UTC, to the millisecond.

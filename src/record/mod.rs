@@ -25,6 +25,7 @@ pub mod floor;
 pub mod gaps;
 pub mod live;
 pub mod manifest;
+pub mod merge;
 pub mod names;
 mod older;
 pub mod read;
@@ -40,6 +41,7 @@ pub mod write;
 
 use std::path::{Path, PathBuf};
 
+pub use merge::{MergeError, merge};
 pub use plan::{
     Decide, Expectation, FieldKind, Graph, Model, Moment, Repeat, Shape, Subject, TapField, TapFigure, TapJoin, TapMetric,
 };

@@ -4,6 +4,7 @@
 //! written, makes the whole record unreadable, so that later code need not check. Links are followed for reading, as a run
 //! may be kept in several places; nothing is written through one (`files`, `write`).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use serde::Deserialize;
 
 use super::files::read_json;
 use super::gaps::{self, Gap};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, Part};
 use super::names::{is_inside, is_name};
 use super::status::Status;
 use super::{Error, Expectation, Graph, Repeat, TapField, TapJoin, TapMetric, older};
@@ -421,6 +422,30 @@ impl RunRecord {
             Vec::new()
         });
         Ok(Self { path: path.to_owned(), name, plan, raw_plan, manifest, repetitions, gaps, damaged })
+    }
+}
+
+impl RunRecord {
+    /// How many rounds were to be executed: of a shard those that belong to it.
+    pub fn rounds(&self) -> u32 {
+        let shard = self.manifest.choice.as_ref().and_then(|choice| choice.shard);
+        shard.map_or(self.plan.repetitions, |shard| shard.count(self.plan.repetitions))
+    }
+
+    /// The nodes of which there are rounds, each once, in the order of their names; empty for a run that was not merged.
+    pub fn nodes(&self) -> Vec<&str> {
+        let names: BTreeSet<&str> = self.manifest.merged.iter().map(|part| part.host.name.as_str()).collect();
+        names.into_iter().collect()
+    }
+
+    /// Which of [`Self::nodes`] executed each round, as far as that is known: not of a round that was executed after the merge.
+    pub fn node_of_rounds(&self) -> BTreeMap<u32, usize> {
+        let nodes = self.nodes();
+        let of_part = |part: &'_ Part| {
+            let node = nodes.iter().position(|name| *name == part.host.name).unwrap_or_default();
+            part.rounds.iter().map(move |round| (*round, node)).collect::<Vec<_>>()
+        };
+        self.manifest.merged.iter().flat_map(of_part).collect()
     }
 }
 

@@ -74,14 +74,13 @@ impl RunDirectory {
         let (parent, seed) = (out.join(&plan.experiment), plan.seed);
         let plan = plan_json(plan)?;
         make_directory(&parent)?;
-        let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-        let mut id = seed ^ u64::from(std::process::id()).wrapping_mul(0x9E37_79B9);
         let (name, path) = loop {
-            let name = format!("{time}-{:04x}", (id ^ (id >> 16) ^ (id >> 32)) & 0xffff);
+            let name = name_of_run(&parent, seed);
             let path = parent.join(&name);
             match std::fs::create_dir(&path) {
                 Ok(()) => break (name, path),
-                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => id = id.wrapping_add(1),
+                // Another runner was faster.
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(source) => return Err(Error::Write { path, source }),
             }
         };
@@ -194,6 +193,19 @@ impl RunDirectory {
         let (run, secrets) = (self.path.clone(), self.secrets.clone());
         let taps = cell.taps.len();
         Ok(RepetitionWriter { run, partial, memory, whole, ahead, repetition, taps, secrets, done: false })
+    }
+}
+
+/// A name for a run that starts now, which no run in this folder has: time and id.
+pub(super) fn name_of_run(parent: &Path, seed: u64) -> String {
+    let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let mut id = seed ^ u64::from(std::process::id()).wrapping_mul(0x9E37_79B9);
+    loop {
+        let name = format!("{time}-{:04x}", (id ^ (id >> 16) ^ (id >> 32)) & 0xffff);
+        if !parent.join(&name).exists() {
+            return name;
+        }
+        id = id.wrapping_add(1);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The answer in one or two sentences, made from verdicts. Only what `compare` calls a difference is called one.
 
-use analysis::compare::{Comparison, Row, Verdict, text::ratio};
+use analysis::compare::{Comparison, Row, Verdict};
 use analysis::expectations::{Finding, Outcome};
 use analysis::overview::{telling, telling_name, varied};
 use analysis::summary::{CellSummary, Estimate, Summary};
@@ -8,7 +8,7 @@ use analysis::values;
 use record::PlanRecord;
 use record::tables::WHOLE;
 use vocabulary::Metric;
-use vocabulary::units::percent;
+use vocabulary::units::{percent, ratio};
 
 use crate::view::Sentence;
 

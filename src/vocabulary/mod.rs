@@ -3,6 +3,7 @@
 //! - `phase`, `outcome`, `quantile`, `metric`: the vocabulary of results. `metric` holds the one catalogue.
 //! - `rows`: what load and observation report, and what is recorded.
 //! - `choices`: fixed choices of the scenario language that mean the same on every floor.
+//! - `shard`: the part of a run that is executed by itself.
 //! - `units`: sizes, durations and rates as users write them.
 //! - `words`: lists of names in a sentence, the name that was probably meant, and texts of other programs made safe to show.
 //! - `columns`: how wide a text is on a terminal, and how it is broken into lines.
@@ -25,6 +26,7 @@ pub mod phase;
 pub mod quantile;
 pub mod queue;
 pub mod rows;
+pub mod shard;
 pub mod units;
 pub mod words;
 
@@ -34,6 +36,7 @@ pub use metric::{Better, Exists, Interest, Metric, NamedMetric, Scope, Unit};
 pub use outcome::Outcome;
 pub use phase::Phase;
 pub use quantile::{Quantile, Time};
+pub use shard::Shard;
 
 /// Work of another floor that is awaited. It is boxed, so that it is compiled where it is written, not again in every crate that
 /// awaits it.

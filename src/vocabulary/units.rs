@@ -212,6 +212,11 @@ pub fn human_bytes(bytes: f64) -> String {
     }
 }
 
+/// A ratio in words: one near 1 needs its third decimal, a large one does not.
+pub fn ratio(ratio: f64) -> String {
+    if ratio < 10.0 { format!("{ratio:.3}") } else { significant(ratio) }
+}
+
 /// Three significant digits without an exponent: `0.123`, `1.23`, `12.3`, `123`, `12 345`.
 pub fn significant(number: f64) -> String {
     match number.abs() {

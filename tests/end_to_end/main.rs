@@ -61,6 +61,7 @@ mod run;
 mod schema;
 mod serve;
 mod server;
+mod shards;
 mod socks;
 mod steady;
 mod support;

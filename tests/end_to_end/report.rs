@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value as Json, json};
 
 use crate::browser::{SERIOUS, axe, browse, values};
-use crate::support::{Place, json as read_json, root};
+use crate::support::{Place, root};
 
 const KEPT: &str = "results/blobs-parallel/20261129T013913Z-5025";
 

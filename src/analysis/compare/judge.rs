@@ -10,6 +10,7 @@ use crate::summary::CellSummary;
 use crate::values::unit_of;
 use crate::values::{self, Selection};
 use crate::{stability, stats};
+use record::RunRecord;
 use vocabulary::Metric;
 
 /// What is compared: a cell on both sides, in one session or several of each side.
@@ -22,8 +23,8 @@ pub(super) struct Pair<'a> {
     pub side: String,
     /// The levels that both sides have.
     pub levels: BTreeMap<String, String>,
-    /// Whether both were executed in the same rounds, so that repetitions with the same number belong together.
-    pub in_rounds: bool,
+    /// How their repetitions belong together, where both are part of one run.
+    pub rounds: &'a Rounds,
 }
 
 impl Pair<'_> {
@@ -62,7 +63,7 @@ pub(super) fn judge(
             }
             let row = empty_row(pair, workload.clone().unwrap_or_default(), &metric, unit_of(base, &metric));
             let case = match pair.is_within(&comparison) {
-                true => within_a_run(row, &metric, [&a[0], &b[0]], pair.in_rounds),
+                true => within_a_run(row, &metric, [&a[0], &b[0]], pair.rounds),
                 false => sessions::between(row, &metric, [&a, &b], &of(&pair.floor)),
             };
             let case = Case { names: [name(base).to_owned(), name(other).to_owned()], ..case };
@@ -121,36 +122,62 @@ fn empty_row(pair: &Pair<'_>, workload: String, metric: &Metric, unit: String) -
 }
 
 /// Two samples of a run, with the numbers of their repetitions.
-fn within_a_run(row: Row, metric: &Metric, [a, b]: [&[(u32, f64)]; 2], in_rounds: bool) -> Case {
-    let pairs: Vec<(usize, usize)> = if in_rounds {
+fn within_a_run(row: Row, metric: &Metric, [a, b]: [&[(u32, f64)]; 2], rounds: &Rounds) -> Case {
+    let pairs: Vec<(usize, usize)> = if rounds.together {
         let places: BTreeMap<u32, usize> = b.iter().enumerate().map(|(at, (number, _))| (*number, at)).collect();
         a.iter().enumerate().filter_map(|(at, (number, _))| Some((at, *places.get(number)?))).collect()
     } else {
         Vec::new()
     };
     let values = |side: &[(u32, f64)]| side.iter().map(|(_, v)| *v).collect::<Vec<f64>>();
-    compared(row, metric, values(a), values(b), pairs)
+    // A round whose node is not known belongs to none of those that are.
+    let strata =
+        |side: &[(u32, f64)]| side.iter().map(|(round, _)| rounds.nodes.get(round).copied().unwrap_or(usize::MAX)).collect();
+    let strata: [Vec<usize>; 2] = [strata(a), strata(b)];
+    let strata = (!rounds.nodes.is_empty()).then_some((strata[0].as_slice(), strata[1].as_slice()));
+    compared(row, metric, (values(a), values(b)), pairs, strata)
 }
 
-fn compared(row: Row, metric: &Metric, a: Vec<f64>, b: Vec<f64>, pairs: Vec<(usize, usize)>) -> Case {
+/// How the repetitions of a run belong together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rounds {
+    /// Whether repetitions with the same number were executed in one round.
+    pub together: bool,
+    /// Which node executed each round; empty for a run that was executed as a whole.
+    pub nodes: BTreeMap<u32, usize>,
+}
+
+impl Rounds {
+    /// Those of a run.
+    pub fn of(run: &RunRecord) -> Self {
+        Self { together: run.plan.is_in_rounds(), nodes: run.node_of_rounds() }
+    }
+}
+
+fn compared(
+    row: Row,
+    metric: &Metric,
+    (a, b): (Vec<f64>, Vec<f64>),
+    pairs: Vec<(usize, usize)>,
+    strata: Option<(&[usize], &[usize])>,
+) -> Case {
     let mut row = Row { pairs: pairs.len(), ..row.with(&a, &b) };
     let of_pairs = (!pairs.is_empty()).then_some(pairs.as_slice());
     let mut smallest_p = 0.0;
-    if let Ok(found) = stats::compare_two(&a, &b, of_pairs, LEVEL) {
+    if let Ok(found) = stats::compare_two_in(&a, &b, of_pairs, strata, LEVEL) {
         (row.ratio, row.ratio_interval, row.p) = (Some(found.estimate), found.interval, Some(found.p));
         smallest_p = found.smallest_rank_p;
-    } else if let Ok(found) = stats::compare_two_by_rank(&a, &b, of_pairs, LEVEL) {
+    } else if let Ok(found) = stats::compare_two_by_rank_in(&a, &b, of_pairs, strata, LEVEL) {
         // Values of 0 have no ratio.
         (row.p, smallest_p) = (Some(found.p), found.smallest_p);
     }
     Case { pairs, ..Case::new(row, metric, a, b, smallest_p) }
 }
 
-/// The other over the baseline, by number of the repetition: the ratio of Hodges and Lehmann with its 95 % interval, where
-/// there are enough repetitions; with `in_rounds`, repetitions with the same number belong together. None if a value is
-/// not above 0.
-pub fn ratio(baseline: &[(u32, f64)], other: &[(u32, f64)], in_rounds: bool) -> Option<(f64, Option<(f64, f64)>)> {
-    let case = within_a_run(Row::empty(), &Metric::Throughput, [baseline, other], in_rounds);
+/// The other over the baseline, by number of the repetition: the ratio of Hodges and Lehmann with its 95 % interval, if there
+/// are enough repetitions. `rounds`: which repetitions belong together. None if a value is not above 0.
+pub fn ratio(baseline: &[(u32, f64)], other: &[(u32, f64)], rounds: &Rounds) -> Option<(f64, Option<(f64, f64)>)> {
+    let case = within_a_run(Row::empty(), &Metric::Throughput, [baseline, other], rounds);
     match case.row.ratio {
         Some(ratio) => Some((ratio, case.row.ratio_interval)),
         // A single value has no interval.
@@ -166,7 +193,7 @@ pub fn decided(
     corrected_over: usize,
     look: &stats::Look,
 ) -> Option<Decision> {
-    let case = within_a_run(Row::empty(), &Metric::Throughput, [a, b], true);
+    let case = within_a_run(Row::empty(), &Metric::Throughput, [a, b], &Rounds { together: true, ..Rounds::default() });
     decide(&case.a, &case.b, Some(&case.pairs), threshold, *look, SIGNIFICANT / corrected_over.max(1) as f64).ok()
 }
 
@@ -310,7 +337,7 @@ fn within(interval: (f64, f64), threshold: f64) -> bool {
 pub fn samples(metric: &Metric, unit: &str, baseline: &[f64], other: &[f64], in_rounds: bool, threshold: f64) -> Row {
     let row = Row { metric: metric.name().to_owned(), unit: unit.to_owned(), ..Row::empty() };
     let pairs = if in_rounds { (0..baseline.len().min(other.len())).map(|i| (i, i)).collect() } else { Vec::new() };
-    let case = compared(row, metric, baseline.to_vec(), other.to_vec(), pairs);
+    let case = compared(row, metric, (baseline.to_vec(), other.to_vec()), pairs, None);
     judged(vec![vec![case]], threshold, None).remove(0)
 }
 

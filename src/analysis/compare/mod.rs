@@ -34,7 +34,7 @@ use vocabulary::{Better, Metric, Quantile, Time};
 
 pub use circumstances::differences;
 use judge::{Pair, judge};
-pub use judge::{decided, ratio, samples};
+pub use judge::{Rounds, decided, ratio, samples};
 
 /// A difference is significant if its corrected p is below this: one false alarm in a hundred comparisons of equal things.
 /// With the customary 0.05 it would be one in twenty, and repetitions are cheap.
@@ -90,6 +90,9 @@ pub struct Comparison {
     /// How the circumstances of the runs differ: machine, kernel, programs, plan. Empty if levels of one run are
     /// compared.
     pub differences: Vec<String>,
+    /// The nodes within which the levels are compared; empty for a run that was executed as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
     /// Factors that differ between rows.
     pub factors: Vec<String>,
     /// Each cell, workload and metric.
@@ -267,6 +270,8 @@ pub fn runs(sides: &[Vec<ReadRun>], floor: &[ReadRun], options: &Options) -> Res
     let floor = floor.into_iter().map(|(_, s)| s).collect();
     let floor = sessions::usable_floor(first, floor, &mut comparison.notes);
     comparison.floor_sessions = Some(floor.len());
+    // Sessions are compared as wholes.
+    let rounds = Rounds::default();
     for other in others {
         let side = side_name(other);
         let summaries = baseline.iter().chain(other).map(|(_, summary)| summary);
@@ -288,7 +293,7 @@ pub fn runs(sides: &[Vec<ReadRun>], floor: &[ReadRun], options: &Options) -> Res
             let base: Vec<&CellSummary> = baseline.iter().filter_map(|(_, s)| Some(&s.cells[of(s)?])).collect();
             let theirs: Vec<&CellSummary> = other.iter().filter_map(|(_, s)| Some(&s.cells[of(s)?])).collect();
             let floor: Vec<&CellSummary> = floor.iter().filter_map(|s| Some(&s.cells[of(s)?])).collect();
-            pairs.push(Pair { base, other: theirs, floor, side: side.clone(), levels: cell.levels.clone(), in_rounds: false });
+            pairs.push(Pair { base, other: theirs, floor, side: side.clone(), levels: cell.levels.clone(), rounds: &rounds });
         }
     }
     if pairs.is_empty() {
@@ -325,7 +330,9 @@ pub fn levels((record, summary): &ReadRun, by: &str, baseline: Option<&str>, opt
     }
     let others = |c: &CellSummary| c.levels.iter().filter(|(f, _)| *f != by).map(|(f, l)| (f.clone(), l.clone())).collect();
     let mut pairs = Vec::new();
+    let rounds = Rounds::of(record);
     let mut comparison = Comparison { baseline: base.to_owned(), by: Some(by.to_owned()), ..empty(summary, options) };
+    comparison.nodes = record.nodes().into_iter().map(str::to_owned).collect();
     comparison.notes.extend(damaged(summary));
     for cell in summary.cells.iter().filter(|c| c.levels.get(by).is_some_and(|l| l != base)) {
         let rest: BTreeMap<String, String> = others(cell);
@@ -337,7 +344,7 @@ pub fn levels((record, summary): &ReadRun, by: &str, baseline: Option<&str>, opt
                 floor: Vec::new(),
                 side: cell.levels[by].clone(),
                 levels: rest,
-                in_rounds: record.plan.is_in_rounds(),
+                rounds: &rounds,
             }),
             None => {
                 let words = format!("there is no cell with {by}={base} to compare {} with", name(cell));
@@ -382,6 +389,7 @@ fn empty(summary: &Summary, options: &Options) -> Comparison {
         corrected_over: 0,
         floor_sessions: None,
         differences: Vec::new(),
+        nodes: Vec::new(),
         factors: Vec::new(),
         rows: Vec::new(),
         notes: Vec::new(),

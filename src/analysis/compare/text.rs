@@ -6,6 +6,7 @@ use crate::report::{escaped, literal};
 use crate::stability::p;
 use vocabulary::Metric;
 use vocabulary::columns::{WIDTH, wrap};
+use vocabulary::units::ratio;
 use vocabulary::words::harmless;
 
 /// The comparison as a table, with the explanations that it needs above and below it.
@@ -119,6 +120,9 @@ pub fn method(comparison: &Comparison) -> String {
         let rounds = if paired { ", pairs" } else { "" };
         text += "HL ratio: other over base by Hodges and\n";
         text += &format!("Lehmann; 95 %: interval of the test (Welch on logarithms, ranks{rounds})\n");
+        if comparison.nodes.len() > 1 {
+            text += &format!("within each of {} nodes: what a node does to both sides cancels out\n", comparison.nodes.len());
+        }
     } else {
         text +=
             "ratio: other over base, geometric means\nof sessions, with the 95 % interval of Student's t on their logarithms\n";
@@ -256,9 +260,4 @@ impl<'a> Columns<'a> {
 
 fn more(repetitions: usize) -> String {
     if repetitions > 1000 { ">1000".to_owned() } else { format!("+{repetitions}") }
-}
-
-/// A ratio in words: one near 1 needs its third decimal, a large one does not.
-pub fn ratio(ratio: f64) -> String {
-    if ratio < 10.0 { format!("{ratio:.3}") } else { vocabulary::units::significant(ratio) }
 }

@@ -95,7 +95,7 @@ pub fn decide(
     if !(threshold.is_finite() && threshold > 0.0) {
         return Err(SampleError::Effect { what: "threshold", value: threshold });
     }
-    let shifts = Shifts::of_logs(a, b, pairs)?;
+    let shifts = Shifts::of_logs(a, b, pairs, None)?;
     let edge = libm::log1p(threshold);
     let level = SAME * look.share;
     if shifts.p(-edge) <= level && shifts.p(edge) <= level && shifts.estimate(level.min(0.49)).abs() < edge {

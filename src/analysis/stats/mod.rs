@@ -33,6 +33,7 @@ mod sample;
 mod sessions;
 mod shift_ranks;
 mod steady;
+mod strata;
 mod student;
 mod trend;
 mod two_samples;
@@ -57,5 +58,7 @@ pub use sessions::{Session, SessionComparison, compare_sessions, one_session, se
 pub use steady::{Better, Class, Segment, Steadiness, classify, warm_up_rounds};
 pub use student::{Student, chi_squared_quantile, student_cdf, student_quantile, student_two_sided};
 pub use trend::{Lag1, RankCorrelation, Trend, autocorrelation, effective_sample_size, kendall, lag1, spearman, theil_sen};
-pub use two_samples::{Components, RankComparison, TwoSamples, compare_two, compare_two_by_rank};
+pub use two_samples::{
+    Components, RankComparison, TwoSamples, compare_two, compare_two_by_rank, compare_two_by_rank_in, compare_two_in,
+};
 pub use welch::{MeanRatio, paired_t, welch};

@@ -165,7 +165,7 @@ impl RankSum {
     }
 
     /// Number of pairs in which the value of `b`, minus `shift`, is above that of `a`; ties count half.
-    fn above(&self, shift: f64) -> f64 {
+    pub fn above(&self, shift: f64) -> f64 {
         let (mut below, mut to_equal, mut above) = (0, 0, 0);
         for value in &self.b {
             let value = value - shift;

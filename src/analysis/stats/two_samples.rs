@@ -14,6 +14,7 @@ use super::combined::combined_p;
 use super::ranks::smallest_p;
 use super::sample::{SampleError, finite, positive};
 use super::shift_ranks::{RankSum, SignedRank};
+use super::strata::{Strata, StratifiedRanks};
 use super::welch::{MeanTest, logs};
 
 #[cfg(test)]
@@ -82,10 +83,29 @@ impl TwoSamples {
 /// [`SampleError::TooFew`], [`SampleError::NotFinite`], [`SampleError::NotPositive`]; [`SampleError::Share`] for the
 /// level; [`SampleError::Pair`].
 pub fn compare_two(a: &[f64], b: &[f64], pairs: Option<&[(usize, usize)]>, level: f64) -> Result<TwoSamples, SampleError> {
+    compare_two_in(a, b, pairs, None, level)
+}
+
+/// Which stratum each value of the two samples belongs to.
+pub type StrataOf<'a> = Option<(&'a [usize], &'a [usize])>;
+
+/// The same for values of several strata, such as the nodes on which they were measured: the tests of independent samples are then
+/// made within strata, by van Elteren's test and a two-way analysis of variance (see the module `strata`). Pairs are within strata
+/// already. Without at least two strata that have values of both samples, it is [`compare_two`].
+///
+/// # Errors
+/// See [`compare_two`].
+pub fn compare_two_in(
+    a: &[f64],
+    b: &[f64],
+    pairs: Option<&[(usize, usize)]>,
+    strata: StrataOf<'_>,
+    level: f64,
+) -> Result<TwoSamples, SampleError> {
     positive(a, 2)?;
     positive(b, 2)?;
     let alpha = significance(level)?;
-    let shifts = Shifts::of_logs(a, b, pairs)?;
+    let shifts = Shifts::of_logs(a, b, pairs, strata)?;
     let found = shifts.found(alpha);
     // A value that is not 0 on logarithms may be 1 by rounding.
     let differs = found.p <= alpha;
@@ -136,6 +156,20 @@ pub fn compare_two_by_rank(
     pairs: Option<&[(usize, usize)]>,
     level: f64,
 ) -> Result<RankComparison, SampleError> {
+    compare_two_by_rank_in(a, b, pairs, None, level)
+}
+
+/// The same within strata, as [`compare_two_in`].
+///
+/// # Errors
+/// See [`compare_two_by_rank`].
+pub fn compare_two_by_rank_in(
+    a: &[f64],
+    b: &[f64],
+    pairs: Option<&[(usize, usize)]>,
+    strata: StrataOf<'_>,
+    level: f64,
+) -> Result<RankComparison, SampleError> {
     finite(a, 1)?;
     finite(b, 1)?;
     let alpha = significance(level)?;
@@ -143,7 +177,7 @@ pub fn compare_two_by_rank(
     if largest > f64::MAX / 4.0 {
         return Err(SampleError::Undefined);
     }
-    let shifts = Shifts::of_ranks(a, b, pairs)?;
+    let shifts = Shifts::of_ranks(a, b, pairs, strata)?;
     let found = shifts.found(alpha);
     Ok(RankComparison { estimate: found.estimate, interval: found.interval, p: found.p, smallest_p: shifts.smallest_rank_p() })
 }
@@ -163,17 +197,49 @@ struct Found {
     p: f64,
 }
 
+/// The rank test of two samples: of all values, or within strata.
+enum Ranks {
+    Whole(RankSum),
+    Within(StratifiedRanks),
+}
+
+impl Ranks {
+    fn p(&self, shift: f64) -> f64 {
+        match self {
+            Self::Whole(test) => test.p(shift),
+            Self::Within(test) => test.p(shift),
+        }
+    }
+
+    fn estimate(&self) -> f64 {
+        match self {
+            Self::Whole(test) => test.estimate(),
+            Self::Within(test) => test.estimate(),
+        }
+    }
+
+    fn side(&self) -> f64 {
+        match self {
+            Self::Whole(test) => test.side(),
+            Self::Within(test) => test.side(),
+        }
+    }
+}
+
 /// The tests of two samples, which can be evaluated for any shift.
 pub(super) struct Shifts {
     welch: Option<MeanTest>,
     paired_t: Option<MeanTest>,
     /// For the estimate, even where it takes no part in p.
-    rank_sum: RankSum,
+    rank_sum: Ranks,
     rank_sum_counts: bool,
     /// The same for pairs; absent with too few pairs for an estimate.
     signed_rank: Option<SignedRank>,
     signed_rank_counts: bool,
-    sizes: (usize, usize),
+    /// The smallest p that the ranks of both samples can have.
+    smallest_p: f64,
+    /// How many values the smaller sample has.
+    smaller: usize,
     pairs: usize,
     /// Of the order of magnitude by which values differ; above 0.
     step: f64,
@@ -181,37 +247,58 @@ pub(super) struct Shifts {
 
 impl Shifts {
     /// Of the logarithms of `a` and `b`, which are above zero and at least 2 each.
-    pub fn of_logs(a: &[f64], b: &[f64], pairs: Option<&[(usize, usize)]>) -> Result<Self, SampleError> {
+    pub fn of_logs(a: &[f64], b: &[f64], pairs: Option<&[(usize, usize)]>, strata: StrataOf<'_>) -> Result<Self, SampleError> {
         let (a, b) = (logs(a), logs(b));
         let differences = differences(&a, &b, pairs.unwrap_or_default())?;
+        let within = strata.and_then(|(of_a, of_b)| Strata::new(&a, &b, of_a, of_b));
+        let both = Self::of_both(&a, &b, &differences, within.as_ref());
         Ok(Self {
-            welch: Some(MeanTest::independent(&a, &b)),
-            rank_sum_counts: smallest_p(a.len(), b.len()) <= REACHABLE,
+            welch: match &within {
+                None => Some(MeanTest::independent(&a, &b)),
+                Some(strata) => strata.means(),
+            },
+            rank_sum_counts: both.smallest_p <= REACHABLE,
             paired_t: (differences.len() >= FEWEST_PAIRS).then(|| MeanTest::paired(&differences)),
-            ..Self::of_both(&a, &b, &differences)
-        })
+            ..both
+        }
+        .with_one_test())
     }
 
-    fn of_ranks(a: &[f64], b: &[f64], pairs: Option<&[(usize, usize)]>) -> Result<Self, SampleError> {
+    fn of_ranks(a: &[f64], b: &[f64], pairs: Option<&[(usize, usize)]>, strata: StrataOf<'_>) -> Result<Self, SampleError> {
         let differences = differences(a, b, pairs.unwrap_or_default())?;
-        Ok(Self::of_both(a, b, &differences))
+        let within = strata.and_then(|(of_a, of_b)| Strata::new(a, b, of_a, of_b));
+        Ok(Self::of_both(a, b, &differences, within.as_ref()))
     }
 
-    fn of_both(a: &[f64], b: &[f64], differences: &[f64]) -> Self {
+    /// Where no other test can be made, such as for one value of each sample in each stratum, ranks count, however few.
+    fn with_one_test(self) -> Self {
+        let none = self.welch.is_none() && self.paired_t.is_none() && self.counted_signed_rank().is_none();
+        Self { rank_sum_counts: self.rank_sum_counts || none, ..self }
+    }
+
+    fn of_both(a: &[f64], b: &[f64], differences: &[f64], strata: Option<&Strata>) -> Self {
         let range = |values: &[f64]| {
             values.iter().fold(f64::NEG_INFINITY, |high, &v| high.max(v))
                 - values.iter().fold(f64::INFINITY, |low, &v| low.min(v))
         };
         let largest = a.iter().chain(b).fold(0.0, |largest: f64, value| largest.max(value.abs()));
         let spread = range(a) + range(b);
+        let (rank_sum, smallest_p) = match strata.map(StratifiedRanks::new) {
+            Some(test) => {
+                let smallest_p = test.smallest_p;
+                (Ranks::Within(test), smallest_p)
+            }
+            None => (Ranks::Whole(RankSum::new(a, b)), smallest_p(a.len(), b.len())),
+        };
         Self {
             welch: None,
             paired_t: None,
-            rank_sum: RankSum::new(a, b),
+            rank_sum,
             rank_sum_counts: true,
             signed_rank: (differences.len() >= FEWEST_PAIRS).then(|| SignedRank::new(differences)),
             signed_rank_counts: signed_smallest(differences.len()) <= REACHABLE,
-            sizes: (a.len(), b.len()),
+            smallest_p,
+            smaller: a.len().min(b.len()),
             pairs: differences.len(),
             step: if spread > 0.0 { spread / 8.0 } else { 1e-9 * if largest > 0.0 { largest } else { 1.0 } },
         }
@@ -239,14 +326,14 @@ impl Shifts {
 
     /// The smallest p of ranks, whether or not they take part.
     fn smallest_rank_p(&self) -> f64 {
-        smallest_p(self.sizes.0, self.sizes.1).min(signed_smallest(self.pairs))
+        self.smallest_p.min(signed_smallest(self.pairs))
     }
 
     /// Shifts that the data show, in order of preference.
     fn centres(&self) -> Vec<f64> {
         let rank_sum = Some(self.rank_sum.estimate());
         let signed = self.signed_rank.as_ref().map(SignedRank::estimate);
-        let mostly_paired = 4 * self.pairs >= 3 * self.sizes.0.min(self.sizes.1);
+        let mostly_paired = 4 * self.pairs >= 3 * self.smaller;
         let [first, second] = if mostly_paired { [signed, rank_sum] } else { [rank_sum, signed] };
         let means = [&self.paired_t, &self.welch].map(|test| test.as_ref().map(|test| test.estimate));
         [first, second, means[0], means[1]].into_iter().flatten().collect()

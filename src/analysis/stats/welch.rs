@@ -113,6 +113,14 @@ impl MeanTest {
         Self { estimate, error: variance.sqrt(), freedom, student: Student::new(freedom), constant: None }
     }
 
+    /// Of a difference whose standard error and degrees of freedom are known. `sizes`: of the samples, for values that do not vary.
+    pub fn of_error(estimate: f64, error: f64, freedom: f64, sizes: (f64, f64)) -> Self {
+        if error <= ROUNDING {
+            return Self::constant(estimate, sizes.0 + sizes.1 - 2.0, constant_p(sizes.0, sizes.1));
+        }
+        Self { estimate, error, freedom, student: Student::new(freedom), constant: None }
+    }
+
     /// Of differences of logarithms, at least 2.
     pub fn paired(differences: &[f64]) -> Self {
         let (n, s) = (differences.len() as f64, standard_deviation(differences));

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{Data, Figure};
 use analysis::cells::Part;
+use analysis::compare::Rounds;
 use analysis::expectations::{Outcome as Judged, judge};
 use analysis::summary::Summary;
 use analysis::values::{self, Selection};
@@ -226,7 +227,7 @@ fn a_ratio_of_phases_is_paired() {
     assert_eq!(summary.expectations[7].words, "before: this cell has no such figure");
     assert_eq!(found.expectation, "ratio of throughput during over before of easy work inline above 0.1 below 0.3");
     // It survives being written and read.
-    assert_eq!(judge(&record.plan.expect, &summary.cells, true), summary.expectations);
+    assert_eq!(judge(&record.plan.expect, &summary.cells, &Rounds { together: true, ..Rounds::default() }), summary.expectations);
 
     let (_folder, _, summary) = run(4, &expect[..expect.find("\n  - {ratio: throughput, phase: after").unwrap() + 1]);
     for found in &summary.expectations {
@@ -267,7 +268,7 @@ fn an_expectation_of_a_resource_means_the_phase_that_it_says() {
     assert_eq!(outcomes, [Pass, Fail, Fail, Pass, Fail], "{:#?}", summary.expectations);
     // Plans from before there were phases of resources say `during` and mean the whole load.
     record.plan.expect[0].phase_is_said = false;
-    assert_eq!(judge(&record.plan.expect[..1], &summary.cells, true)[0].outcome, Fail);
+    assert_eq!(judge(&record.plan.expect[..1], &summary.cells, &Rounds { together: true, ..Rounds::default() })[0].outcome, Fail);
 }
 
 #[test]

@@ -161,7 +161,7 @@ fn repetitions_have_the_power_of_the_combined_test() {
     let reached = |n: usize, effect: f64, alpha: f64, rng: &mut Xoshiro256PlusPlus| {
         let a = sample(Shape::Lognormal, 0.05, n, rng);
         let b: Vec<f64> = sample(Shape::Lognormal, 0.05, n, rng).iter().map(|value| value * effect).collect();
-        Shifts::of_logs(&a, &b, None).unwrap().p(0.0) <= alpha
+        Shifts::of_logs(&a, &b, None, None).unwrap().p(0.0) <= alpha
     };
     for (alpha, n) in [(0.01, 33), (0.01 / 32.0, 53)] {
         let power = (0..rounds).filter(|_| reached(n, 1.05, alpha, &mut rng)).count() as f64 / f64::from(rounds);
@@ -178,7 +178,7 @@ fn repetitions_have_the_power_of_the_combined_test() {
     }
     let same = (0..rounds).filter(|_| {
         let (a, b) = (sample(Shape::Lognormal, 0.05, 29, &mut rng), sample(Shape::Lognormal, 0.05, 29, &mut rng));
-        let shifts = Shifts::of_logs(&a, &b, None).unwrap();
+        let shifts = Shifts::of_logs(&a, &b, None, None).unwrap();
         [-1.0, 1.0].into_iter().all(|side| shifts.p(side * libm::log1p(0.05)) <= 0.05)
     });
     let same = same.count() as f64 / f64::from(rounds);

@@ -148,7 +148,7 @@ fn found(n: usize, rounds: usize, pairs: bool, seed: u64, mut draw: impl FnMut(&
     let pairs = if pairs { in_order(n) } else { Vec::new() };
     let hits = (0..rounds).filter(|_| {
         let (a, b): (Vec<f64>, Vec<f64>) = (0..n).map(|_| draw(&mut rng)).unzip();
-        Shifts::of_logs(&a, &b, Some(&pairs)).unwrap().p(0.0) <= 0.01
+        Shifts::of_logs(&a, &b, Some(&pairs), None).unwrap().p(0.0) <= 0.01
     });
     hits.count() as f64 / rounds as f64
 }

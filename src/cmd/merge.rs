@@ -1,0 +1,65 @@
+//! `runner merge`: one run of shards, then its summary, graphs and page.
+
+use super::{Stop, beside, graph, print, print_data, reports, require_utf8_path, summarize};
+use crate::analysis;
+use crate::cli;
+use crate::exit::Exit;
+use crate::record::{self, MergeError, RunRecord};
+use crate::vocabulary::errors::tell;
+
+/// Merges runs, and concludes the new one like a run that was executed here.
+pub(super) fn merge(args: &cli::Merge) -> Result<Exit, Stop> {
+    let wrong = |error: &dyn std::error::Error| Stop::from_error(Exit::InvalidInput, error);
+    require_utf8_path("the directory of results (--out)", &args.out)?;
+    let mut paths = summarize::runs(&args.paths)?;
+    let mut seen = std::collections::BTreeSet::new();
+    // A folder and a run in it may both be named.
+    paths.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
+    let runs = paths.iter().map(|path| RunRecord::open(path)).collect::<Result<Vec<_>, _>>().map_err(|e| wrong(&e))?;
+    let damaged = runs.iter().flat_map(|run| &run.damaged);
+    damaged.for_each(|what| tell(format_args!("warning: {what}; it is not part of the merged run")));
+    let path = record::merge(&runs, &args.out).map_err(|error| match &error {
+        MergeError::Record(inner) if !matches!(inner, record::Error::NoRun { .. }) => Stop::from_error(Exit::Failure, &error),
+        _ => wrong(&error),
+    })?;
+
+    let read = summarize::aggregate(&path)?;
+    let (record, summary) = &read;
+    let output = &args.output;
+    let is_quiet = output.quiet || output.json;
+    let mut pictures = 0;
+    if !output.no_graphs && !record.repetitions.is_empty() {
+        let composed = graph::compose(record, summary)?;
+        let drawn = graph::draw(&composed, summary, &output.graphs, output.svg)?;
+        pictures = drawn.files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "png")).count();
+        if !output.no_report {
+            beside::report(&read, &composed, &output.graphs)?;
+        }
+    }
+    if output.json {
+        print_data(&format!(
+            "{}\n",
+            serde_json::json!({"event": "run-ends", "directory": path, "summary": path.join("summary.json")})
+        ));
+    }
+    if !is_quiet {
+        print(&format!("{}\n", analysis::text::table(summary)));
+        let count = record.repetitions.len();
+        let nodes = record.nodes();
+        let by = if nodes.is_empty() { String::new() } else { format!(" by {}", nodes.join(", ")) };
+        let rounds = record.plan.repetitions;
+        tell(format_args!(
+            "merged {} runs: {count} repetitions of {rounds} rounds{by}; results in {}",
+            runs.len(),
+            path.display()
+        ));
+        if pictures > 0 {
+            let folder = output.graphs.join(&summary.experiment).join(&summary.run);
+            tell(format_args!("{pictures} graphs in {}", folder.display()));
+        }
+    }
+    reports::append(&output.reports, summary)?;
+    let exit = reports::verdict(summary);
+    reports::write(&output.reports, std::slice::from_ref(summary))?;
+    Ok(exit)
+}
