@@ -222,9 +222,10 @@ impl Host {
     }
 }
 
-/// What this machine is called among others: by the batch system, where there is one, since several nodes may share a host.
+/// What this machine is called among others: as the user says, or the batch system, since several nodes may share a host.
 fn node_name() -> String {
-    let of_batch = std::env::var("SLURMD_NODENAME").ok().filter(|name| !name.is_empty());
+    let named = |variable| std::env::var(variable).ok().filter(|name| !name.is_empty());
+    let of_batch = named("RUNNER_NODE").or_else(|| named("SLURMD_NODENAME"));
     of_batch.or_else(|| sysinfo::System::host_name().ok()).unwrap_or_default()
 }
 

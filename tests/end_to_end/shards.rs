@@ -42,7 +42,7 @@ fn shard(place: &Place, number: &str, node: &str, factor: &str) -> PathBuf {
     let out = format!("node-{}", number.replace('/', "-of-"));
     let mut command = place.runner();
     command.args(["run", "test.yaml", "--shard", number, "--out", &out, "--no-graphs", "--quiet"]);
-    command.env("SLURMD_NODENAME", node).env("NODE_FACTOR", factor);
+    command.env("RUNNER_NODE", node).env("NODE_FACTOR", factor);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     only_run(&place.path(&out).join("parts"))
