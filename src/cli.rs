@@ -149,6 +149,30 @@ pub struct Choice {
     pub seed: Option<u64>,
 }
 
+/// Where the rounds of a run are executed.
+#[derive(Debug, Args)]
+pub struct Cluster {
+    /// Execute the rounds as shards on nodes of a cluster, and merge them
+    #[arg(long, value_name = "WHERE")]
+    pub on: Option<On>,
+    /// With --on: how many nodes; by default as many as are idle
+    #[arg(long, value_name = "N", requires = "on")]
+    pub nodes: Option<u32>,
+    /// With --on slurm: options for sbatch, such as `partition=lab,time=1:00:00`
+    #[arg(long, value_name = "NAME=VALUE,…", requires = "on")]
+    pub slurm: Vec<String>,
+    /// With --on: do not wait; `runner resume` follows the job and merges its results
+    #[arg(long, requires = "on")]
+    pub detach: bool,
+}
+
+/// A cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum On {
+    /// An array of exclusive nodes under Slurm, which share this directory
+    Slurm,
+}
+
 /// Where the results of a run go, and how much is printed during the run.
 #[derive(Debug, Args)]
 pub struct Output {
@@ -224,8 +248,11 @@ pub struct Run {
     #[allow(missing_docs)]
     pub choice: Choice,
     /// Execute only every M-th round, from the N-th on, such as `2/5`; `runner merge` makes one run of all shards
-    #[arg(long, value_name = "N/M")]
+    #[arg(long, value_name = "N/M", conflicts_with = "on")]
     pub shard: Option<Shard>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub cluster: Cluster,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub stop: StopEarly,
@@ -284,8 +311,11 @@ pub struct Repeat {
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Execute only every M-th round, from the N-th on, such as `2/5`; `runner merge` makes one run of all shards
-    #[arg(long, value_name = "N/M", conflicts_with_all = ["until", "budget", "sessions"])]
+    #[arg(long, value_name = "N/M", conflicts_with_all = ["until", "budget", "sessions", "on"])]
     pub shard: Option<Shard>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub cluster: Cluster,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub stop: StopEarly,

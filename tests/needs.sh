@@ -4,7 +4,7 @@
 set -u
 missing=
 need() {
-    PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null || missing="$missing $2"
+    PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null || case " $missing " in *" $2 "*) ;; *) missing="$missing $2" ;; esac
 }
 need haproxy haproxy
 need nginx nginx
@@ -26,6 +26,9 @@ need tor-gencert tor
 need node nodejs
 need chromium chromium
 need npm npm
+need slurmd slurm-wlm
+need sbatch slurm-wlm
+need parallel parallel
 /usr/bin/python3 -c "import ensurepip" 2>/dev/null || missing="$missing python3 python3-venv"
 [ -n "$missing" ] || exit 0
 echo "installing:$missing"

@@ -1,5 +1,7 @@
 //! `runner merge`: one run of shards, then its summary, graphs and page.
 
+use std::path::Path;
+
 use super::{Stop, beside, graph, print, print_data, reports, require_utf8_path, summarize};
 use crate::analysis;
 use crate::cli;
@@ -18,14 +20,19 @@ pub(super) fn merge(args: &cli::Merge) -> Result<Exit, Stop> {
     let runs = paths.iter().map(|path| RunRecord::open(path)).collect::<Result<Vec<_>, _>>().map_err(|e| wrong(&e))?;
     let damaged = runs.iter().flat_map(|run| &run.damaged);
     damaged.for_each(|what| tell(format_args!("warning: {what}; it is not part of the merged run")));
-    let path = record::merge(&runs, &args.out).map_err(|error| match &error {
+    make(&runs, &args.out, &args.output)
+}
+
+/// The same from runs that were read.
+pub(super) fn make(runs: &[RunRecord], out: &Path, output: &cli::Output) -> Result<Exit, Stop> {
+    let wrong = |error: &dyn std::error::Error| Stop::from_error(Exit::InvalidInput, error);
+    let path = record::merge(runs, out).map_err(|error| match &error {
         MergeError::Record(inner) if !matches!(inner, record::Error::NoRun { .. }) => Stop::from_error(Exit::Failure, &error),
         _ => wrong(&error),
     })?;
 
     let read = summarize::aggregate(&path)?;
     let (record, summary) = &read;
-    let output = &args.output;
     let is_quiet = output.quiet || output.json;
     let mut pictures = 0;
     if !output.no_graphs && !record.repetitions.is_empty() {

@@ -5,6 +5,7 @@
 mod again;
 mod beside;
 mod check;
+mod cluster;
 mod compare;
 mod doctor;
 mod estimate;

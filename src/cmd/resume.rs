@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::execute::{self, Invocation, RunStart};
 use super::known::Known;
-use super::{Stop, plan_from, plan_of, print, reports, run, summarize};
+use super::{Stop, cluster, plan_from, plan_of, print, reports, run, summarize};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::order::{of_shard, sequence};
@@ -24,6 +24,9 @@ use crate::vocabulary::errors::tell;
 
 /// Continues a run.
 pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
+    if let Some(continued) = cluster::resume(&args.path, &args.output) {
+        return continued;
+    }
     let wrong = |message: String| Stop::new(Exit::InvalidInput, message);
     let runs = summarize::runs(std::slice::from_ref(&args.path))?;
     let [path] = runs.as_slice() else {

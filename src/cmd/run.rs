@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::execute::{self, Invocation, RunStart};
 use super::progress::Style;
 use super::serve;
-use super::{Stop, again, fixture, open_files, plan_of, plan_of_shard, report_all, require_utf8_path};
+use super::{Stop, again, cluster, fixture, open_files, plan_of, plan_of_shard, report_all, require_utf8_path};
 use crate::cli;
 use crate::executor::{Interrupt, cache};
 use crate::exit::Exit;
@@ -27,11 +27,35 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
         keeps_snapshots: true,
         ..Options::default()
     };
+    if args.cluster.on.is_some() {
+        let words = cluster_words("run", &args.files, &options, None)?;
+        let plan = plan_of_shard(&args.files[0], &options)?;
+        return cluster::execute(&plan, &args.cluster, &with_seed(words, &plan), &args.out, &args.output);
+    }
     let plans = report_all(args.files.iter().map(|file| plan(file, &options, args.shard)))?;
     let (fail_fast, keep_going, shard) = (args.stop.fail_fast, args.stop.keep_going, args.shard);
     let invocation = Invocation { fail_fast, keep_going, shard, ..prepare(&plans, &args.output)? };
     let _serving = serve::during(&args.serving, args.out.clone())?;
     execute_each(&plans, &options, &args.out, &invocation)
+}
+
+/// The command line of a shard that is executed elsewhere, without its seed.
+fn cluster_words(command: &str, files: &[PathBuf], options: &Options, metric: Option<&str>) -> Result<Vec<String>, Stop> {
+    let [file] = files else {
+        return Err(Stop::new(Exit::InvalidInput, "`--on` executes one scenario at a time: name one file"));
+    };
+    require_utf8_path("the scenario", file)?;
+    let mut words = vec![command.to_owned(), file.display().to_string()];
+    words.extend(options.settings.iter().flat_map(|setting| ["--set".to_owned(), setting.clone()]));
+    words.extend(options.repetitions.iter().flat_map(|rounds| ["-n".to_owned(), rounds.to_string()]));
+    words.extend(metric.iter().flat_map(|metric| ["--metric".to_owned(), (*metric).to_owned()]));
+    Ok(words)
+}
+
+/// All shards have the seed of the plan.
+fn with_seed(mut words: Vec<String>, plan: &Plan) -> Vec<String> {
+    words.extend(["--seed".to_owned(), plan.seed.to_string()]);
+    words
 }
 
 /// The plan of a file, or of a shard of it.
@@ -172,6 +196,15 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
         keeps_snapshots: true,
         ..Options::default()
     };
+    if args.cluster.on.is_some() {
+        if until.is_some() || decides || args.budget.is_some() || args.sessions > 1 {
+            let message = "`--on` needs a number of rounds, which is shared out: expected `-n N` alone";
+            return Err(Stop::new(Exit::InvalidInput, message));
+        }
+        let words = cluster_words("repeat", &files, &options, args.metric.as_deref())?;
+        let plan = plan_of_shard(&files[0], &options)?;
+        return cluster::execute(&plan, &args.cluster, &with_seed(words, &plan), &args.out, &args.output);
+    }
     let mut plans = report_all(files.iter().map(|file| plan(file, &options, args.shard)))?;
     for plan in &mut plans {
         let metric = args

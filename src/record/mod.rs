@@ -48,7 +48,7 @@ pub use plan::{
 pub use read::{PlanRecord, Repetition, RunRecord};
 pub use salvage::Salvaged;
 pub use status::{Status, Verdict};
-pub use write::{RepetitionWriter, RunDirectory};
+pub use write::{RepetitionWriter, RunDirectory, name_of_run};
 
 /// Version of the directory's format. Raised when an old reader would misunderstand the directory.
 ///

@@ -459,6 +459,25 @@ fn is_run(path: &Path) -> Result<bool, Error> {
     }
 }
 
+/// How many repetitions of a run are complete: folders that have their name. Nothing in them is read.
+pub fn count_repetitions(run: &Path) -> usize {
+    let mut count = 0;
+    let mut folders = vec![run.join("cells")];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            match name.strip_prefix("run").map(str::parse::<u32>) {
+                Some(Ok(_)) => count += 1,
+                _ if name.starts_with('.') || name.contains(".damaged") => {}
+                _ => folders.push(entry.path()),
+            }
+        }
+    }
+    count
+}
+
 /// The run that started last. Names start with the time of the start in seconds; if two are equal, the one whose plan was
 /// written last.
 pub fn newest(runs: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {

@@ -197,7 +197,7 @@ impl RunDirectory {
 }
 
 /// A name for a run that starts now, which no run in this folder has: time and id.
-pub(super) fn name_of_run(parent: &Path, seed: u64) -> String {
+pub fn name_of_run(parent: &Path, seed: u64) -> String {
     let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let mut id = seed ^ u64::from(std::process::id()).wrapping_mul(0x9E37_79B9);
     loop {

@@ -62,6 +62,7 @@ mod schema;
 mod serve;
 mod server;
 mod shards;
+mod slurm;
 mod socks;
 mod steady;
 mod support;

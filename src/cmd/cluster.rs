@@ -1,0 +1,390 @@
+//! `run` and `repeat` with `--on slurm`: the rounds of a run as shards on nodes of a cluster, followed to their end and merged.
+//!
+//! What was executed is known from the results alone; what the batch system says is a hint, and it may not answer for a while. A
+//! task that was lost is submitted again and continues where it ended. The guard cancels the job if this process dies.
+
+mod slurm;
+mod submission;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use self::slurm::{Array, Task};
+use self::submission::Submission;
+use super::execute::Invocation;
+use super::progress::Style;
+use super::{Stop, merge, open_files, print_data, run};
+use crate::cli;
+use crate::exit::Exit;
+use crate::plan::Plan;
+use crate::supervise::Guard;
+use crate::vocabulary::errors::tell;
+
+/// How often it is looked how the tasks stand.
+const LOOK: Duration = Duration::from_secs(1);
+/// A shard that brought nothing new in so many tries is given up.
+const TRIES: u32 = 3;
+/// A node on which so many tasks failed is not used again.
+const FAILURES_OF_A_NODE: usize = 2;
+/// How long a job may take to end once it was cancelled.
+const CANCELLED: Duration = Duration::from_secs(30);
+/// Without a terminal a line is printed at least so often.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Executes a plan on a cluster. `words`: the command line of a shard, without shard and output.
+pub(super) fn execute(
+    plan: &Plan,
+    args: &cli::Cluster,
+    words: &[String],
+    out: &Path,
+    output: &cli::Output,
+) -> Result<Exit, Stop> {
+    let options = slurm::options(&args.slurm).map_err(|words| Stop::new(Exit::InvalidInput, words))?;
+    if args.nodes == Some(0) {
+        return Err(Stop::new(Exit::InvalidInput, "`--nodes 0`: expected at least 1"));
+    }
+    let invocation = run::prepare(std::slice::from_ref(plan), output)?;
+    invocation.runtime.block_on(async {
+        let failed = |error: &dyn std::error::Error| Stop::from_error(Exit::Failure, error);
+        let guard = Guard::start(open_files::of_the_shell()).await.map_err(|e| failed(&e))?;
+        let wrong = |words: String| Stop::new(Exit::InvalidInput, format!("{words}; nothing was submitted"));
+        let idle = slurm::idle_nodes(&guard, &options).await.map_err(wrong)?;
+        let nodes = args.nodes.unwrap_or(idle);
+        if nodes == 0 {
+            return Err(wrong("no node is idle, so it is not known how many there are; expected `--nodes N`".to_owned()));
+        }
+        // A shard has at least one round.
+        let shards = nodes.min(plan.repetitions);
+        let name = format!("runner-{}", guard.run());
+        let submission = Submission::create(plan, out, name, (words, shards), options).map_err(|e| failed(&e))?;
+        let follower = Follower { guard: &guard, invocation: &invocation, submission, tasks: BTreeMap::new() };
+        follower.submit_and_follow(args.detach).await
+    })
+}
+
+/// Continues what was submitted, if `folder` is the directory of a submission; else none.
+pub(super) fn resume(folder: &Path, output: &cli::Output) -> Option<Result<Exit, Stop>> {
+    let failed = |error: &dyn std::error::Error| Stop::from_error(Exit::Failure, error);
+    let submission = match Submission::open(folder)? {
+        Ok(submission) => submission,
+        Err(error) => return Some(Err(Stop::from_error(Exit::InvalidInput, &error))),
+    };
+    let continued = || {
+        let invocation = run::prepare(&[], output)?;
+        invocation.runtime.block_on(async {
+            let guard = Guard::start(open_files::of_the_shell()).await.map_err(|e| failed(&e))?;
+            let mut follower = Follower { guard: &guard, invocation: &invocation, submission, tasks: BTreeMap::new() };
+            follower.look().await;
+            match follower.tasks.values().any(Task::is_alive) {
+                true => follower.follow_to_the_end().await,
+                false => follower.submit_and_follow(false).await,
+            }
+        })
+    };
+    Some(continued())
+}
+
+/// Follows a submission.
+struct Follower<'a> {
+    guard: &'a Guard,
+    invocation: &'a Invocation<'a>,
+    submission: Submission,
+    /// How the tasks stand, as far as is known.
+    tasks: BTreeMap<u32, Task>,
+}
+
+/// How following ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Ended {
+    /// All shards are complete.
+    Complete,
+    /// No task is left, and something is missing.
+    Incomplete,
+    /// Somebody asked for it.
+    Interrupted,
+}
+
+impl Follower<'_> {
+    /// Submits what is missing, and follows it, again and again while that brings something new.
+    async fn submit_and_follow(mut self, detach: bool) -> Result<Exit, Stop> {
+        let missing = self.submission.incomplete();
+        if !missing.is_empty() {
+            // Before it exists: it is found by its name.
+            if !detach {
+                let undo = slurm::cancelling(&self.submission.name);
+                self.guard.undo_by(&undo).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+            }
+            let is_new = self.submission.job.is_empty();
+            if let Err(words) = self.submit(&missing).await {
+                let _ = self.guard.done(&slurm::cancelling(&self.submission.name));
+                // What was measured before is not thrown away because Slurm does not answer.
+                if is_new {
+                    let _ = std::fs::remove_dir_all(&self.submission.folder);
+                }
+                return Err(Stop::new(Exit::InvalidInput, format!("{words}; nothing was submitted")));
+            }
+            if detach {
+                let folder = self.submission.folder.display();
+                tell(format_args!(
+                    "submitted as job {}; runner resume {folder} follows it, and merges what it measured",
+                    self.submission.job
+                ));
+                return Ok(Exit::Success);
+            }
+        }
+        self.follow_to_the_end().await
+    }
+
+    async fn follow_to_the_end(mut self) -> Result<Exit, Stop> {
+        let undo = slurm::cancelling(&self.submission.name);
+        let mut fruitless: BTreeMap<u32, u32> = BTreeMap::new();
+        let ended = loop {
+            let before: BTreeMap<u32, usize> =
+                self.submission.incomplete().into_iter().map(|s| (s, self.submission.done(s))).collect();
+            match self.follow().await {
+                Ended::Incomplete => {}
+                ended => break ended,
+            }
+            self.note_failures();
+            if self.tasks.values().any(|task| task.state == "CANCELLED") {
+                tell("the job was cancelled by somebody else");
+                break Ended::Incomplete;
+            }
+            let mut again = Vec::new();
+            for shard in self.submission.incomplete() {
+                let tries = fruitless.entry(shard).or_default();
+                *tries = if before.get(&shard).is_some_and(|done| self.submission.done(shard) > *done) { 1 } else { *tries + 1 };
+                if *tries < TRIES {
+                    again.push(shard);
+                }
+            }
+            if again.is_empty() {
+                break Ended::Incomplete;
+            }
+            let list = again.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+            tell(format_args!("shards {list} ended before they were complete; submitting them again"));
+            if let Err(words) = self.submit(&again).await {
+                tell(format_args!("warning: they cannot be submitted: {words}"));
+                break Ended::Incomplete;
+            }
+        };
+        if ended == Ended::Interrupted {
+            self.cancel().await;
+        }
+        let _ = self.guard.done(&undo);
+        self.conclude(&ended)
+    }
+
+    /// Submits shards; nodes on which tasks failed again and again are left out.
+    async fn submit(&mut self, shards: &[u32]) -> Result<(), String> {
+        let failed = &self.submission.failed_on;
+        let mut exclude: Vec<String> = failed
+            .iter()
+            .filter(|node| failed.iter().filter(|other| other == node).count() >= FAILURES_OF_A_NODE)
+            .cloned()
+            .collect();
+        exclude.sort();
+        exclude.dedup();
+        if !exclude.is_empty() {
+            tell(format_args!("not used any more, since tasks failed there {FAILURES_OF_A_NODE} times: {}", exclude.join(", ")));
+        }
+        let (script, output) = (self.submission.script().display().to_string(), self.submission.output().display().to_string());
+        let array = Array {
+            script: &script,
+            name: &self.submission.name,
+            tasks: shards,
+            output: &output,
+            options: &self.submission.options,
+            exclude: &exclude,
+        };
+        self.submission.job = slurm::submit(self.guard, &array).await?;
+        self.tasks.clear();
+        self.submission.keep().map_err(|error| crate::vocabulary::errors::chain(&error))?;
+        let shards = if shards.len() == 1 { "1 shard".to_owned() } else { format!("{} shards", shards.len()) };
+        self.say(&format!("{}: {shards} as job {}", self.submission.experiment, self.submission.job));
+        Ok(())
+    }
+
+    fn say(&self, words: &str) {
+        if self.invocation.style == Style::People {
+            tell(words);
+        }
+    }
+
+    /// Asks how the tasks stand. Returns why that is not known, if so.
+    async fn look(&mut self) -> Option<String> {
+        match slurm::tasks(self.guard, &self.submission.job).await {
+            Ok(tasks) => {
+                self.tasks = tasks;
+                None
+            }
+            Err(words) => Some(words),
+        }
+    }
+
+    /// Waits until all shards are complete, no task is left, or somebody asks for an end.
+    async fn follow(&mut self) -> Ended {
+        let shown = Shown::new(self.invocation, self.submission.repetitions.len());
+        let mut silent = false;
+        loop {
+            if self.invocation.interrupt.count() > 0 {
+                return Ended::Interrupted;
+            }
+            // First Slurm, then the results: what a task has done is there before it has ended.
+            let trouble = self.look().await;
+            let done: Vec<usize> =
+                (1..).take(self.submission.repetitions.len()).map(|shard| self.submission.done(shard)).collect();
+            shown.show(&self.submission, &self.tasks, &done);
+            if done.iter().zip(&self.submission.repetitions).all(|(done, planned)| done >= planned) {
+                return Ended::Complete;
+            }
+            match trouble {
+                Some(words) if !silent => {
+                    tell(format_args!("warning: {words}; what is measured is followed by its results"));
+                    silent = true;
+                }
+                Some(_) => {}
+                None => {
+                    silent = false;
+                    if !self.tasks.values().any(Task::is_alive) {
+                        return Ended::Incomplete;
+                    }
+                }
+            }
+            tokio::select! {
+                biased;
+                () = self.invocation.interrupt.asked(1) => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// Notes where tasks failed, and says what they said.
+    fn note_failures(&mut self) {
+        for shard in self.submission.incomplete() {
+            let Some(task) = self.tasks.get(&shard).filter(|task| task.state != "COMPLETED" && task.state != "CANCELLED") else {
+                continue;
+            };
+            let on = if task.node.is_empty() { String::new() } else { format!(" on {}", task.node) };
+            let said = self.submission.said(shard);
+            let said = if said.is_empty() { said } else { format!(":\n{said}") };
+            tell(format_args!("shard {shard} ended{on} as {}{said}", task.state));
+            if !task.node.is_empty() {
+                self.submission.failed_on.push(task.node.clone());
+            }
+        }
+        let _ = self.submission.keep();
+    }
+
+    /// Cancels the job, and waits until its tasks have ended: they make durable what they have measured.
+    async fn cancel(&mut self) {
+        if let Err(words) = slurm::cancel(self.guard, &self.submission.name).await {
+            tell(format_args!("warning: the job {} could not be cancelled: {words}", self.submission.job));
+            return;
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < CANCELLED && self.invocation.interrupt.count() < 2 {
+            if self.look().await.is_none() && !self.tasks.values().any(Task::is_alive) {
+                return;
+            }
+            tokio::time::sleep(LOOK / 4).await;
+        }
+    }
+
+    /// Merges what there is. Shards stay where something is missing, so that they can be continued.
+    fn conclude(&self, ended: &Ended) -> Result<Exit, Stop> {
+        let output = self.invocation.output;
+        let folder = &self.submission.folder;
+        let runs = self.submission.runs().map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+        let continued = format!("continue with: runner resume {}", folder.display());
+        if runs.iter().all(|run| run.repetitions.is_empty()) {
+            let said = self.submission.said(1);
+            let said = if said.is_empty() { said } else { format!("; the first shard said:\n{said}") };
+            if *ended == Ended::Interrupted {
+                tell(format_args!("interrupted; nothing was completed. {continued}"));
+                return Ok(Exit::Interrupted);
+            }
+            return Err(Stop::new(Exit::Failure, format!("no shard completed a repetition{said}\n{continued}")));
+        }
+        if *ended == Ended::Interrupted {
+            let done: usize = runs.iter().map(|run| run.repetitions.len()).sum();
+            let planned: usize = self.submission.repetitions.iter().sum();
+            tell(format_args!("interrupted; the job is cancelled, {done} of {planned} repetitions are complete. {continued}"));
+            return Ok(Exit::Interrupted);
+        }
+        let exit = merge::make(&runs, &self.submission.out, output)?;
+        match ended {
+            // All of it is in the merged run.
+            Ended::Complete => drop(std::fs::remove_dir_all(folder)),
+            _ => tell(continued),
+        }
+        Ok(exit)
+    }
+}
+
+/// What is seen meanwhile: a line for each shard on a terminal, one for all elsewhere.
+struct Shown {
+    style: Style,
+    lines: Option<(MultiProgress, Vec<ProgressBar>)>,
+    last: std::cell::RefCell<(String, Instant)>,
+}
+
+impl Shown {
+    fn new(invocation: &Invocation<'_>, shards: usize) -> Self {
+        use std::io::IsTerminal as _;
+        let lines = (invocation.style == Style::People && std::io::stderr().is_terminal()).then(|| {
+            let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+            let line = |_| {
+                let line = all.add(ProgressBar::new_spinner());
+                line.set_style(ProgressStyle::with_template("{wide_msg}").expect("the template is a constant"));
+                line
+            };
+            let lines = (0..shards).map(line).collect();
+            (all, lines)
+        });
+        Self { style: invocation.style, lines, last: std::cell::RefCell::new((String::new(), Instant::now())) }
+    }
+
+    fn show(&self, submission: &Submission, tasks: &BTreeMap<u32, Task>, done: &[usize]) {
+        let line = |shard: usize| {
+            let task = tasks.get(&(shard as u32 + 1));
+            let node = task.map_or("", |task| task.node.as_str());
+            let state = task.map_or_else(|| "unknown".to_owned(), |task| task.state.to_lowercase().replace('_', " "));
+            let of = submission.repetitions[shard];
+            format!("shard {}/{}  {}/{of} repetitions  {state}  {node}", shard + 1, submission.repetitions.len(), done[shard])
+        };
+        if let Some((_, lines)) = &self.lines {
+            lines.iter().enumerate().for_each(|(shard, bar)| bar.set_message(line(shard)));
+            return;
+        }
+        let (all, planned) = (done.iter().sum::<usize>(), submission.repetitions.iter().sum::<usize>());
+        let working =
+            tasks.values().filter(|task| task.state == "RUNNING").map(|task| task.node.as_str()).collect::<Vec<_>>().join(", ");
+        let words = format!("[{all}/{planned}] at work: {}", if working.is_empty() { "nobody" } else { &working });
+        let mut last = self.last.borrow_mut();
+        if last.0 == words && last.1.elapsed() < SILENCE {
+            return;
+        }
+        match self.style {
+            Style::People => tell(&words),
+            Style::Json => print_data(&format!(
+                "{}\n",
+                serde_json::json!({"event": "shards", "done": all, "of": planned, "nodes": tasks.values().map(|task| &task.node).collect::<Vec<_>>()})
+            )),
+            Style::Quiet => {}
+        }
+        *last = (words, Instant::now());
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        if let Some((all, lines)) = &self.lines {
+            lines.iter().for_each(ProgressBar::finish);
+            let _ = all.clear();
+        }
+    }
+}

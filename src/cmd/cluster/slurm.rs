@@ -1,0 +1,203 @@
+//! Slurm, through its programs: submitting an array, how its tasks stand, cancelling it. Each call has a deadline, because these
+//! programs wait for ever when the controller does not answer. What they say is a hint: whether something was executed is known
+//! from the results alone.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::supervise::{Exit, Guard};
+use crate::vocabulary::marker;
+
+/// How long one of Slurm's programs may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Options of `sbatch` that are set here: others would contradict the shards.
+const OURS: [&str; 12] =
+    ["array", "chdir", "exclude", "exclusive", "job-name", "nodes", "ntasks", "output", "parsable", "requeue", "wait", "wrap"];
+
+/// How a task of an array stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Task {
+    /// In Slurm's word, such as `RUNNING` or `NODE_FAIL`.
+    pub state: String,
+    /// The node, where it has one.
+    pub node: String,
+}
+
+impl Task {
+    /// Whether Slurm still means to do something with it.
+    pub fn is_alive(&self) -> bool {
+        [
+            "PENDING",
+            "CONFIGURING",
+            "RUNNING",
+            "COMPLETING",
+            "REQUEUED",
+            "REQUEUE_HOLD",
+            "RESIZING",
+            "SUSPENDED",
+            "STOPPED",
+            "SIGNALING",
+        ]
+        .contains(&self.state.as_str())
+    }
+}
+
+/// What is submitted.
+pub(super) struct Array<'a> {
+    /// The script.
+    pub script: &'a str,
+    /// The name of the job, by which it can be cancelled before its number is known.
+    pub name: &'a str,
+    /// Numbers of the tasks.
+    pub tasks: &'a [u32],
+    /// Where the output of a task goes; `%a` stands for its number.
+    pub output: &'a str,
+    /// Further options, as the user gave them.
+    pub options: &'a [(String, String)],
+    /// Nodes that are not to be used.
+    pub exclude: &'a [String],
+}
+
+/// Reads `partition=lab,time=10:00` of the command line.
+///
+/// # Errors
+/// In words.
+pub(super) fn options(words: &[String]) -> Result<Vec<(String, String)>, String> {
+    let mut options = Vec::new();
+    for word in words.iter().flat_map(|words| words.split(',')).filter(|word| !word.is_empty()) {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        let name = name.trim_start_matches('-');
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+            return Err(format!("`--slurm {word}`: expected options of sbatch, such as `partition=lab,time=1:00:00`"));
+        }
+        if OURS.contains(&name) {
+            return Err(format!("`--slurm {word}`: runner sets `{name}` itself; expected other options of sbatch"));
+        }
+        options.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(options)
+}
+
+/// What one of Slurm's programs printed.
+///
+/// # Errors
+/// In words: it is not installed, does not answer in time, or says what is wrong.
+async fn ask(guard: &Guard, argv: Vec<String>) -> Result<String, String> {
+    let program = argv[0].clone();
+    // A task on this machine must not look like a process of this run.
+    let argv = ["env".to_owned(), "-u".to_owned(), marker::MARKER.to_owned()].into_iter().chain(argv).collect();
+    let answer = guard.ask(argv, PATIENCE).await.map_err(|error| crate::vocabulary::errors::chain(&error))?;
+    let said = answer.stderr.trim();
+    match answer.exit {
+        None => {
+            let patience = PATIENCE.as_secs();
+            Err(format!("Slurm does not answer: `{program}` took more than {patience} s; is its controller running?"))
+        }
+        Some(Exit::Code(0)) => Ok(answer.stdout),
+        Some(_) if said.contains("No such file or directory") && said.contains("env:") => {
+            Err(format!("Slurm is not installed here: there is no `{program}`"))
+        }
+        Some(_) => {
+            Err(said.lines().map(|line| line.trim_start_matches(&format!("{program}: error: "))).collect::<Vec<_>>().join("; "))
+        }
+    }
+}
+
+fn words(argv: &[&str]) -> Vec<String> {
+    argv.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// How many nodes are idle.
+///
+/// # Errors
+/// See [`ask`].
+pub(super) async fn idle_nodes(guard: &Guard, options: &[(String, String)]) -> Result<u32, String> {
+    let mut argv = words(&["sinfo", "-h", "-t", "idle", "-o", "%D"]);
+    argv.extend(options.iter().filter(|(name, _)| name == "partition").map(|(_, value)| format!("--partition={value}")));
+    let said = ask(guard, argv).await?;
+    Ok(said.lines().filter_map(|line| line.trim().parse::<u32>().ok()).sum())
+}
+
+/// Submits an array; returns the number of the job.
+///
+/// # Errors
+/// See [`ask`].
+pub(super) async fn submit(guard: &Guard, array: &Array<'_>) -> Result<String, String> {
+    let tasks = array.tasks.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    let mut argv = words(&["sbatch", "--parsable", "--requeue", "--exclusive", "--nodes=1", "--ntasks=1", "--export=ALL"]);
+    argv.extend([format!("--array={tasks}"), format!("--job-name={}", array.name), format!("--output={}", array.output)]);
+    if !array.exclude.is_empty() {
+        argv.push(format!("--exclude={}", array.exclude.join(",")));
+    }
+    for (name, value) in array.options {
+        argv.push(if value.is_empty() { format!("--{name}") } else { format!("--{name}={value}") });
+    }
+    argv.push(array.script.to_owned());
+    let said = ask(guard, argv).await?;
+    // On a federation the name of the cluster follows.
+    let job = said.trim().split(';').next().unwrap_or_default().to_owned();
+    if job.is_empty() { Err("sbatch did not say which job it made".to_owned()) } else { Ok(job) }
+}
+
+/// How the tasks of a job stand, by their numbers; those that Slurm has forgotten are missing.
+///
+/// # Errors
+/// See [`ask`].
+pub(super) async fn tasks(guard: &Guard, job: &str) -> Result<BTreeMap<u32, Task>, String> {
+    let said = ask(guard, words(&["squeue", "-h", "-r", "-t", "all", "-j", job, "-o", "%K|%T|%N"])).await;
+    match said {
+        Ok(said) => Ok(parsed(&said)),
+        // It ended so long ago that nobody remembers.
+        Err(words) if words.contains("Invalid job id") => Ok(BTreeMap::new()),
+        Err(words) => Err(words),
+    }
+}
+
+/// Lines such as `2|RUNNING|n1`; of a task that is there twice, since it was requeued, the last.
+fn parsed(text: &str) -> BTreeMap<u32, Task> {
+    let line = |line: &str| {
+        let mut parts = line.trim().split('|');
+        let number = parts.next()?.parse().ok()?;
+        let (state, node) = (parts.next()?.to_owned(), parts.next().unwrap_or_default().to_owned());
+        Some((number, Task { state, node }))
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// The command that cancels the jobs of a name.
+pub(super) fn cancelling(name: &str) -> Vec<String> {
+    words(&["scancel", &format!("--name={name}")])
+}
+
+/// Cancels the jobs of a name.
+///
+/// # Errors
+/// See [`ask`].
+pub(super) async fn cancel(guard: &Guard, name: &str) -> Result<(), String> {
+    ask(guard, cancelling(name)).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_are_read_and_other_lines_are_not() {
+        let found = parsed("1|COMPLETED|n1\n2|RUNNING|n2\n3|PENDING|\nslurm_load_jobs error\n");
+        let told: Vec<_> = found.iter().map(|(number, task)| (*number, task.is_alive(), task.node.as_str())).collect();
+        assert_eq!(told, [(1, false, "n1"), (2, true, "n2"), (3, true, "")]);
+    }
+
+    #[test]
+    fn options_are_passed_on_and_those_of_runner_are_refused() {
+        let read = |text: &str| options(&[text.to_owned()]);
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(read("partition=lab,time=1:00:00").unwrap(), [pair("partition", "lab"), pair("time", "1:00:00")]);
+        assert_eq!(read("--account=a,contiguous").unwrap(), [pair("account", "a"), pair("contiguous", "")]);
+        assert!(read("array=1-9").unwrap_err().contains("runner sets `array` itself"));
+        for wrong in ["=x", "a b=c", "time;rm=1", "Time=1"] {
+            assert!(read(wrong).unwrap_err().contains("expected options of sbatch"), "{wrong}");
+        }
+    }
+}

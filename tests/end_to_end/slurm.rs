@@ -1,0 +1,360 @@
+//! The recipes of docs/how-to/cluster.md, as they stand there: an array of a real Slurm with three nodes on this machine, and GNU
+//! parallel.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::support::{Place, Started, json, root, runner, within};
+
+/// A block of code of the recipe that contains these words.
+fn block(words: &str) -> String {
+    let page = std::fs::read_to_string(root().join("docs/how-to/cluster.md")).unwrap();
+    let mut blocks = page.split("```").skip(1).step_by(2).map(|block| block.split_once('\n').unwrap().1.to_owned());
+    blocks.find(|block| block.contains(words)).unwrap_or_else(|| panic!("the recipe has no block with `{words}`"))
+}
+
+/// The scenario of the recipe, with less to do.
+fn scenario() -> String {
+    let text = block("experiment: gzip");
+    assert!(text.contains("seq 2000000"), "{text}");
+    text.replace("seq 2000000", "seq 20000")
+}
+
+/// A Slurm of three nodes, all of them this machine, which ends with the test.
+pub struct Lab {
+    folder: PathBuf,
+    controller: Started,
+    nodes: Vec<Started>,
+}
+
+impl Lab {
+    /// None where Slurm is not installed, or may not be started.
+    pub fn start(place: &mut Place) -> Option<Self> {
+        let is_there = |program: &str| {
+            Command::new(program).arg("-V").env("PATH", path()).output().is_ok_and(|output| output.status.success())
+        };
+        if !["slurmctld", "slurmd", "sbatch"].into_iter().all(is_there) {
+            eprintln!("SKIPPED: Slurm is not installed (tests/needs.sh installs it)");
+            return None;
+        }
+        if !rustix::process::getuid().is_root() {
+            eprintln!("SKIPPED: nodes of Slurm are started by root only");
+            return None;
+        }
+        let folder = place.path("lab");
+        for part in ["state", "spool/n1", "spool/n2", "spool/n3", "log"] {
+            std::fs::create_dir_all(folder.join(part)).unwrap();
+        }
+        let host = String::from_utf8(Command::new("hostname").output().unwrap().stdout).unwrap();
+        let conf = CONF.replace("LAB", folder.to_str().unwrap()).replace("HOST", host.trim());
+        let conf = place.write("lab/slurm.conf", &conf);
+        let daemon = |program: &str, words: &[&str]| {
+            let mut command = Command::new(program);
+            Started::spawn(command.args(words).env("PATH", path()).env("SLURM_CONF", &conf))
+        };
+        let controller = daemon("slurmctld", &["-D", "-i"]);
+        let nodes = ["n1", "n2", "n3"].map(|name| daemon("slurmd", &["-D", "-N", name])).into_iter().collect();
+        let lab = Self { folder, controller, nodes };
+        within(Duration::from_secs(60), "three nodes are idle", || {
+            let said = lab.run("sinfo", &["-h", "-o", "%t %D"]);
+            (String::from_utf8_lossy(&said.stdout).trim() == "idle 3").then_some(())
+        });
+        Some(lab)
+    }
+
+    /// Sets what a program needs to speak to this Slurm.
+    pub fn equip(&self, command: &mut Command) {
+        command.env("PATH", path()).env("SLURM_CONF", self.folder.join("slurm.conf"));
+    }
+
+    /// One of Slurm's programs, which waits for ever where nobody answers.
+    pub fn run(&self, program: &str, words: &[&str]) -> Output {
+        let mut command = Command::new("timeout");
+        self.equip(command.args(["20", program]).args(words));
+        command.output().unwrap()
+    }
+
+    /// The jobs that are there, one line each.
+    pub fn jobs(&self) -> Vec<String> {
+        String::from_utf8_lossy(&self.run("squeue", &["-h"]).stdout).lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for daemon in self.nodes.iter().chain([&self.controller]) {
+            daemon.signal(rustix::process::Signal::KILL);
+        }
+    }
+}
+
+/// Where daemons are, and this `runner`.
+fn path() -> String {
+    let here = PathBuf::from(runner().get_program());
+    format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", here.parent().unwrap().display())
+}
+
+const CONF: &str = "ClusterName=lab
+SlurmctldHost=HOST(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/none
+CredType=cred/none
+SlurmctldPort=PORT1
+SlurmdPort=PORT2
+StateSaveLocation=LAB/state
+SlurmdSpoolDir=LAB/spool/%n
+SlurmctldPidFile=LAB/slurmctld.pid
+SlurmdPidFile=LAB/slurmd-%n.pid
+SlurmctldLogFile=LAB/log/slurmctld.log
+SlurmdLogFile=LAB/log/slurmd-%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/linux
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SchedulerParameters=sched_interval=1,sched_min_interval=0,bf_interval=1
+MpiDefault=none
+SwitchType=switch/none
+ReturnToService=2
+MailProg=/bin/true
+KillWait=5
+MinJobAge=3600
+SlurmdParameters=config_overrides
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+NodeName=n1 NodeHostname=HOST NodeAddr=127.0.0.1 Port=PORT3 CPUs=2 RealMemory=2000 State=UNKNOWN
+NodeName=n2 NodeHostname=HOST NodeAddr=127.0.0.1 Port=PORT4 CPUs=2 RealMemory=2000 State=UNKNOWN
+NodeName=n3 NodeHostname=HOST NodeAddr=127.0.0.1 Port=PORT5 CPUs=2 RealMemory=2000 State=UNKNOWN
+PartitionName=lab Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+";
+
+/// Merges all shards; returns the summary.
+fn merged(place: &Place) -> Json {
+    let mut shards: Vec<String> =
+        std::fs::read_dir(place.path("shards")).unwrap().flatten().map(|entry| entry.path().display().to_string()).collect();
+    shards.sort();
+    let shards: Vec<&str> = shards.iter().map(String::as_str).collect();
+    place.run(&[&["merge"], &shards[..], &["--no-graphs"]].concat()).expect(0);
+    json(&place.run_directory("gzip").join("summary.json"))
+}
+
+fn has_all_rounds(summary: &Json) {
+    let counts: Vec<u64> =
+        summary["cells"].as_array().unwrap().iter().map(|cell| cell["repetitions"]["valid"].as_u64().unwrap()).collect();
+    assert_eq!(counts, [8, 8, 8]);
+}
+
+fn shell(folder: &Path, script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-ec", script]).current_dir(folder).env("PATH", path());
+    command
+}
+
+#[test]
+fn an_array_of_slurm_executes_shards_which_merge() {
+    let mut place = Place::new();
+    place.write("gzip.yaml", &scenario());
+    place.write("job.sh", &block("#SBATCH --array"));
+    let Some(lab) = Lab::start(&mut place) else { return };
+    let mut submit = Command::new("sbatch");
+    lab.equip(submit.arg("job.sh").current_dir(place.path("")));
+    let submitted = submit.output().unwrap();
+    assert!(submitted.status.success(), "{}", String::from_utf8_lossy(&submitted.stderr));
+    within(Duration::from_secs(120), "all tasks have ended", || lab.jobs().is_empty().then_some(()));
+    let summary = merged(&place);
+    has_all_rounds(&summary);
+    let nodes: Vec<&str> = summary["nodes"].as_array().unwrap().iter().map(|node| node["name"].as_str().unwrap()).collect();
+    assert_eq!(nodes, ["n1", "n2", "n3"], "each task had a node for itself");
+}
+
+#[test]
+fn gnu_parallel_executes_shards_which_merge() {
+    if !Command::new("parallel").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: GNU parallel is not installed (tests/needs.sh installs it)");
+        return;
+    }
+    let mut place = Place::new();
+    place.write("gzip.yaml", &scenario());
+    // The recipe, without the nodes that are not here.
+    let script = block("parallel -S").replace("-S node1,node2,node3 ", "");
+    let output = shell(&place.path(""), &script).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    has_all_rounds(&merged(&place));
+}
+
+// ---- `--on slurm`
+
+/// Two cells, six times; a repetition waits while the file `hold` is there, and writes down on which node it was.
+const HELD: &str = "
+experiment: held
+factors: {kind: [a, b]}
+repetitions: 6
+workloads:
+  tool:
+    command: [sh, -c, 'echo ${kind}${repetition} $SLURMD_NODENAME >> DIR/began; while [ -e DIR/hold ]; do sleep 0.05; done; sleep 0.1']
+    load: {closed: {connections: 1}, amount: 1}
+";
+
+fn on_slurm(place: &Place, lab: &Lab, words: &[&str]) -> Command {
+    let mut command = place.runner();
+    lab.equip(command.args(words));
+    command
+}
+
+fn began(place: &Place) -> Vec<String> {
+    let mut lines: Vec<String> = place.lines("began").iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    lines.sort();
+    lines
+}
+
+/// All repetitions of the merged run, and that nothing of the job is left.
+#[track_caller]
+fn is_whole(place: &Place, lab: &Lab) -> Json {
+    let run = place.run_directory("held");
+    let summary = json(&run.join("summary.json"));
+    let counts: Vec<u64> =
+        summary["cells"].as_array().unwrap().iter().map(|cell| cell["repetitions"]["valid"].as_u64().unwrap()).collect();
+    assert_eq!(counts, [6, 6]);
+    within(Duration::from_secs(20), "no job is left", || lab.jobs().is_empty().then_some(()));
+    let left: Vec<String> = crate::support::listing(&place.path("results/held"));
+    assert_eq!(left, [run.file_name().unwrap().to_str().unwrap()], "only the merged run is left");
+    summary
+}
+
+const ALL: [&str; 12] = ["a1", "a2", "a3", "a4", "a5", "a6", "b1", "b2", "b3", "b4", "b5", "b6"];
+
+#[test]
+fn a_run_on_slurm_is_the_run_that_it_would_be_alone() {
+    let mut place = Place::with(HELD);
+    let Some(lab) = Lab::start(&mut place) else { return };
+    let started = Started::spawn(&mut on_slurm(&place, &lab, &["run", "test.yaml", "--on", "slurm", "--no-graphs"]));
+    let outcome = started.wait_within(Duration::from_secs(120)).expect(0);
+    let summary = is_whole(&place, &lab);
+    assert_eq!(began(&place), ALL, "each once");
+    let nodes: Vec<&str> = summary["nodes"].as_array().unwrap().iter().map(|node| node["name"].as_str().unwrap()).collect();
+    assert_eq!(nodes, ["n1", "n2", "n3"]);
+    assert!(outcome.stderr.contains("3 shards as job") && outcome.stderr.contains("[12/12]"), "{}", outcome.stderr);
+}
+
+#[test]
+fn an_interrupt_cancels_the_job_and_resume_continues_it() {
+    let mut place = Place::with(HELD);
+    let Some(lab) = Lab::start(&mut place) else { return };
+    place.write("hold", "");
+    let mut started =
+        Started::spawn(&mut on_slurm(&place, &lab, &["run", "test.yaml", "--on", "slurm", "--nodes", "2", "--no-graphs"]));
+    started.until("two shards are at work", || (place.lines("began").len() == 2).then_some(()));
+    started.signal(rustix::process::Signal::INT);
+    let outcome = started.wait_within(Duration::from_secs(60)).expect(130);
+    within(Duration::from_secs(20), "no job is left", || lab.jobs().is_empty().then_some(()));
+    let folder = outcome.stderr.split("runner resume ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    std::fs::remove_file(place.path("hold")).unwrap();
+    let resumed = Started::spawn(&mut on_slurm(&place, &lab, &["resume", &folder, "--no-graphs"]));
+    resumed.wait_within(Duration::from_secs(120)).expect(0);
+    is_whole(&place, &lab);
+}
+
+#[test]
+fn a_submitter_that_is_killed_leaves_no_job_and_one_that_detaches_leaves_it() {
+    let mut place = Place::with(HELD);
+    let Some(lab) = Lab::start(&mut place) else { return };
+    place.write("hold", "");
+    let words = ["run", "test.yaml", "--on", "slurm", "--nodes", "2", "--no-graphs"];
+    let mut started = Started::spawn(&mut on_slurm(&place, &lab, &words));
+    started.until("two shards are at work", || (place.lines("began").len() == 2).then_some(()));
+    started.signal(rustix::process::Signal::KILL);
+    started.wait();
+    within(Duration::from_secs(30), "no job is left", || lab.jobs().is_empty().then_some(()));
+    let output = on_slurm(&place, &lab, &[&words[..], &["--detach"]].concat()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("submitted as job"), "{said}");
+    within(Duration::from_secs(30), "it is at work", || (place.lines("began").len() == 4).then_some(()));
+    assert_eq!(lab.jobs().len(), 2);
+    std::fs::remove_file(place.path("hold")).unwrap();
+    let folder = said.split("runner resume ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    let resumed = Started::spawn(&mut on_slurm(&place, &lab, &["resume", &folder, "--no-graphs"]));
+    resumed.wait_within(Duration::from_secs(120)).expect(0);
+    let run = place.run_directory("held");
+    assert_eq!(json(&run.join("summary.json"))["nodes"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_task_that_is_lost_is_executed_again_and_continues() {
+    let mut place = Place::with(HELD);
+    let Some(lab) = Lab::start(&mut place) else { return };
+    let mut started =
+        Started::spawn(&mut on_slurm(&place, &lab, &["run", "test.yaml", "--on", "slurm", "--nodes", "2", "--no-graphs"]));
+    started.until("something is done", || (place.lines("began").len() >= 4).then_some(()));
+    place.write("hold", "");
+    let before = place.lines("began").len();
+    started.until("both are in a repetition", || (place.lines("began").len() <= before + 2).then_some(()));
+    // Somebody else's mistake on a node: the runner of a task is killed, with its guard.
+    let task = place
+        .processes()
+        .into_iter()
+        .find(|process| process.command.contains("--shard 1/2") && process.command.contains("runner run"));
+    task.expect("the runner of the first shard").signal(rustix::process::Signal::KILL);
+    started.until_said("shard 1 ended on", 1);
+    std::fs::remove_file(place.path("hold")).unwrap();
+    let outcome = started.wait_within(Duration::from_secs(120)).expect(0);
+    assert!(outcome.stderr.contains("submitting them again"), "{}", outcome.stderr);
+    is_whole(&place, &lab);
+    // What was complete was not executed again: at most the one that was killed.
+    assert!(place.lines("began").len() <= 13, "{:?}", place.lines("began"));
+}
+
+#[test]
+fn a_controller_that_stops_answering_does_not_stop_the_run() {
+    let mut place = Place::with(HELD);
+    let Some(lab) = Lab::start(&mut place) else { return };
+    place.write("hold", "");
+    let mut started =
+        Started::spawn(&mut on_slurm(&place, &lab, &["run", "test.yaml", "--on", "slurm", "--nodes", "2", "--no-graphs"]));
+    started.until("two shards are at work", || (place.lines("began").len() == 2).then_some(()));
+    lab.controller.signal(rustix::process::Signal::STOP);
+    started.until_said("Slurm does not answer", 1);
+    std::fs::remove_file(place.path("hold")).unwrap();
+    started.wait_within(Duration::from_secs(120)).expect(0);
+    lab.controller.signal(rustix::process::Signal::CONT);
+    is_whole(&place, &lab);
+}
+
+#[test]
+fn what_slurm_refuses_is_said_and_nothing_is_left() {
+    let mut place = Place::with(HELD);
+    // Without Slurm's configuration its programs find nobody.
+    let without = |place: &Place, words: &[&str]| {
+        let mut command = place.runner();
+        command.args(words).env("PATH", "/nowhere").output().unwrap()
+    };
+    let words = ["run", "test.yaml", "--on", "slurm", "--no-graphs"];
+    let output = without(&place, &words);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("Slurm is not installed here"), "{said}");
+    for (more, part) in [
+        (&["--slurm", "array=1-9"][..], "runner sets `array` itself"),
+        (&["--slurm", "a b"], "expected options of sbatch"),
+        (&["--nodes", "0"], "expected at least 1"),
+    ] {
+        let outcome = place.run(&[&words[..], more].concat()).expect(2);
+        assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
+    }
+    let Some(lab) = Lab::start(&mut place) else { return };
+    let output =
+        on_slurm(&place, &lab, &[&words[..], &["--slurm", "partition=nowhere", "--nodes", "2"]].concat()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("invalid partition") && said.contains("nothing was submitted"), "{said}");
+    lab.controller.signal(rustix::process::Signal::STOP);
+    let output = on_slurm(&place, &lab, &words).output().unwrap();
+    lab.controller.signal(rustix::process::Signal::CONT);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("Slurm does not answer: `sinfo` took more than 5 s"), "{said}");
+    assert!(crate::support::listing(&place.path("results/held")).is_empty());
+}
