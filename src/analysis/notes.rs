@@ -98,7 +98,7 @@ fn uncounted(summary: &Summary, width: usize) -> String {
         }
         let explained: BTreeSet<u32> = r.reasons.iter().map(|(number, _)| *number).collect();
         let unexplained = (r.invalid + r.failed).saturating_sub(explained.len() as u32);
-        let missing = r.planned.saturating_sub(r.valid + r.invalid + r.failed);
+        let missing = r.missing();
         for (word, reason, count) in
             [("INVALID", "no reason is recorded", unexplained), ("MISSING", "they were not executed", missing)]
         {

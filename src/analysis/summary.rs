@@ -198,6 +198,13 @@ pub struct Repetitions {
     pub errors: Vec<String>,
 }
 
+impl Repetitions {
+    /// How many of them were never executed.
+    pub fn missing(&self) -> u32 {
+        self.planned.saturating_sub(self.valid + self.invalid + self.failed)
+    }
+}
+
 impl Summary {
     /// The factors of which several levels were executed, in the order of the file.
     pub fn varied(&self) -> Vec<&str> {

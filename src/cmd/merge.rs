@@ -66,7 +66,13 @@ pub(super) fn make(runs: &[RunRecord], out: &Path, output: &cli::Output) -> Resu
         }
     }
     reports::append(&output.reports, summary)?;
-    let exit = reports::verdict(summary);
+    let exit = match reports::verdict(summary) {
+        // What was never executed is missing like what failed.
+        Exit::Success | Exit::Inconclusive if summary.cells.iter().any(|cell| cell.repetitions.missing() > 0) => {
+            Exit::Repetitions
+        }
+        exit => exit,
+    };
     reports::write(&output.reports, std::slice::from_ref(summary))?;
     Ok(exit)
 }

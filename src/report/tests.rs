@@ -128,10 +128,13 @@ fn the_answer_names_differences_and_how_many_repetitions_the_rest_needs() {
         said(vec![row("2", 1.18, Verdict::Faster, None), few("4"), few("8")]),
         [
             "`get` with `processes=2`: throughput 1.180 times that of `processes=1` (95 %: 1.062 to 1.298): faster.",
-            "No other difference is significant at 5 repetitions; 25 would show a difference of 5 %."
+            "No other difference is significant at 5 repetitions; 25 of each would show a difference of 5 %."
         ]
     );
-    assert_eq!(said(vec![few("2")]), ["No difference is significant at 5 repetitions; 25 would show a difference of 5 %."]);
+    assert_eq!(
+        said(vec![few("2")]),
+        ["No difference is significant at 5 repetitions; 25 of each would show a difference of 5 %."]
+    );
     assert_eq!(
         said(vec![row("2", 1.0, Verdict::NoDifferenceShown, None)]),
         ["No difference beyond 5 % in everything that was compared."]
@@ -146,7 +149,7 @@ fn the_answer_names_differences_and_how_many_repetitions_the_rest_needs() {
         [
             "Slower in 4 of 5 comparisons; the largest difference:",
             "`get` with `processes=2`: throughput 5.000 times that of `processes=1` (95 %: 4.500 to 5.500): slower.",
-            "No other difference is significant at 5 repetitions; 25 would show a difference of 5 %."
+            "No other difference is significant at 5 repetitions; 25 of each would show a difference of 5 %."
         ]
     );
 }

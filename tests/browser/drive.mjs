@@ -3,8 +3,8 @@
 //   node drive.mjs FILE|URL STEPS.json TOLD.json
 //
 // STEPS: a list of {"size": [width, height]}, {"scheme": "dark"}, {"run": "an expression in the page, awaited"},
-// {"screenshot": "file.png"}, {"print": "file.pdf"}, {"script": "file.js"}, which is executed in the page as a whole, and
-// {"goto": "an address, from the page on"}.
+// {"screenshot": "file.png"}, {"print": "file.pdf"}, {"script": "file.js"}, which is executed in the page as a whole,
+// {"goto": "an address, from the page on"} and {"wait": milliseconds}, such as for a page to which a click has led.
 // Told are the value of each step, what the console said, what was thrown, what was asked for over a network, and how long
 // the page took to be there.
 //
@@ -117,6 +117,9 @@ try {
       told.steps.push(null);
     } else if (step.scheme) {
       await page("Emulation.setEmulatedMedia", { features: [{ name: "prefers-color-scheme", value: step.scheme }] });
+      told.steps.push(null);
+    } else if (step.wait) {
+      await new Promise((done) => setTimeout(done, step.wait));
       told.steps.push(null);
     } else if (step.goto) {
       await open(new URL(step.goto, await evaluate("location.href")).href);

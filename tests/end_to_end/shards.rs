@@ -96,7 +96,9 @@ fn shards_merge_into_the_run_that_they_are_part_of() {
     assert_eq!(repetitions(&merged).len(), 24);
     let figures = |run: &Path| {
         let cells = read_json(&run.join("summary.json"))["cells"].clone();
-        cells.as_array().unwrap().iter().map(|cell| cell["metrics"][0]["value"].clone()).collect::<Vec<Json>>()
+        let took =
+            |cell: &Json| cell["metrics"].as_array().unwrap().iter().find(|m| m["metric"] == "took").unwrap()["value"].clone();
+        cells.as_array().unwrap().iter().map(took).collect::<Vec<Json>>()
     };
     assert_eq!(figures(&merged), figures(&whole));
     // The parts stay as they are, and nothing half-made is left.
@@ -123,7 +125,7 @@ fn what_a_node_does_to_both_sides_cancels_out() {
         .collect();
     assert_eq!(nodes, [("n1", 4), ("n2", 4), ("n3", 4)]);
     let run = merged.to_str().unwrap();
-    let compared = place.run(&["compare", run, "--by", "kind", "--metric", "took", "--json"]).expect(0);
+    let compared = place.run(&["compare", run, "--by", "kind", "--metric", "took", "--format", "json"]).expect(0);
     let compared: Json = serde_json::from_str(&compared.stdout).unwrap();
     let row = &compared["rows"][0];
     let (ratio, interval) = (row["ratio"].as_f64().unwrap(), &row["ratio_interval"]);
