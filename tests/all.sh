@@ -49,7 +49,7 @@ step "arithmetic, checked"
 set -- --release --locked --workspace --lib --no-fail-fast \
     --config 'profile.release.overflow-checks=true' --config 'profile.release.package."*".overflow-checks=false'
 # How fast they are does not matter here; compiling them does.
-for hot in load analysis record observe vocabulary fixtures tls; do
+for hot in load analysis record observe vocabulary fixtures tls plot; do
     set -- "$@" --config "profile.release.package.runner-$hot.opt-level=1" --config "profile.release.package.runner-$hot.codegen-units=16"
 done
 if cargo nextest --version >/dev/null 2>&1; then

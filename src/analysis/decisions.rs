@@ -149,7 +149,7 @@ mod tests {
         let told: Vec<_> = found.iter().map(|d| (d.level.as_str(), d.verdict)).collect();
         assert_eq!(told, [("b", Some("faster")), ("c", Some("same"))]);
         assert!(found[0].rounds <= found[1].rounds && found[0].rounds == Some(5), "{found:?}");
-        assert_eq!(found[0].words(&decide), "kind=b (w): faster than a (1.500 times), after 5 rounds");
+        assert_eq!(found[0].words(&decide), "kind=b (w): faster than a (1.477 times), after 5 rounds");
         // Later rounds change nothing, and a series that is too short is not decided.
         let short: Vec<Sample> = samples
             .iter()

@@ -16,7 +16,7 @@ use self::slurm::{Array, Task};
 use self::submission::Submission;
 use super::execute::Invocation;
 use super::progress::Style;
-use super::{Stop, merge, open_files, print_data, run};
+use super::{Stop, merge, open_files, prepare, print_data};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::Plan;
@@ -46,7 +46,7 @@ pub(super) fn execute(
     if args.nodes == Some(0) {
         return Err(Stop::new(Exit::InvalidInput, "`--nodes 0`: expected at least 1"));
     }
-    let invocation = run::prepare(std::slice::from_ref(plan), output)?;
+    let invocation = prepare::prepare(std::slice::from_ref(plan), output)?;
     invocation.runtime.block_on(async {
         let failed = |error: &dyn std::error::Error| Stop::from_error(Exit::Failure, error);
         let guard = Guard::start(open_files::of_the_shell()).await.map_err(|e| failed(&e))?;
@@ -73,7 +73,7 @@ pub(super) fn resume(folder: &Path, output: &cli::Output) -> Option<Result<Exit,
         Err(error) => return Some(Err(Stop::from_error(Exit::InvalidInput, &error))),
     };
     let continued = || {
-        let invocation = run::prepare(&[], output)?;
+        let invocation = prepare::prepare(&[], output)?;
         invocation.runtime.block_on(async {
             let guard = Guard::start(open_files::of_the_shell()).await.map_err(|e| failed(&e))?;
             let mut follower = Follower { guard: &guard, invocation: &invocation, submission, tasks: BTreeMap::new() };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::execute::{self, RunStart};
 use super::measuring::Measuring;
-use super::{Stop, plan_of, require_utf8_path, resume, run, serve};
+use super::{Stop, plan_of, prepare, require_utf8_path, resume, serve};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::{Plan, Repeat, revisions};
@@ -31,7 +31,7 @@ pub(super) fn measure(args: &cli::Measure) -> Result<Exit, Stop> {
             (plan, None)
         }
     };
-    let mut invocation = run::prepare(std::slice::from_ref(&plan), &args.output)?;
+    let mut invocation = prepare::prepare(std::slice::from_ref(&plan), &args.output)?;
     invocation.measuring = Some(asked);
     let start = match earlier {
         None => {

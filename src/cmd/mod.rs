@@ -26,6 +26,7 @@ mod merge;
 mod next;
 mod open_files;
 mod plan;
+mod prepare;
 mod progress;
 mod report;
 mod reports;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::execute::{self, Invocation, RunStart};
 use super::known::Known;
-use super::{Stop, cluster, plan_from, plan_of, print, reports, run, summarize};
+use super::{Stop, cluster, plan_from, plan_of, prepare, print, reports, summarize};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::order::{of_shard, sequence};
@@ -92,7 +92,7 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     let invocation = Invocation {
         fail_fast: args.stop.fail_fast,
         keep_going: args.stop.keep_going,
-        ..run::prepare(std::slice::from_ref(&plan), &output)?
+        ..prepare::prepare(std::slice::from_ref(&plan), &output)?
     };
     let start = RunStart::Resume { directory, manifest: Box::new(manifest), done, used, longest };
     invocation.runtime.block_on(execute::execute(&plan, start, &invocation))

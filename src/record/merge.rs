@@ -107,6 +107,14 @@ fn belongs(first: &RunRecord, run: &RunRecord) -> Result<(), MergeError> {
     if first.manifest.format != run.manifest.format {
         lines.push(format!("format: {} → {}", first.manifest.format, run.manifest.format));
     }
+    // What is measured may come from the checkout in which it was started.
+    let commit = |run: &RunRecord| {
+        let git = run.manifest.git.as_ref();
+        git.map_or_else(|| "none".to_owned(), |git| format!("{}{}", git.commit, if git.changed { ", with changes" } else { "" }))
+    };
+    if commit(first) != commit(run) {
+        lines.push(format!("git commit: {} → {}", commit(first), commit(run)));
+    }
     if lines.is_empty() {
         return Ok(());
     }

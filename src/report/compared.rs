@@ -31,7 +31,7 @@ pub fn compared(comparison: &Comparison, id: impl Fn(&str, &BTreeMap<String, Str
         rows: rows.collect(),
         letters: text::letters(comparison).into_iter().map(|(letter, side)| (letter.to_string(), side)).collect(),
         differences: comparison.differences.clone(),
-        method: text::method(comparison),
+        method: text::by_node(comparison).iter().fold(text::method(comparison), |words, line| words + line + "\n"),
         counts: text::counts(comparison).trim().to_owned(),
         notes: comparison.notes.clone(),
     }

@@ -107,6 +107,7 @@ fn row(level: &str, ratio: f64, verdict: Verdict, more: Option<usize>) -> Row {
         ratio: Some(ratio),
         ratio_interval: Some((ratio * 0.9, ratio * 1.1)),
         p: Some(0.001),
+        by_node: Vec::new(),
         p_corrected: Some(0.002),
         rests_on_shape: false,
         verdict,

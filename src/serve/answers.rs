@@ -94,6 +94,8 @@ pub(super) fn paths(site: Arc<Site>) -> Router {
         .route("/experiments.json", get(async |State(site): State<Arc<Site>>| made(site.list_json(), JSON)))
         .route("/openapi.json", get(async || made(Ok(include_str!("openapi.json").to_owned()), JSON)))
         .route("/metrics", get(metrics))
+        // Every browser asks for it, and would report that it is missing.
+        .route("/favicon.ico", get(async || StatusCode::NO_CONTENT))
         .route(ONE, get(async |at: At| moved(&format!("{}/", at.name("experiment")))))
         .route(&format!("{ONE}/"), get(async |at: At| only(&at, Kind::Page, HTML).await));
     for prefix in ["", ONE] {

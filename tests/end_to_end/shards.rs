@@ -134,6 +134,7 @@ fn what_a_node_does_to_both_sides_cancels_out() {
     assert!(row["p_corrected"].as_f64().unwrap() < 0.001, "{row}");
     let said = place.run(&["compare", run, "--by", "kind", "--metric", "took"]).expect(0);
     assert!(said.flat().contains("within each of 3 nodes"), "{}", said.stdout);
+    assert!(said.stdout.contains("BY NODE: slowed took: n1 1.05"), "{}", said.stdout);
     let said = place.run(&["summarize", run]).expect(0);
     assert!(said.stdout.contains("executed by n1 (4 rounds), n2 (4 rounds), n3 (4 rounds)"), "{}", said.stdout);
 }

@@ -33,9 +33,7 @@ pub struct Lab {
 impl Lab {
     /// None where Slurm is not installed, or may not be started.
     pub fn start(place: &mut Place) -> Option<Self> {
-        let is_there = |program: &str| {
-            Command::new(program).arg("-V").env("PATH", path()).output().is_ok_and(|output| output.status.success())
-        };
+        let is_there = |program: &str| ["/usr/bin", "/usr/sbin"].iter().any(|folder| Path::new(folder).join(program).exists());
         if !["slurmctld", "slurmd", "sbatch"].into_iter().all(is_there) {
             eprintln!("SKIPPED: Slurm is not installed (tests/needs.sh installs it)");
             return None;
@@ -158,7 +156,7 @@ fn shell(folder: &Path, script: &str) -> Command {
 #[test]
 fn an_array_of_slurm_executes_shards_which_merge() {
     let mut place = Place::new();
-    place.write("gzip.yaml", &scenario());
+    place.write_as_is("gzip.yaml", &scenario());
     place.write("job.sh", &block("#SBATCH --array"));
     let Some(lab) = Lab::start(&mut place) else { return };
     let mut submit = Command::new("sbatch");
@@ -178,8 +176,8 @@ fn gnu_parallel_executes_shards_which_merge() {
         eprintln!("SKIPPED: GNU parallel is not installed (tests/needs.sh installs it)");
         return;
     }
-    let mut place = Place::new();
-    place.write("gzip.yaml", &scenario());
+    let place = Place::new();
+    place.write_as_is("gzip.yaml", &scenario());
     // The recipe, without the nodes that are not here.
     let script = block("parallel -S").replace("-S node1,node2,node3 ", "");
     let output = shell(&place.path(""), &script).output().unwrap();
@@ -196,7 +194,7 @@ factors: {kind: [a, b]}
 repetitions: 6
 workloads:
   tool:
-    command: [sh, -c, 'echo ${kind}${repetition} $SLURMD_NODENAME >> DIR/began; while [ -e DIR/hold ]; do sleep 0.05; done; sleep 0.1']
+    command: [/bin/sh, -c, 'echo ${kind}${repetition} $SLURMD_NODENAME >> DIR/began; while [ -e DIR/hold ]; do sleep 0.05; done; sleep 0.1']
     load: {closed: {connections: 1}, amount: 1}
 ";
 

@@ -39,6 +39,7 @@ impl Row {
             ratio_interval: None,
             p: None,
             p_corrected: None,
+            by_node: Vec::new(),
             rests_on_shape: false,
             verdict: Verdict::TooFewRepetitions,
             more_for_seen: None,

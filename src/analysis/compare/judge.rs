@@ -134,8 +134,9 @@ fn within_a_run(row: Row, metric: &Metric, [a, b]: [&[(u32, f64)]; 2], rounds: &
     let strata =
         |side: &[(u32, f64)]| side.iter().map(|(round, _)| rounds.nodes.get(round).copied().unwrap_or(usize::MAX)).collect();
     let strata: [Vec<usize>; 2] = [strata(a), strata(b)];
+    let by_node = rounds.ratios([a, b]);
     let strata = (!rounds.nodes.is_empty()).then_some((strata[0].as_slice(), strata[1].as_slice()));
-    compared(row, metric, (values(a), values(b)), pairs, strata)
+    compared(Row { by_node, ..row }, metric, (values(a), values(b)), pairs, strata)
 }
 
 /// How the repetitions of a run belong together.
@@ -151,6 +152,18 @@ impl Rounds {
     /// Those of a run.
     pub fn of(run: &RunRecord) -> Self {
         Self { together: run.plan.is_in_rounds(), nodes: run.node_of_rounds() }
+    }
+
+    /// The ratio of both sides within each node: the median of all ratios (Hodges & Lehmann 1963).
+    fn ratios(&self, sides: [&[(u32, f64)]; 2]) -> Vec<Option<f64>> {
+        let nodes = self.nodes.values().max().map_or(0, |last| last + 1);
+        let ratio = |node: usize| {
+            let [a, b] = sides.map(|side| {
+                side.iter().filter(|(round, _)| self.nodes.get(round) == Some(&node)).map(|(_, v)| *v).collect::<Vec<f64>>()
+            });
+            Some(stats::hodges_lehmann_ratio(&a, &b, LEVEL).ok()?.estimate)
+        };
+        (0..nodes).map(ratio).collect()
     }
 }
 

@@ -140,6 +140,9 @@ pub struct Row {
     pub ratio_interval: Option<(f64, f64)>,
     /// The p of the combined test, two-sided; none between single sessions, which prove nothing.
     pub p: Option<f64>,
+    /// The ratio within each node, in the order of [`Comparison::nodes`]; none where a node lacks values of one side.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by_node: Vec<Option<f64>>,
     /// The same after correction.
     pub p_corrected: Option<f64>,
     /// Whether the verdict depends on the shape of the distribution: ranks alone cannot reach such a p with so few

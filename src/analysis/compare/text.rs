@@ -25,6 +25,7 @@ pub fn text(comparison: &Comparison) -> String {
     text += &format!("{}\n", table.text());
     text += &wrap(&method(comparison), WIDTH, 2);
     text += &wrap(&counts(comparison), WIDTH, 2);
+    text += &by_node(comparison).iter().map(|line| wrap(line, WIDTH, 4)).collect::<String>();
     for note in comparison.notes.iter().filter(|note| !comparison.missing.contains(note)) {
         text += &wrap(&format!("NOTE: {note}"), WIDTH, 2);
     }
@@ -65,6 +66,9 @@ pub fn markdown(comparison: &Comparison) -> String {
     }
     text += &format!("\n{}", literal(&method(comparison)));
     text += &literal(&counts(comparison));
+    for line in by_node(comparison) {
+        text += &format!("\n> {}\n", plain(&line));
+    }
     for note in &comparison.notes {
         text += &format!("\n> {}\n", plain(note));
     }
@@ -148,6 +152,25 @@ pub fn method(comparison: &Comparison) -> String {
         text += &format!("the floor: {sessions} sessions of the same thing\n");
     }
     text
+}
+
+/// The ratio within each node, a line for each primary metric: whether nodes agree.
+pub fn by_node(comparison: &Comparison) -> Vec<String> {
+    let asked = comparison.rows.iter().filter(|row| row.primary && row.by_node.iter().flatten().count() > 1);
+    let line = |row: &Row| {
+        let levels = row.levels.iter().filter(|(factor, _)| comparison.factors.contains(factor)).map(|(_, level)| level.as_str());
+        let workload = row.workload.as_str();
+        let several = comparison.rows.iter().any(|other| !other.workload.is_empty() && other.workload != workload);
+        let of = levels.chain([row.side.as_str()]).chain(several.then_some(workload)).chain([row.metric.as_str()]);
+        let ratios = comparison.nodes.iter().zip(&row.by_node);
+        let ratios = ratios.map(|(node, found)| format!("{node} {}", found.map_or_else(|| "–".to_owned(), ratio)));
+        format!(
+            "BY NODE: {}: {}",
+            of.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "),
+            ratios.collect::<Vec<_>>().join(", ")
+        )
+    };
+    asked.map(line).collect()
 }
 
 /// Where several runs are compared with the baseline: a letter for each, since names are long.

@@ -12,7 +12,7 @@ use crate::analysis::grid::{Grid, Kind};
 use crate::analysis::stats::{self, Session};
 use crate::analysis::values::{self, Selection};
 use crate::cli;
-use crate::cmd::{Stop, plan_of, print, print_data, report_all, run};
+use crate::cmd::{Stop, plan_of, prepare, print, print_data, report_all, run};
 use crate::exit::Exit;
 use crate::plan::Plan;
 use crate::plan_read::Options;
@@ -63,7 +63,7 @@ pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
         json: false,
         verbose: false,
     };
-    let invocation = run::prepare(&plans, &output)?;
+    let invocation = prepare::prepare(&plans, &output)?;
     let began = Instant::now();
     let (mut made, mut longest) = (0, Duration::ZERO);
     while made < FEWEST || began.elapsed() + longest <= budget {
