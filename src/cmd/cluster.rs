@@ -96,12 +96,23 @@ struct Follower<'a> {
     tasks: BTreeMap<u32, Task>,
 }
 
+/// What is known of the tries of a shard.
+#[derive(Debug, Default)]
+struct Tries {
+    /// How many repetitions it had when a task of it ended.
+    done: usize,
+    /// How many tries in a row brought nothing new.
+    fruitless: u32,
+    /// Whether it is not submitted again.
+    is_given_up: bool,
+}
+
 /// How following ended.
 #[derive(Debug, PartialEq, Eq)]
 enum Ended {
     /// All shards are complete.
     Complete,
-    /// No task is left, and something is missing.
+    /// No task is left that could do what is missing.
     Incomplete,
     /// Somebody asked for it.
     Interrupted,
@@ -117,7 +128,7 @@ impl Follower<'_> {
                 let undo = slurm::cancelling(&self.submission.name);
                 self.guard.undo_by(&undo).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
             }
-            let is_new = self.submission.job.is_empty();
+            let is_new = self.submission.jobs.is_empty();
             if let Err(words) = self.submit(&missing).await {
                 let _ = self.guard.done(&slurm::cancelling(&self.submission.name));
                 // What was measured before is not thrown away because Slurm does not answer.
@@ -128,10 +139,8 @@ impl Follower<'_> {
             }
             if detach {
                 let folder = self.submission.folder.display();
-                tell(format_args!(
-                    "submitted as job {}; runner resume {folder} follows it, and merges what it measured",
-                    self.submission.job
-                ));
+                let job = self.submission.jobs.last().map_or("", String::as_str);
+                tell(format_args!("submitted as job {job}; runner resume {folder} follows it, and merges what it measured"));
                 return Ok(Exit::Success);
             }
         }
@@ -140,37 +149,7 @@ impl Follower<'_> {
 
     async fn follow_to_the_end(mut self) -> Result<Exit, Stop> {
         let undo = slurm::cancelling(&self.submission.name);
-        let mut fruitless: BTreeMap<u32, u32> = BTreeMap::new();
-        let ended = loop {
-            let before: BTreeMap<u32, usize> =
-                self.submission.incomplete().into_iter().map(|s| (s, self.submission.done(s))).collect();
-            match self.follow().await {
-                Ended::Incomplete => {}
-                ended => break ended,
-            }
-            self.note_failures();
-            if self.tasks.values().any(|task| task.state == "CANCELLED") {
-                tell("the job was cancelled by somebody else");
-                break Ended::Incomplete;
-            }
-            let mut again = Vec::new();
-            for shard in self.submission.incomplete() {
-                let tries = fruitless.entry(shard).or_default();
-                *tries = if before.get(&shard).is_some_and(|done| self.submission.done(shard) > *done) { 1 } else { *tries + 1 };
-                if *tries < TRIES {
-                    again.push(shard);
-                }
-            }
-            if again.is_empty() {
-                break Ended::Incomplete;
-            }
-            let list = again.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-            tell(format_args!("shards {list} ended before they were complete; submitting them again"));
-            if let Err(words) = self.submit(&again).await {
-                tell(format_args!("warning: they cannot be submitted: {words}"));
-                break Ended::Incomplete;
-            }
-        };
+        let ended = self.follow().await;
         if ended == Ended::Interrupted {
             self.cancel().await;
         }
@@ -200,11 +179,12 @@ impl Follower<'_> {
             options: &self.submission.options,
             exclude: &exclude,
         };
-        self.submission.job = slurm::submit(self.guard, &array).await?;
-        self.tasks.clear();
+        let job = slurm::submit(self.guard, &array).await?;
+        self.submission.jobs.push(job.clone());
+        shards.iter().for_each(|shard| drop(self.tasks.remove(shard)));
         self.submission.keep().map_err(|error| crate::vocabulary::errors::chain(&error))?;
         let shards = if shards.len() == 1 { "1 shard".to_owned() } else { format!("{} shards", shards.len()) };
-        self.say(&format!("{}: {shards} as job {}", self.submission.experiment, self.submission.job));
+        self.say(&format!("{}: {shards} as job {job}", self.submission.experiment));
         Ok(())
     }
 
@@ -216,7 +196,7 @@ impl Follower<'_> {
 
     /// Asks how the tasks stand. Returns why that is not known, if so.
     async fn look(&mut self) -> Option<String> {
-        match slurm::tasks(self.guard, &self.submission.job).await {
+        match slurm::tasks(self.guard, &self.submission.jobs).await {
             Ok(tasks) => {
                 self.tasks = tasks;
                 None
@@ -225,10 +205,12 @@ impl Follower<'_> {
         }
     }
 
-    /// Waits until all shards are complete, no task is left, or somebody asks for an end.
+    /// Waits until all shards are complete, none can be continued, or somebody asks for an end. What ended too early is submitted
+    /// again at once.
     async fn follow(&mut self) -> Ended {
         let shown = Shown::new(self.invocation, self.submission.repetitions.len());
-        let mut silent = false;
+        let mut tries: BTreeMap<u32, Tries> = BTreeMap::new();
+        let mut is_silent = false;
         loop {
             if self.invocation.interrupt.count() > 0 {
                 return Ended::Interrupted;
@@ -242,14 +224,15 @@ impl Follower<'_> {
                 return Ended::Complete;
             }
             match trouble {
-                Some(words) if !silent => {
+                Some(words) if !is_silent => {
                     tell(format_args!("warning: {words}; what is measured is followed by its results"));
-                    silent = true;
+                    is_silent = true;
                 }
                 Some(_) => {}
                 None => {
-                    silent = false;
-                    if !self.tasks.values().any(Task::is_alive) {
+                    is_silent = false;
+                    let is_continued = self.submit_again(&mut tries).await;
+                    if !is_continued && !self.tasks.values().any(Task::is_alive) {
                         return Ended::Incomplete;
                     }
                 }
@@ -262,27 +245,57 @@ impl Follower<'_> {
         }
     }
 
-    /// Notes where tasks failed, and says what they said.
-    fn note_failures(&mut self) {
+    /// Submits again the shards whose tasks have ended before they were complete, unless that is in vain. Returns whether there
+    /// was one.
+    async fn submit_again(&mut self, tries: &mut BTreeMap<u32, Tries>) -> bool {
+        let mut again = Vec::new();
         for shard in self.submission.incomplete() {
-            let Some(task) = self.tasks.get(&shard).filter(|task| task.state != "COMPLETED" && task.state != "CANCELLED") else {
+            let task = self.tasks.get(&shard);
+            let mine = tries.entry(shard).or_default();
+            if mine.is_given_up || task.is_some_and(Task::is_alive) {
                 continue;
-            };
-            let on = if task.node.is_empty() { String::new() } else { format!(" on {}", task.node) };
+            }
+            let done = self.submission.done(shard);
+            mine.fruitless = if done > mine.done { 1 } else { mine.fruitless + 1 };
+            mine.done = done;
+            let (state, node) = task.map_or(("gone", ""), |task| (task.state.as_str(), task.node.as_str()));
+            let on = if node.is_empty() { String::new() } else { format!(" on {node}") };
             let said = self.submission.said(shard);
             let said = if said.is_empty() { said } else { format!(":\n{said}") };
-            tell(format_args!("shard {shard} ended{on} as {}{said}", task.state));
-            if !task.node.is_empty() {
-                self.submission.failed_on.push(task.node.clone());
+            let planned = self.submission.repetitions[shard as usize - 1];
+            tell(format_args!("shard {shard} ended{on} as {state}, with {done} of {planned} repetitions{said}"));
+            mine.is_given_up = state == "CANCELLED" || mine.fruitless >= TRIES;
+            if !mine.is_given_up {
+                if !node.is_empty() {
+                    self.submission.failed_on.push(node.to_owned());
+                }
+                again.push(shard);
+                continue;
             }
+            let why = match state {
+                "CANCELLED" => "was cancelled".to_owned(),
+                _ => format!("brought nothing new in {TRIES} tries"),
+            };
+            tell(format_args!("shard {shard} {why}, and is not submitted again"));
         }
-        let _ = self.submission.keep();
+        if again.is_empty() {
+            return false;
+        }
+        let list = again.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        tell(format_args!("submitting again, to continue where it ended: shard {list}"));
+        if let Err(words) = self.submit(&again).await {
+            tell(format_args!("warning: that is not possible: {words}"));
+            again.iter().for_each(|shard| tries.entry(*shard).or_default().is_given_up = true);
+            return false;
+        }
+        true
     }
 
     /// Cancels the job, and waits until its tasks have ended: they make durable what they have measured.
     async fn cancel(&mut self) {
         if let Err(words) = slurm::cancel(self.guard, &self.submission.name).await {
-            tell(format_args!("warning: the job {} could not be cancelled: {words}", self.submission.job));
+            let jobs = self.submission.jobs.join(", ");
+            tell(format_args!("warning: the job {jobs} could not be cancelled: {words}"));
             return;
         }
         let begun = Instant::now();

@@ -23,16 +23,29 @@ fn scenario() -> String {
     text.replace("seq 2000000", "seq 20000")
 }
 
-/// A Slurm of three nodes, all of them this machine, which ends with the test.
+/// A Slurm of three nodes, which ends with the test.
 pub struct Lab {
     folder: PathBuf,
     controller: Started,
     nodes: Vec<Started>,
+    /// Namespaces of the nodes, and the bridge between them; empty where all nodes are this machine.
+    network: Vec<String>,
 }
 
 impl Lab {
-    /// None where Slurm is not installed, or may not be started.
+    /// All nodes are this machine. None where Slurm is not installed, or may not be started.
     pub fn start(place: &mut Place) -> Option<Self> {
+        Self::start_on(place, &[])
+    }
+
+    /// Each node has a network of its own, so that they can use the same ports.
+    pub fn start_apart(place: &mut Place) -> Option<Self> {
+        let id = std::process::id();
+        let network: Vec<String> = (1..=3).map(|n| format!("lab{id}n{n}")).chain([format!("lab{id}")]).collect();
+        Self::start_on(place, &network)
+    }
+
+    fn start_on(place: &mut Place, network: &[String]) -> Option<Self> {
         let is_there = |program: &str| ["/usr/bin", "/usr/sbin"].iter().any(|folder| Path::new(folder).join(program).exists());
         if !["slurmctld", "slurmd", "sbatch"].into_iter().all(is_there) {
             eprintln!("SKIPPED: Slurm is not installed (tests/needs.sh installs it)");
@@ -46,16 +59,53 @@ impl Lab {
         for part in ["state", "spool/n1", "spool/n2", "spool/n3", "log"] {
             std::fs::create_dir_all(folder.join(part)).unwrap();
         }
+        let subnet = format!("10.77.{}", std::process::id() % 250);
         let host = String::from_utf8(Command::new("hostname").output().unwrap().stdout).unwrap();
-        let conf = CONF.replace("LAB", folder.to_str().unwrap()).replace("HOST", host.trim());
-        let conf = place.write("lab/slurm.conf", &conf);
-        let daemon = |program: &str, words: &[&str]| {
-            let mut command = Command::new(program);
-            Started::spawn(command.args(words).env("PATH", path()).env("SLURM_CONF", &conf))
+        let mut conf = CONF.replace("LAB", folder.to_str().unwrap());
+        if network.is_empty() {
+            conf += "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny\nSlurmctldHost=HOST(127.0.0.1)\n";
+        } else {
+            conf += &format!("SlurmctldHost=HOST({subnet}.254)\n");
+        }
+        for n in 1..=3 {
+            let (host, address) = match network.is_empty() {
+                true => ("HOST".to_owned(), "127.0.0.1".to_owned()),
+                false => (format!("host{n}"), format!("{subnet}.{n}")),
+            };
+            let port = format!("PORT{}", n + 2);
+            conf += &format!(
+                "NodeName=n{n} NodeHostname={host} NodeAddr={address} Port={port} CPUs=2 RealMemory=2000 State=UNKNOWN\n"
+            );
+        }
+        conf += "PartitionName=lab Nodes=ALL Default=YES MaxTime=INFINITE State=UP\n";
+        let conf = place.write("lab/slurm.conf", &conf.replace("HOST", host.trim()));
+        if let [names @ .., bridge] = network {
+            let mut script =
+                format!("ip link add {bridge} type bridge; ip addr add {subnet}.254/24 dev {bridge}; ip link set {bridge} up\n");
+            for (n, name) in (1..).zip(names) {
+                script += &format!(
+                    "ip netns add {name}; ip link add {bridge}v{n} type veth peer name eth0 netns {name}
+                    ip link set {bridge}v{n} master {bridge} up; ip -n {name} addr add {subnet}.{n}/24 dev eth0
+                    ip -n {name} link set eth0 up; ip -n {name} link set lo up\n"
+                );
+            }
+            let made = shell(&folder, &script).output().unwrap();
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        }
+        let daemon = |words: &[&str]| {
+            let mut command = Command::new(words[0]);
+            Started::spawn(command.args(&words[1..]).env("PATH", path()).env("SLURM_CONF", &conf))
         };
-        let controller = daemon("slurmctld", &["-D", "-i"]);
-        let nodes = ["n1", "n2", "n3"].map(|name| daemon("slurmd", &["-D", "-N", name])).into_iter().collect();
-        let lab = Self { folder, controller, nodes };
+        let controller = daemon(&["slurmctld", "-D", "-i"]);
+        let node = |n: usize| match network.get(n - 1) {
+            None => daemon(&["slurmd", "-D", "-N", &format!("n{n}")]),
+            Some(name) => {
+                let inside = format!("hostname host{n}; exec slurmd -D -N n{n}");
+                daemon(&["nsenter", &format!("--net=/run/netns/{name}"), "unshare", "--uts", "sh", "-c", &inside])
+            }
+        };
+        let nodes = (1..=3).map(node).collect();
+        let lab = Self { folder, controller, nodes, network: network.to_vec() };
         within(Duration::from_secs(60), "three nodes are idle", || {
             let said = lab.run("sinfo", &["-h", "-o", "%t %D"]);
             (String::from_utf8_lossy(&said.stdout).trim() == "idle 3").then_some(())
@@ -86,6 +136,12 @@ impl Drop for Lab {
         for daemon in self.nodes.iter().chain([&self.controller]) {
             daemon.signal(rustix::process::Signal::KILL);
         }
+        if let [names @ .., bridge] = &self.network[..] {
+            for name in names {
+                let _ = Command::new("ip").args(["netns", "del", name]).output();
+            }
+            let _ = Command::new("ip").args(["link", "del", bridge]).output();
+        }
     }
 }
 
@@ -96,7 +152,6 @@ fn path() -> String {
 }
 
 const CONF: &str = "ClusterName=lab
-SlurmctldHost=HOST(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/none
@@ -124,11 +179,6 @@ MailProg=/bin/true
 KillWait=5
 MinJobAge=3600
 SlurmdParameters=config_overrides
-CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
-NodeName=n1 NodeHostname=HOST NodeAddr=127.0.0.1 Port=PORT3 CPUs=2 RealMemory=2000 State=UNKNOWN
-NodeName=n2 NodeHostname=HOST NodeAddr=127.0.0.1 Port=PORT4 CPUs=2 RealMemory=2000 State=UNKNOWN
-NodeName=n3 NodeHostname=HOST NodeAddr=127.0.0.1 Port=PORT5 CPUs=2 RealMemory=2000 State=UNKNOWN
-PartitionName=lab Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 ";
 
 /// Merges all shards; returns the summary.
@@ -300,7 +350,7 @@ fn a_task_that_is_lost_is_executed_again_and_continues() {
     started.until_said("shard 1 ended on", 1);
     std::fs::remove_file(place.path("hold")).unwrap();
     let outcome = started.wait_within(Duration::from_secs(120)).expect(0);
-    assert!(outcome.stderr.contains("submitting them again"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("submitting again"), "{}", outcome.stderr);
     is_whole(&place, &lab);
     // What was complete was not executed again: at most the one that was killed.
     assert!(place.lines("began").len() <= 13, "{:?}", place.lines("began"));
@@ -355,4 +405,42 @@ fn what_slurm_refuses_is_said_and_nothing_is_left() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("Slurm does not answer: `sinfo` took more than 5 s"), "{said}");
     assert!(crate::support::listing(&place.path("results/held")).is_empty());
+}
+
+/// The main job, reduced, with its targets: the nodes have networks of their own, so that they can use the same ports.
+#[test]
+fn the_main_job_on_three_nodes_has_the_cells_and_counts_that_it_has_alone() {
+    let mut place = Place::new();
+    let Some(lab) = Lab::start_apart(&mut place) else { return };
+    std::fs::create_dir(place.path("experiments")).unwrap();
+    let scenario = std::fs::read_to_string(root().join("experiments/blobs-parallel.yaml")).unwrap();
+    place.write_as_is("experiments/blobs-parallel.yaml", &scenario);
+    crate::support::copy(&root().join("haproxy"), &place.path("haproxy"));
+    let words =
+        ["repeat", "experiments/blobs-parallel.yaml", "-n", "6", "--set", "processes=1,2", "--set", "action=baseline,get"];
+    let words = [&words[..], &["--set", "proxy=builtin", "--no-graphs"]].concat();
+    let on = [&words[..], &["--on", "slurm"]].concat();
+    let outcome = Started::spawn(&mut on_slurm(&place, &lab, &on)).wait_within(Duration::from_secs(240));
+    assert!(matches!(outcome.code, Some(0 | 4 | 5)), "{outcome:?}");
+    place.run(&[&words[..], &["--out", "alone", "--quiet"]].concat());
+    let summary = |out: &str| {
+        let folder = place.path(out).join("blobs-parallel");
+        let runs = crate::support::listing(&folder);
+        let [run] = &runs[..] else { panic!("{runs:?}") };
+        json(&folder.join(run).join("summary.json"))
+    };
+    let (there, alone) = (summary("results"), summary("alone"));
+    let cells = |summary: &Json| {
+        let cells = summary["cells"].as_array().unwrap().iter().filter(|cell| cell["skipped"].is_null());
+        cells.map(|cell| (cell["cell"].to_string(), executed(cell))).collect::<Vec<_>>()
+    };
+    assert_eq!(cells(&there), cells(&alone));
+    assert_eq!(cells(&there).len(), 4, "{there}");
+    assert_eq!(there["nodes"].as_array().unwrap().len(), 3);
+    within(Duration::from_secs(20), "no job is left", || lab.jobs().is_empty().then_some(()));
+}
+
+/// How many repetitions of a cell were executed, whether they count or not: three nodes on two processors disturb each other.
+fn executed(cell: &Json) -> u64 {
+    ["valid", "invalid", "failed"].iter().map(|what| cell["repetitions"][what].as_u64().unwrap()).sum()
 }

@@ -86,7 +86,7 @@ pub(super) fn options(words: &[String]) -> Result<Vec<(String, String)>, String>
 async fn ask(guard: &Guard, argv: Vec<String>) -> Result<String, String> {
     let program = argv[0].clone();
     // A task on this machine must not look like a process of this run.
-    let argv = ["env".to_owned(), "-u".to_owned(), marker::MARKER.to_owned()].into_iter().chain(argv).collect();
+    let argv = ["/usr/bin/env".to_owned(), "-u".to_owned(), marker::MARKER.to_owned()].into_iter().chain(argv).collect();
     let answer = guard.ask(argv, PATIENCE).await.map_err(|error| crate::vocabulary::errors::chain(&error))?;
     let said = answer.stderr.trim();
     match answer.exit {
@@ -95,9 +95,7 @@ async fn ask(guard: &Guard, argv: Vec<String>) -> Result<String, String> {
             Err(format!("Slurm does not answer: `{program}` took more than {patience} s; is its controller running?"))
         }
         Some(Exit::Code(0)) => Ok(answer.stdout),
-        Some(_) if said.contains("No such file or directory") && said.contains("env:") => {
-            Err(format!("Slurm is not installed here: there is no `{program}`"))
-        }
+        Some(Exit::Code(127)) => Err(format!("Slurm is not installed here: there is no `{program}`")),
         Some(_) => {
             Err(said.lines().map(|line| line.trim_start_matches(&format!("{program}: error: "))).collect::<Vec<_>>().join("; "))
         }
@@ -140,12 +138,14 @@ pub(super) async fn submit(guard: &Guard, array: &Array<'_>) -> Result<String, S
     if job.is_empty() { Err("sbatch did not say which job it made".to_owned()) } else { Ok(job) }
 }
 
-/// How the tasks of a job stand, by their numbers; those that Slurm has forgotten are missing.
+/// How the tasks of jobs stand, by their numbers; those that Slurm has forgotten are missing. Of a task that was submitted several
+/// times, the last.
 ///
 /// # Errors
 /// See [`ask`].
-pub(super) async fn tasks(guard: &Guard, job: &str) -> Result<BTreeMap<u32, Task>, String> {
-    let said = ask(guard, words(&["squeue", "-h", "-r", "-t", "all", "-j", job, "-o", "%K|%T|%N"])).await;
+pub(super) async fn tasks(guard: &Guard, jobs: &[String]) -> Result<BTreeMap<u32, Task>, String> {
+    let jobs = jobs.join(",");
+    let said = ask(guard, words(&["squeue", "-h", "-r", "-t", "all", "-j", &jobs, "-o", "%F|%K|%T|%N"])).await;
     match said {
         Ok(said) => Ok(parsed(&said)),
         // It ended so long ago that nobody remembers.
@@ -154,15 +154,17 @@ pub(super) async fn tasks(guard: &Guard, job: &str) -> Result<BTreeMap<u32, Task
     }
 }
 
-/// Lines such as `2|RUNNING|n1`; of a task that is there twice, since it was requeued, the last.
+/// Lines such as `17|2|RUNNING|n1`: the job, the task, its state, its node.
 fn parsed(text: &str) -> BTreeMap<u32, Task> {
     let line = |line: &str| {
         let mut parts = line.trim().split('|');
-        let number = parts.next()?.parse().ok()?;
+        let (job, number): (u64, u32) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let (state, node) = (parts.next()?.to_owned(), parts.next().unwrap_or_default().to_owned());
-        Some((number, Task { state, node }))
+        Some((job, number, Task { state, node }))
     };
-    text.lines().filter_map(line).collect()
+    let mut all: Vec<(u64, u32, Task)> = text.lines().filter_map(line).collect();
+    all.sort_by_key(|(job, ..)| *job);
+    all.into_iter().map(|(_, number, task)| (number, task)).collect()
 }
 
 /// The command that cancels the jobs of a name.
@@ -184,7 +186,7 @@ mod tests {
 
     #[test]
     fn tasks_are_read_and_other_lines_are_not() {
-        let found = parsed("1|COMPLETED|n1\n2|RUNNING|n2\n3|PENDING|\nslurm_load_jobs error\n");
+        let found = parsed("18|1|COMPLETED|n1\n17|1|FAILED|n3\n17|2|RUNNING|n2\n17|3|PENDING|\nslurm_load_jobs error\n");
         let told: Vec<_> = found.iter().map(|(number, task)| (*number, task.is_alive(), task.node.as_str())).collect();
         assert_eq!(told, [(1, false, "n1"), (2, true, "n2"), (3, true, "")]);
     }

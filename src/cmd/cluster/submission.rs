@@ -18,12 +18,14 @@ const FILE: &str = "submission.json";
 /// What was submitted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Submission {
+    /// Version of the format.
+    pub format: u32,
     /// Name of the experiment.
     pub experiment: String,
     /// The name of its jobs.
     pub name: String,
-    /// The job that was submitted last; empty before the first.
-    pub job: String,
+    /// The jobs that were submitted, the last one last.
+    pub jobs: Vec<String>,
     /// How many repetitions each shard has, by the number of the shard, from 1.
     pub repetitions: Vec<usize>,
     /// Options for sbatch.
@@ -59,7 +61,17 @@ impl Submission {
         let of = |number: u32| format!("{number}/{shards}").parse::<Shard>().map_or(0, |s| of_shard(all.clone(), Some(s)).len());
         let repetitions = (1..=shards).map(of).collect();
         let experiment = plan.experiment.clone();
-        let submission = Self { experiment, name, job: String::new(), repetitions, options, failed_on: Vec::new(), out, folder };
+        let submission = Self {
+            format: record::FORMAT,
+            experiment,
+            name,
+            jobs: Vec::new(),
+            repetitions,
+            options,
+            failed_on: Vec::new(),
+            out,
+            folder,
+        };
         write_whole(&submission.script(), submission.script_text(words).as_bytes())?;
         submission.keep()?;
         Ok(submission)
