@@ -127,7 +127,12 @@ impl Lab {
 
     /// The jobs that are there, one line each.
     pub fn jobs(&self) -> Vec<String> {
-        String::from_utf8_lossy(&self.run("squeue", &["-h"]).stdout).lines().map(str::to_owned).collect()
+        let said = self.run("squeue", &["-h"]);
+        // Who is not answered does not know that there is none.
+        if !said.status.success() {
+            return vec![String::from_utf8_lossy(&said.stderr).into_owned()];
+        }
+        String::from_utf8_lossy(&said.stdout).lines().map(str::to_owned).collect()
     }
 }
 
@@ -181,10 +186,19 @@ MinJobAge=3600
 SlurmdParameters=config_overrides
 ";
 
+/// What tasks have said.
+fn said(place: &Place) -> String {
+    let files = crate::support::listing(&place.path("")).into_iter().filter(|name| name.starts_with("slurm-"));
+    files.map(|name| format!("{name}: {}", place.lines(&name).join("\n"))).collect()
+}
+
 /// Merges all shards; returns the summary.
 fn merged(place: &Place) -> Json {
-    let mut shards: Vec<String> =
-        std::fs::read_dir(place.path("shards")).unwrap().flatten().map(|entry| entry.path().display().to_string()).collect();
+    let mut shards: Vec<String> = std::fs::read_dir(place.path("shards"))
+        .unwrap_or_else(|_| panic!("no shard: {}", said(place)))
+        .flatten()
+        .map(|entry| entry.path().display().to_string())
+        .collect();
     shards.sort();
     let shards: Vec<&str> = shards.iter().map(String::as_str).collect();
     place.run(&[&["merge"], &shards[..], &["--no-graphs"]].concat()).expect(0);

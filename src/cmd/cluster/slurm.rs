@@ -92,7 +92,7 @@ async fn ask(guard: &Guard, argv: Vec<String>) -> Result<String, String> {
     match answer.exit {
         None => {
             let patience = PATIENCE.as_secs();
-            Err(format!("Slurm does not answer: `{program}` took more than {patience} s; is its controller running?"))
+            Err(format!("Slurm does not answer: `{program}` took more than {patience} s (is slurmctld running?)"))
         }
         Some(Exit::Code(0)) => Ok(answer.stdout),
         Some(Exit::Code(127)) => Err(format!("Slurm is not installed here: there is no `{program}`")),
