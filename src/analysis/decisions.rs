@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::compare::decided;
+use super::compare::{Rounds, decided};
 use super::stats::{self, Decision};
 use super::summary::CellSummary;
 use super::values::{self, Selection};
@@ -89,7 +89,8 @@ pub fn of(samples: &[Sample], metric: &Metric, unit: &str, decide: &Decide, most
             }
             let (a, b) = (until(base), until(other));
             let (below, above) = (values_of(&a), values_of(&b));
-            let ratio = stats::hodges_lehmann_ratio(&below, &above, 0.95).ok().map(|found| found.estimate);
+            let rounds = Rounds { together: true, ..Rounds::default() };
+            let ratio = super::compare::ratio(&a, &b, &rounds).map(|(ratio, _)| ratio);
             let verdict = match decided(&a, &b, decide.threshold, count, &look) {
                 Some(Decision::Same) => "same",
                 Some(Decision::Differs) => {

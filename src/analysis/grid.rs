@@ -33,6 +33,8 @@ pub enum Kind {
     Words,
     /// Numbers with their units: aligned to the right, never wrapped.
     Number,
+    /// Numbers that are left out before the table continues below: another column says much the same.
+    Spare,
 }
 
 /// What is shown in a cell without a value.
@@ -63,8 +65,11 @@ impl Grid {
 
     /// The table with a rule below its header, no wider than [`WIDTH`].
     pub fn text(&self) -> String {
-        let shown: Vec<usize> = (0..self.columns.len()).filter(|at| self.says_something(*at)).collect();
-        let first_number = shown.iter().position(|at| self.columns[*at].kind == Kind::Number).unwrap_or(shown.len());
+        let mut shown: Vec<usize> = (0..self.columns.len()).filter(|at| self.says_something(*at)).collect();
+        if least(&self.least_widths(&shown), 1) > WIDTH {
+            shown.retain(|at| self.columns[*at].kind != Kind::Spare);
+        }
+        let first_number = shown.iter().position(|at| self.columns[*at].kind != Kind::Words).unwrap_or(shown.len());
         let (names, others) = shown.split_at(first_number);
         let mut parts: Vec<Vec<usize>> = vec![names.to_vec()];
         for at in others {
@@ -96,7 +101,7 @@ impl Grid {
     fn whole_pieces(&self, at: usize) -> usize {
         let header = widest_piece(&self.columns[at].header);
         header.max(match self.columns[at].kind {
-            Kind::Number => self.widest_cell(at),
+            Kind::Number | Kind::Spare => self.widest_cell(at),
             Kind::Words => self.rows.iter().map(|row| widest_piece(&row[at])).max().unwrap_or_default(),
         })
     }
@@ -104,7 +109,7 @@ impl Grid {
     /// The narrowest columns with which a table can still be read.
     fn least_widths(&self, part: &[usize]) -> Vec<usize> {
         let of = |at: &usize| match self.columns[*at].kind {
-            Kind::Number => self.widest_cell(*at).max(widest_piece(&self.columns[*at].header).min(WIDEST_HEADER)),
+            Kind::Number | Kind::Spare => self.widest_cell(*at).max(widest_piece(&self.columns[*at].header).min(WIDEST_HEADER)),
             Kind::Words => self.whole_pieces(*at).clamp(NARROWEST, WIDEST_PIECE).min(self.natural(*at)),
         };
         part.iter().map(of).collect()
@@ -119,7 +124,7 @@ impl Grid {
         let whole = part.iter().map(|at| self.whole_pieces(*at)).collect();
         // Headers are wrapped first, then names at words, and finally names anywhere.
         let numbers = part.iter().zip(&widths).map(|(at, natural)| match self.columns[*at].kind {
-            Kind::Number => self.whole_pieces(*at),
+            Kind::Number | Kind::Spare => self.whole_pieces(*at),
             Kind::Words => *natural,
         });
         for least_widths in [numbers.collect(), whole, self.least_widths(part)] {
@@ -150,7 +155,7 @@ fn lines(cells: &[&str], kinds: &[Kind], widths: &[usize], gap: usize) -> Vec<St
             let text = lines.get(number).map_or("", String::as_str);
             match kind {
                 Kind::Words => pad(text, *columns),
-                Kind::Number => format!("{}{text}", " ".repeat(columns.saturating_sub(width(text)))),
+                Kind::Number | Kind::Spare => format!("{}{text}", " ".repeat(columns.saturating_sub(width(text)))),
             }
         });
         padded.collect::<Vec<_>>().join(&" ".repeat(gap)).trim_end().to_owned()

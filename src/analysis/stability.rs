@@ -35,7 +35,7 @@ pub struct Stability {
     pub drift_tau: f64,
     /// How often chance alone gives a correlation this far from 0.
     pub drift_p: f64,
-    /// Theil and Sen's slope over all rounds, as a share of the median.
+    /// Theil and Sen's slope over all rounds, as a share of where the line starts.
     pub drift_share: f64,
     /// Correlation between successive repetitions.
     pub lag1_autocorrelation: f64,
@@ -127,13 +127,21 @@ fn of_workload(cell: &CellSummary, metric: &Metric, workload: &str) -> Option<St
         coefficient_of_variation: finite(stats::coefficient_of_variation(&values)),
         drift_tau: trend.tau,
         drift_p: trend.p,
-        drift_share: finite(whole / estimate.median),
+        drift_share: drift(estimate.median, whole),
         lag1_autocorrelation: memory.r,
         lag1_p: memory.p,
         effective_repetitions: stats::effective_sample_size(&values),
         warm_up_rounds: stats::warm_up_rounds(&values, SEED),
         outliers: outliers.into_iter().map(|i| numbered[i].0).collect(),
     })
+}
+
+/// How far a series goes from its first to its last round along a line through its median, as a share of where it starts: it cannot
+/// lose more than all of it. `whole`: the difference between the ends of the line.
+pub fn drift(median: f64, whole: f64) -> f64 {
+    let start = median - whole / 2.0;
+    // A line that starts at 0 or below says nothing of shares.
+    if start > 0.0 { (whole / start).max(-1.0) } else { finite(whole / median) }
 }
 
 /// Zero where the divisor is 0: if all values are 0, there is no spread.

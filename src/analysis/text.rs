@@ -92,7 +92,7 @@ fn stability(summary: &Summary, varied: &[&str]) -> String {
             metric.human(&unit, s.median),
             s.half_width().map_or_else(|| "–".to_owned(), percent),
             percent(s.coefficient_of_variation),
-            format!("{:+.1} %", s.drift_share * 100.0),
+            format!("{}{:.1} %", if s.drift_share < 0.0 { "−" } else { "+" }, s.drift_share.abs() * 100.0),
             super::stability::p(s.drift_p),
             // Nothing is called −0.
             format!("{:.2}", (s.lag1_autocorrelation * 100.0).round() / 100.0 + 0.0),

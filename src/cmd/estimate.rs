@@ -37,10 +37,10 @@ impl Estimate {
         Self { by_cell, basis }
     }
 
-    /// The time of the whole plan, and where that comes from.
-    pub(super) fn words(&self, plan: &Plan) -> String {
+    /// The time of so many rounds of a plan, and where that comes from.
+    pub(super) fn words(&self, plan: &Plan, rounds: u32) -> String {
         let executed = plan.cells.iter().zip(&self.by_cell).filter(|(cell, _)| cell.skipped.is_none());
-        let total = executed.map(|(_, time)| *time).sum::<Duration>() * plan.repetitions;
+        let total = executed.map(|(_, time)| *time).sum::<Duration>() * rounds;
         format!("estimated time: {} ({})", human_duration(total.as_nanos() as f64), self.basis)
     }
 }

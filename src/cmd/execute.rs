@@ -136,7 +136,7 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
                 Some(Estimate::of(plan, directory.path.parent().and_then(Path::parent).unwrap_or(&directory.path)))
             }
         };
-        announce(plan, estimate.as_ref(), &reporter);
+        announce(plan, start.shard(), estimate.as_ref(), &reporter);
         if all.is_empty() {
             return Err(Stop::new(Exit::Failure, format!("{}: every cell is skipped, there is nothing to run", plan.experiment)));
         }
@@ -290,7 +290,11 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
             directory.path.display()
         ));
         if let Some(summary) = invocation.summaries.borrow().last().filter(|_| invocation.measuring.is_none() && !is_stopped) {
-            reporter.say_whole(&format!("next: {}", next::step(summary, &directory.path, &plan.source)));
+            let next = match invocation.shard {
+                Some(_) => "the other shards, then runner merge with the directories of all of them".to_owned(),
+                None => next::step(summary, &directory.path, &plan.source),
+            };
+            reporter.say_whole(&format!("next: {next}"));
         }
         Ok(exit)
     })
@@ -303,11 +307,17 @@ fn failure(plan: &Plan, error: &dyn std::error::Error) -> Stop {
 }
 
 /// Reports what is about to be executed.
-fn announce(plan: &Plan, estimate: Option<&Estimate>, reporter: &Reporter) {
+fn announce(plan: &Plan, shard: Option<Shard>, estimate: Option<&Estimate>, reporter: &Reporter) {
     reporter.say(&plan.title());
     reporter.say(&size(plan));
+    if let Some(shard) = shard {
+        let rounds: Vec<u32> = (1..=plan.repetitions).filter(|round| shard.holds(*round)).collect();
+        let first: Vec<String> = rounds.iter().take(4).map(u32::to_string).collect();
+        let more = if rounds.len() > first.len() { ", …" } else { "" };
+        reporter.say(&format!("shard {shard}: {} of {} rounds: {}{more}", rounds.len(), plan.repetitions, first.join(", ")));
+    }
     if let Some(estimate) = estimate.filter(|_| !plan.repeat.as_ref().is_some_and(crate::plan::Repeat::is_open_ended)) {
-        reporter.say(&estimate.words(plan));
+        reporter.say(&estimate.words(plan, shard.map_or(plan.repetitions, |shard| shard.count(plan.repetitions))));
     }
     let skipped = skips(plan);
     if !skipped.is_empty() {

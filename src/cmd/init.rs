@@ -128,10 +128,11 @@ targets:
   server:
     # Started anew for each repetition, and stopped after it.
     command: {}
-    port: {port}
+{}    port: {port}
     # It is ready when it answers on its port; with `ready: {{http: /}}` when it answers a request.
 ",
-                    flow(command)
+                    flow(command),
+                    dir(command, "    "),
                 );
                 over_http(name, url, &target, &command.join(" "))
             }
@@ -145,7 +146,7 @@ repetitions: 8
 workloads:
   tool:
     command: {}
-    # One at a time, 10 times; a first one is not counted.
+{}    # One at a time, 10 times; a first one is not counted.
     load: {{closed: {{connections: 1}}, warm-up: {{amount: 1}}, amount: 10}}
 
 # To compare variants, name a factor, and use it as ${{threads}} in `command`:
@@ -155,8 +156,21 @@ workloads:
                 scalar(name),
                 scalar(&format!("How long does {} take?", command.join(" "))),
                 flow(command),
+                dir(command, "    "),
             ),
         }
+    }
+}
+
+/// Where a command is started, if its arguments name files of this folder, which is that above the scenario's; else nothing.
+fn dir(command: &[String], indent: &str) -> String {
+    let is_file = |word: &String| {
+        let value = word.split_once('=').filter(|(option, _)| option.starts_with('-')).map_or(word.as_str(), |(_, value)| value);
+        !value.is_empty() && Path::new(value).is_relative() && Path::new(value).exists()
+    };
+    match command.iter().skip(1).any(is_file) {
+        true => format!("{indent}# Where it is started: the folder above this file.\n{indent}dir: ..\n"),
+        false => String::new(),
     }
 }
 

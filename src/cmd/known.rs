@@ -139,7 +139,7 @@ impl Known {
         let several = |cell: usize| self.values.keys().filter(|(c, _)| *c == cell).count() > 1;
         all.into_iter()
             .map(|((cell, workload), known)| {
-                let id = levels(&self.run.plan.cells[*cell].id);
+                let id = self.run.plan.cells[*cell].id.clone();
                 let name = if several(*cell) { format!("{id} {workload}") } else { id };
                 (name, format!("{} ({})", self.words(known), repetitions(known.values.len())))
             })

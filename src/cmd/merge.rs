@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Stop, beside, graph, print, print_data, reports, require_utf8_path, summarize};
+use super::{Stop, beside, graph, next, print, print_data, reports, require_utf8_path, summarize};
 use crate::analysis;
 use crate::cli;
 use crate::exit::Exit;
@@ -15,8 +15,13 @@ pub(super) fn merge(args: &cli::Merge) -> Result<Exit, Stop> {
     require_utf8_path("the directory of results (--out)", &args.out)?;
     let mut paths = summarize::runs(&args.paths)?;
     let mut seen = std::collections::BTreeSet::new();
-    // A folder and a run in it may both be named.
-    paths.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
+    paths.retain(|path| {
+        let is_new = seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone()));
+        if !is_new {
+            tell(format_args!("note: {} is named twice", path.display()));
+        }
+        is_new
+    });
     let runs = paths.iter().map(|path| RunRecord::open(path)).collect::<Result<Vec<_>, _>>().map_err(|e| wrong(&e))?;
     let damaged = runs.iter().flat_map(|run| &run.damaged);
     damaged.for_each(|what| tell(format_args!("warning: {what}; it is not part of the merged run")));
@@ -34,13 +39,13 @@ pub(super) fn make(runs: &[RunRecord], out: &Path, output: &cli::Output) -> Resu
     let read = summarize::aggregate(&path)?;
     let (record, summary) = &read;
     let is_quiet = output.quiet || output.json;
-    let mut pictures = 0;
+    let (mut pictures, mut page) = (0, None);
     if !output.no_graphs && !record.repetitions.is_empty() {
         let composed = graph::compose(record, summary)?;
         let drawn = graph::draw(&composed, summary, &output.graphs, output.svg)?;
         pictures = drawn.files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "png")).count();
         if !output.no_report {
-            beside::report(&read, &composed, &output.graphs)?;
+            page = beside::report(&read, &composed, &output.graphs)?;
         }
     }
     if output.json {
@@ -55,15 +60,16 @@ pub(super) fn make(runs: &[RunRecord], out: &Path, output: &cli::Output) -> Resu
         let nodes = record.nodes();
         let by = if nodes.is_empty() { String::new() } else { format!(" by {}", nodes.join(", ")) };
         let rounds = record.plan.repetitions;
-        tell(format_args!(
-            "merged {} runs: {count} repetitions of {rounds} rounds{by}; results in {}",
-            runs.len(),
-            path.display()
-        ));
+        let merged = if runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", runs.len()) };
+        tell(format_args!("merged {merged}: {count} repetitions of {rounds} rounds{by}; results in {}", path.display()));
         if pictures > 0 {
             let folder = output.graphs.join(&summary.experiment).join(&summary.run);
-            tell(format_args!("{pictures} graphs in {}", folder.display()));
+            tell(format_args!("{pictures} {} in {}", if pictures == 1 { "graph" } else { "graphs" }, folder.display()));
         }
+        if let Some(page) = page {
+            tell(format_args!("report in {}", page.display()));
+        }
+        tell(format_args!("next: {}", next::step(summary, &path, std::path::Path::new(&record.manifest.source))));
     }
     reports::append(&output.reports, summary)?;
     let exit = match reports::verdict(summary) {

@@ -33,7 +33,7 @@ pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
     text += &format!("{}, order {:?}, seed {}\n", size(&plan), plan.order, plan.seed).to_lowercase();
     text += &skips(&plan);
     text += &notes(&plan);
-    text += &format!("{}\n", Estimate::of(&plan, &args.out).words(&plan));
+    text += &format!("{}\n", Estimate::of(&plan, &args.out).words(&plan, plan.repetitions));
     if let Some(warning) = too_few(&plan) {
         text += &format!("WARNING: {warning}\n");
     }

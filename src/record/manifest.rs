@@ -169,7 +169,11 @@ impl Manifest {
 
     /// The command that made the run, to be typed again in its directory; with a seed, one that plans the same run.
     pub fn command(&self, seed: Option<u64>) -> String {
-        let mut words: Vec<String> = self.command_line.clone();
+        let mut words: Vec<String> = match self.merged.first() {
+            None => self.command_line.clone(),
+            // That of a shard, without what made it one.
+            Some(part) => without(&part.command_line, &["--shard", "--out"], &["--no-graphs", "--quiet", "-q"]),
+        };
         if let Some(program) = words.first_mut() {
             // How it was called depends on the machine.
             *program = program.rsplit('/').next().unwrap_or("runner").to_owned();
@@ -220,6 +224,23 @@ impl Host {
             load_1min: sysinfo::System::load_average().map_or(0.0, |l| l.one),
         }
     }
+}
+
+/// A command line without some options: those that have a value, and those that have none.
+fn without(words: &[String], with_value: &[&str], flags: &[&str]) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let name = word.split('=').next().unwrap_or_default();
+        if with_value.contains(&name) {
+            if !word.contains('=') {
+                words.next();
+            }
+        } else if !flags.contains(&word.as_str()) {
+            kept.push(word.clone());
+        }
+    }
+    kept
 }
 
 /// What this machine is called among others: as the user says, or the batch system, since several nodes may share a host.

@@ -38,6 +38,10 @@ fn facts(run: &RunRecord) -> Vec<(String, String)> {
     if let Some(git) = git {
         facts.push(("commit", format!("{}{}", git.commit, if git.changed { ", with changes" } else { "" })));
     }
+    for part in &run.manifest.merged {
+        let rounds: Vec<String> = part.rounds.iter().map(u32::to_string).collect();
+        facts.push(("merged from", format!("{}, rounds {} on {}", part.run, rounds.join(", "), part.host.name)));
+    }
     let mut facts: Vec<(String, String)> = facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     facts.extend(run.manifest.programs.iter().map(|(name, version)| (format!("version of {name}"), version.clone())));
     facts.extend(run.manifest.resumed.iter().map(|resumed| ("resumed".to_owned(), resumed.at.clone())));

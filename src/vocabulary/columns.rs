@@ -9,7 +9,7 @@ use unicode_width::UnicodeWidthStr as _;
 pub const WIDTH: usize = 80;
 
 /// Units that stay with the number before them.
-const UNITS: [&str; 18] =
+pub(crate) const UNITS: [&str; 18] =
     ["%", "ns", "µs", "ms", "s", "min", "h", "d", "B", "KiB", "MiB", "GiB", "TiB", "/s", "KiB/s", "MiB/s", "GiB/s", "percent"];
 
 /// How many columns a text takes.

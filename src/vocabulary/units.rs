@@ -212,9 +212,16 @@ pub fn human_bytes(bytes: f64) -> String {
     }
 }
 
-/// A ratio in words: one near 1 needs its third decimal, a large one does not.
+/// A ratio in words: one near 1 needs its third decimal, a large one does not, and a small one has three digits too.
 pub fn ratio(ratio: f64) -> String {
-    if ratio < 10.0 { format!("{ratio:.3}") } else { significant(ratio) }
+    match ratio {
+        r if !r.is_finite() || r >= 10.0 => significant(r),
+        r if r >= 0.0995 || r <= 0.0 => format!("{r:.3}"),
+        r => {
+            let zeros = (-r.log10()).floor().clamp(1.0, 9.0) as usize;
+            format!("{r:.*}", zeros + 3)
+        }
+    }
 }
 
 /// Three significant digits without an exponent: `0.123`, `1.23`, `12.3`, `123`, `12 345`.

@@ -48,16 +48,29 @@ pub fn first_line(text: &str) -> (&str, &str) {
     text.split_at(text.find('\n').unwrap_or(text.len()))
 }
 
-/// Whether the first lines of two texts are the same except for numbers, such as process ids, ports and times.
+/// Whether the first lines of two texts are the same except for numbers, such as process ids, ports and times: `1.00 s` and `847 ms`
+/// are alike.
 pub fn alike(one: &str, other: &str) -> bool {
+    let is_number = |word: &str| word.starts_with(|c: char| c.is_ascii_digit());
+    let is_unit = |word: &str| crate::columns::UNITS.contains(&word.trim_end_matches([',', ';', '.', ')', ':']));
     let plain = |text: &str| {
-        let mut plain = String::new();
-        for c in first_line(text).0.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }) {
-            if c != '0' || !plain.ends_with('0') {
-                plain.push(c);
+        let mut words: Vec<String> = Vec::new();
+        for word in first_line(text).0.split(' ') {
+            // A number with its unit is one thing.
+            if words.last().is_some_and(|last| is_number(last)) && is_unit(word) {
+                let end = word.trim_start_matches(|c: char| !matches!(c, ',' | ';' | '.' | ')' | ':'));
+                *words.last_mut().expect("there is one") = format!("0{end}");
+                continue;
             }
+            let mut plain = String::new();
+            for c in word.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }) {
+                if !(c == '0' && plain.ends_with('0') || c == '.' && is_number(word)) {
+                    plain.push(c);
+                }
+            }
+            words.push(plain);
         }
-        plain
+        words.join(" ")
     };
     one == other || plain(one) == plain(other)
 }
@@ -83,6 +96,14 @@ pub fn in_shell(word: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_that_differ_in_numbers_and_their_units_are_alike() {
+        assert!(alike("silent for 1.00 s, at most 1 %", "silent for 847 ms, at most 1 %"));
+        assert!(alike("port 8001 is taken by pid 4100 (python3)", "port 8002 is taken by pid 77 (python3)"));
+        assert!(!alike("port 8001 is taken", "port 8001 is free") && !alike("1 s", "1 s more"));
+        assert!(alike("the same\nand 1", "the same\nand more"));
+    }
 
     #[test]
     fn no_text_of_others_moves_the_cursor_or_turns_the_line() {

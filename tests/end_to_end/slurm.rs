@@ -221,7 +221,7 @@ fn shell(folder: &Path, script: &str) -> Command {
 fn an_array_of_slurm_executes_shards_which_merge() {
     let mut place = Place::new();
     place.write_as_is("gzip.yaml", &scenario());
-    place.write("job.sh", &block("#SBATCH --array"));
+    place.write_as_is("job.sh", &block("#SBATCH --array"));
     let Some(lab) = Lab::start(&mut place) else { return };
     let mut submit = Command::new("sbatch");
     lab.equip(submit.arg("job.sh").current_dir(place.path("")));
@@ -341,7 +341,11 @@ fn a_submitter_that_is_killed_leaves_no_job_and_one_that_detaches_leaves_it() {
     let folder = said.split("runner resume ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
     let resumed = Started::spawn(&mut on_slurm(&place, &lab, &["resume", &folder, "--no-graphs"]));
     resumed.wait_within(Duration::from_secs(120)).expect(0);
-    let run = place.run_directory("held");
+    // What was submitted by the one that was killed can be continued, too.
+    let left = crate::support::listing(&place.path("results/held"));
+    let [continued, run] = &left[..] else { panic!("{left:?}") };
+    assert!(continued.ends_with(".shards"), "{left:?}");
+    let run = place.path("results/held").join(run);
     assert_eq!(json(&run.join("summary.json"))["nodes"].as_array().unwrap().len(), 2);
 }
 
@@ -361,7 +365,7 @@ fn a_task_that_is_lost_is_executed_again_and_continues() {
         .into_iter()
         .find(|process| process.command.contains("--shard 1/2") && process.command.contains("runner run"));
     task.expect("the runner of the first shard").signal(rustix::process::Signal::KILL);
-    started.until_said("shard 1 ended on", 1);
+    within(Duration::from_secs(30), "it is told", || started.said()[1].contains("shard 1 ended on").then_some(()));
     std::fs::remove_file(place.path("hold")).unwrap();
     let outcome = started.wait_within(Duration::from_secs(120)).expect(0);
     assert!(outcome.stderr.contains("submitting again"), "{}", outcome.stderr);
@@ -379,7 +383,9 @@ fn a_controller_that_stops_answering_does_not_stop_the_run() {
         Started::spawn(&mut on_slurm(&place, &lab, &["run", "test.yaml", "--on", "slurm", "--nodes", "2", "--no-graphs"]));
     started.until("two shards are at work", || (place.lines("began").len() == 2).then_some(()));
     lab.controller.signal(rustix::process::Signal::STOP);
-    started.until_said("Slurm does not answer", 1);
+    within(Duration::from_secs(30), "Slurm does not answer", || {
+        started.said()[1].contains("Slurm does not answer").then_some(())
+    });
     std::fs::remove_file(place.path("hold")).unwrap();
     started.wait_within(Duration::from_secs(120)).expect(0);
     lab.controller.signal(rustix::process::Signal::CONT);

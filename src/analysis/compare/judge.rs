@@ -228,8 +228,9 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
             if let Ok(trend) = stats::kendall(sample)
                 && trend.p < level
             {
-                let share = stats::theil_sen(sample) * (sample.len() - 1) as f64 / stats::median(sample);
-                words.push(format!("drifts, {:+.1} % from first to last round", share * 100.0));
+                let share = stability::drift(stats::median(sample), stats::theil_sen(sample) * (sample.len() - 1) as f64);
+                let sign = if share < 0.0 { "−" } else { "+" };
+                words.push(format!("drifts, {sign}{:.1} % from first to last round", share.abs() * 100.0));
                 is_large = share.abs() > LARGE_DRIFT;
             }
             if let Ok(memory) = stats::lag1(sample)

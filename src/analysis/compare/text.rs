@@ -51,7 +51,7 @@ pub fn markdown(comparison: &Comparison) -> String {
     }
     let header: Vec<String> = columns.header().iter().map(|name| literal(name)).collect();
     text += &line(&header);
-    let rule = |at: usize| if columns.kind(at) == Kind::Number { "---:" } else { "---" }.to_owned();
+    let rule = |at: usize| if columns.kind(at) == Kind::Words { "---" } else { "---:" }.to_owned();
     text += &line(&(0..header.len()).map(rule).collect::<Vec<_>>());
     for row in &comparison.rows {
         let mut cells = columns.row(row);
@@ -229,7 +229,12 @@ impl<'a> Columns<'a> {
     }
 
     fn kind(&self, at: usize) -> Kind {
-        if (self.names()..self.names() + NUMBERS).contains(&at) { Kind::Number } else { Kind::Words }
+        match at.checked_sub(self.names()) {
+            // The verdict says what p means.
+            Some(4) => Kind::Spare,
+            Some(number) if number < NUMBERS => Kind::Number,
+            _ => Kind::Words,
+        }
     }
 
     fn header(&self) -> Vec<String> {

@@ -158,7 +158,9 @@ fn say_files_above(notes: &mut Diagnostics<'_>, node: &Node, shell: Option<&str>
 
 /// Notes a text that names a file above the scenario's folder and not in it.
 fn say_file_above(notes: &mut Diagnostics<'_>, span: Span, name: &str) {
-    let may_be_file = name.contains(['.', '/']) && !name.starts_with(['-', '/', '.']) && !name.contains("${");
+    let typed = name;
+    let name = name.strip_prefix("./").unwrap_or(name);
+    let may_be_file = typed.contains(['.', '/']) && !name.starts_with(['-', '/', '.']) && !name.contains("${");
     if !may_be_file {
         return;
     }
@@ -166,7 +168,7 @@ fn say_file_above(notes: &mut Diagnostics<'_>, span: Span, name: &str) {
     let found = folder.ancestors().map(|above| above.join(name)).enumerate().find(|(_, path)| path.exists());
     let Some((up, _)) = found.filter(|(up, path)| *up > 0 && path.is_file()) else { return };
     let dir = vec![".."; up].join("/");
-    let found = format!("`{name}` is above the scenario's folder, but the program would look for it inside");
+    let found = format!("`{typed}` is above the scenario's folder, but the program would look for it inside");
     let mistake = Mistake::new(notes.file, span, found);
     notes.mistakes.push(mistake.expected(format!("expected `dir: {dir}` beside the command, or the full path")));
 }
