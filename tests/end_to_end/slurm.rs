@@ -442,7 +442,7 @@ fn the_main_job_on_three_nodes_has_the_cells_and_counts_that_it_has_alone() {
     let on = [&words[..], &["--on", "slurm"]].concat();
     let outcome = Started::spawn(&mut on_slurm(&place, &lab, &on)).wait_within(Duration::from_secs(240));
     assert!(matches!(outcome.code, Some(0 | 4 | 5)), "{outcome:?}");
-    place.run(&[&words[..], &["--out", "alone", "--quiet"]].concat());
+    place.start(&[&words[..], &["--out", "alone", "--quiet"]].concat()).wait_within(Duration::from_secs(240));
     let summary = |out: &str| {
         let folder = place.path(out).join("blobs-parallel");
         let runs = crate::support::listing(&folder);
