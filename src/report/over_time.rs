@@ -9,14 +9,19 @@ use vocabulary::{Metric, Quantile, Time};
 
 use crate::view::{Number, OverTime};
 
-/// A line has at most this many points; longer ones are thinned.
+/// A line has at most so many points; of longer ones each is one of several.
 const POINTS: usize = 240;
+/// All lines of a part together have about so many: where there are many repetitions, no picture shows more of each.
+const POINTS_OF_ALL: usize = 4800;
+/// But not fewer than this.
+const FEWEST_POINTS: usize = 24;
 /// A curve of quantiles has this many points for each further nine.
 const PER_NINE: f64 = 24.0;
 
 /// Metrics over time, for each workload and each target that is watched. `repetitions`: of this cell, in the order of the view.
 pub fn over_time(run: &RunRecord, index: usize, cell: &CellSummary, repetitions: &[&Repetition]) -> Vec<OverTime> {
     let window_s = run.plan.window.as_secs_f64();
+    let most = (POINTS_OF_ALL / repetitions.len().max(1)).clamp(FEWEST_POINTS, POINTS);
     let of = |parts: &[(String, LinePart)], metrics: &[Metric], of_targets: bool| -> Vec<OverTime> {
         let asked: Vec<LinePart> = parts.iter().map(|(_, part)| part.clone()).collect();
         if asked.is_empty() {
@@ -26,7 +31,8 @@ pub fn over_time(run: &RunRecord, index: usize, cell: &CellSummary, repetitions:
         let of_metric = |(metric, lines): (&Metric, Vec<Vec<Line>>)| {
             let (unit, scale) = metric.axis();
             let steps = *metric == Metric::Cpu;
-            let line = |part: usize, lines: &Vec<Line>| lines.get(part).map_or_else(Vec::new, |line| packed(line, scale, steps));
+            let line =
+                |part: usize, lines: &Vec<Line>| lines.get(part).map_or_else(Vec::new, |line| packed(line, scale, steps, most));
             let part = |(at, (name, _)): (usize, &(String, LinePart))| {
                 (name.clone(), lines.iter().map(|lines| line(at, lines)).collect::<Vec<_>>())
             };
@@ -57,11 +63,11 @@ fn values(line: &[Number]) -> impl Iterator<Item = f64> + '_ {
 
 /// Milliseconds and values in turn. Lines with `steps` have two points for each value: the first is kept, and the end of the
 /// last.
-fn packed(line: &Line, scale: f64, steps: bool) -> Vec<Number> {
+fn packed(line: &Line, scale: f64, steps: bool, most: usize) -> Vec<Number> {
     let last = line.len().saturating_sub(1);
     let kept: Vec<&(f64, f64)> =
         line.iter().enumerate().filter(|(at, _)| !steps || at % 2 == 0 || *at == last).map(|(_, point)| point).collect();
-    let every = kept.len().div_ceil(POINTS).max(1);
+    let every = kept.len().div_ceil(most).max(1);
     kept.into_iter().step_by(every).flat_map(|(at, value)| [Number((at * 1e3).round()), short(value * scale)]).collect()
 }
 
