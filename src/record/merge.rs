@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::difference;
-use super::files::{json_bytes, make_directory, read, sync_below, sync_directory, write_whole};
+use super::files::{json_bytes, make_directory, read, sync_directory, write_whole};
 use super::manifest::{Choice, Part};
 use super::write::name_of_run;
 use super::{Error, Repetition, RunRecord};
@@ -166,7 +166,19 @@ fn fill(runs: &[RunRecord], first: &RunRecord, folder: &Path) -> Result<(), Erro
             take_over(&logs, &mine)?;
         }
     }
-    sync_below(folder)
+    sync_names_below(folder)
+}
+
+/// Makes the names in a folder and in all folders below it durable. The files are durable already: those that are shared since they
+/// were recorded, copies since they were made.
+fn sync_names_below(folder: &Path) -> Result<(), Error> {
+    for entry in std::fs::read_dir(folder).map_err(|source| Error::Read { path: folder.to_owned(), source })? {
+        let entry = entry.map_err(|source| Error::Read { path: folder.to_owned(), source })?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            sync_names_below(&entry.path())?;
+        }
+    }
+    sync_directory(folder).map_err(|source| write(folder, source))
 }
 
 /// What is known of the parts of a run: of a run that was merged itself, its own parts.
@@ -199,7 +211,8 @@ fn take_over(from: &Path, to: &Path) -> Result<(), Error> {
         if kind.is_dir() {
             take_over(&path, &to)?;
         } else if kind.is_file() && std::fs::hard_link(&path, &to).is_err() {
-            std::fs::copy(&path, &to).map_err(|source| write(&to, source))?;
+            let copied = std::fs::copy(&path, &to).and_then(|_| std::fs::File::open(&to)).and_then(|copy| copy.sync_all());
+            copied.map_err(|source| write(&to, source))?;
         }
     }
     Ok(())
