@@ -1,6 +1,7 @@
 //! From a summary and its run to figures: chooses the numbers that each graph of the scenario shows. Pure except for reading
 //! tables.
 
+mod by_node;
 mod left_out;
 mod rounds;
 mod scale;
@@ -70,6 +71,7 @@ pub fn figures(run: &RunRecord, summary: &Summary) -> Result<Pictures, Error> {
         }
     }
     let (mut figures, mut left_out) = (Vec::new(), Vec::new());
+    figures.extend(by_node::by_node(run, summary));
     for (name, picture) in pictures {
         match picture {
             Picture::Figure(figure) => figures.push((name, *figure)),

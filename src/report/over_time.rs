@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn of_steps_each_value_is_kept_once_with_the_end_of_the_last() {
         let line = vec![(0.0, 1.0), (0.1, 1.0), (0.1, 2.0), (0.2, 2.0)];
-        let numbers = |steps| packed(&line, 1.0, steps).iter().map(|n| n.0).collect::<Vec<f64>>();
+        let numbers = |steps| packed(&line, 1.0, steps, POINTS).iter().map(|n| n.0).collect::<Vec<f64>>();
         assert_eq!(numbers(true), [0.0, 1.0, 100.0, 2.0, 200.0, 2.0]);
         assert_eq!(numbers(false).len(), 8);
     }

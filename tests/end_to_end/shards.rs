@@ -116,6 +116,9 @@ fn what_a_node_does_to_both_sides_cancels_out() {
     let shards = [("1/3", "n1", "1"), ("2/3", "n2", "1.33"), ("3/3", "n3", "2")];
     let shards = shards.map(|(number, node, factor)| shard(&place, number, node, factor));
     let merged = merged(&place, &shards);
+    place.run(&["graph", merged.to_str().unwrap()]).expect(0);
+    let name = merged.file_name().unwrap().to_str().unwrap();
+    assert!(place.path("graphs/parts").join(name).join("ratio-by-node.png").is_file());
     let summary = read_json(&merged.join("summary.json"));
     let nodes: Vec<(&str, u64)> = summary["nodes"]
         .as_array()
