@@ -504,7 +504,7 @@ pub fn words_as_typed(file: &SourceFile, node: &Node) -> Vec<String> {
 
 /// Whether a key belongs beside the part of a load in which it was typed.
 fn is_beside(part: &str, key: &str) -> bool {
-    matches!(part, "closed" | "open" | "find") && matches!(key, "amount" | "duration" | "warm-up" | "drain")
+    matches!(part, "closed" | "open") && matches!(key, "amount" | "duration" | "warm-up" | "drain")
 }
 
 /// What to do with a text where a number is expected, if it is nearly a number.
