@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::vocabulary::Shard;
@@ -46,7 +46,7 @@ pub enum Command {
     Init(Init),
     /// Print the JSON Schema of scenario files, for editors
     Schema,
-    /// Explain a key of the scenario language, or a metric
+    /// Explain a key of the scenario language, a metric, or a word of the output
     Explain(Explain),
     /// Aggregate results into summary.json and a table
     Summarize(Summarize),
@@ -115,6 +115,17 @@ pub fn parse() -> Cli {
 /// Adds the subcommand that was probably meant: clap suggests names that look alike, but does not recognize swapped letters or
 /// the names that other programs use.
 fn with_neighbour(mut error: clap::Error) -> clap::Error {
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    if error.kind() == ErrorKind::UnknownArgument && usage.contains("runner init") {
+        // `runner init site python3 server.py`; an option such as `--tol` has its own suggestion.
+        if let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidArg)
+            && !typed.starts_with("--")
+        {
+            let tip = "put `--` before the command: `runner init NAME -- COMMAND …`".to_owned();
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+        }
+        return error;
+    }
     let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand).cloned() else { return error };
     if typed.ends_with(".yaml") || typed.ends_with(".yml") {
         error.remove(ContextKind::SuggestedSubcommand);
@@ -126,7 +137,6 @@ fn with_neighbour(mut error: clap::Error) -> clap::Error {
     let known = || cli.get_subcommands().map(clap::Command::get_name);
     let other = OTHER_NAMES.iter().find(|(name, _)| *name == typed).map(|(_, ours)| *ours);
     // For the subcommands of `runner export`, clap's own suggestions are enough.
-    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
     if usage.contains("runner <COMMAND>")
         && let Some(name) = other.or_else(|| nearest(&typed, known()))
     {
@@ -295,7 +305,7 @@ pub struct Repeat {
     /// With --sessions: the pause between them, such as `10m`
     #[arg(long, value_name = "TIME", requires = "sessions")]
     pub pause: Option<String>,
-    /// With --until: the smallest number of rounds
+    /// With --until PERCENT: the smallest number of rounds
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub least: u32,
     /// Do not start a round that would not end within this time, such as `30m`
@@ -377,7 +387,7 @@ pub struct Measure {
 /// `runner explain`
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// Keys, with their path (`load.open.rate`), or metrics; by default the top-level keys
+    /// Keys (`load.open.rate`), metrics, or words of the output; by default the top-level keys
     #[arg(value_name = "KEY")]
     pub keys: Vec<String>,
 }
@@ -846,6 +856,10 @@ mod tests {
         {
             let said = said(&format!("runner {typed}"));
             assert!(said.contains(&format!("a similar subcommand exists: '{meant}'")), "{typed}: {said}");
+        }
+        for command in ["python3 srv.py", "python3 srv.py --port 80"] {
+            let said = said(&format!("runner init site {command}"));
+            assert!(said.contains("put `--` before the command"), "{said}");
         }
         assert!(!said("runner qqqqqq").contains("similar"));
         assert!(said("runner export sqlit").contains("a similar subcommand exists: 'sqlite'"));

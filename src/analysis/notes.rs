@@ -110,8 +110,10 @@ fn uncounted(summary: &Summary, width: usize) -> String {
     let planned: u32 = summary.cells.iter().map(|c| c.repetitions.planned).sum();
     let executed = summary.cells.iter().filter(|c| c.skipped.is_none()).count();
     let mut text: String = all.iter().map(|one| one.words(planned, executed, width)).collect();
-    // For repetitions that do not count, nothing else says what was wrong.
+    // For repetitions that do not count, nothing else says what was wrong, unless the reason does.
+    let is_said = |words: &String| all.iter().any(|one| one.reason.contains(words.as_str()));
     let of_none = summary.cells.iter().filter(|c| c.repetitions.valid == 0).flat_map(|c| &c.repetitions.errors);
+    let of_none = of_none.filter(|words| !is_said(words));
     text += &examples(of_none, width);
     text
 }
@@ -336,6 +338,8 @@ fn short(summary: &Summary) -> Option<String> {
     let range =
         if words(shortest) == words(longest) { words(shortest) } else { format!("{} to {}", words(shortest), words(longest)) };
     let of = if short.len() == loads().count() { "all".to_owned() } else { format!("{} of {}", short.len(), loads().count()) };
-    let least = words(loads().map(|l| l.least_seconds).fold(0.0, f64::max));
-    Some(format!("SHORT: {of} loads took {range}; in less than {least} (ten windows) steadiness is not testable"))
+    let least = loads().map(|l| l.least_seconds).fold(0.0, f64::max);
+    // Windows may be so short that ten of them are less than any load needs, which is a second.
+    let windows = if least > 1.0 { format!(" (ten windows of {})", words(least / 10.0)) } else { String::new() };
+    Some(format!("SHORT: {of} loads took {range}; steadiness needs at least {}{windows}", words(least)))
 }

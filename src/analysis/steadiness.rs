@@ -86,8 +86,14 @@ impl Steadiness {
         if steady_enough {
             return None;
         }
-        let words: Vec<String> =
-            odd.iter().filter(|(_, n)| *n > 0).map(|(state, n)| format!("{} in {n}", state.words())).collect();
+        let repetitions = if told == 1 { "repetition" } else { "repetitions" };
+        let shown = odd.iter().filter(|(_, n)| *n > 0).enumerate();
+        let words: Vec<String> = shown
+            .map(|(at, (state, n))| match at {
+                0 => format!("{} in {n} of {told} {repetitions}", state.words()),
+                _ => format!("{} in {n}", state.words()),
+            })
+            .collect();
         let begins: Vec<f64> = self
             .by_repetition
             .iter()
@@ -99,10 +105,10 @@ impl Steadiness {
         } else {
             // A warm-up is part of the time that is counted: it should last this long.
             let from = vocabulary::units::human_duration(stats::median(&begins));
-            format!(", steady from {from} on, counted from the first request, warm-up included")
+            let which = if count(State::NoSteadyState) > 0 { "the others are " } else { "" };
+            format!("; {which}steady from {from} on (counted from the first request, warm-up included)")
         };
-        let repetitions = if told == 1 { "repetition" } else { "repetitions" };
-        Some(format!("{}: {} of {told} {repetitions}{from}", self.workload, words.join(", ")))
+        Some(format!("{}: {}{from}", self.workload, words.join(", ")))
     }
 }
 
@@ -241,7 +247,7 @@ mod tests {
         assert_eq!(
             steadiness.warning().as_deref(),
             Some(
-                "easy: warming up in 2 of 2 repetitions, steady from 3.00 s on, counted from the first request, warm-up included"
+                "easy: warming up in 2 of 2 repetitions; steady from 3.00 s on (counted from the first request, warm-up included)"
             )
         );
     }

@@ -6,7 +6,7 @@ use super::{Stop, print, print_data, read_plan, scenario_files};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::links::is_local;
-use crate::plan::{Plan, Target, factors};
+use crate::plan::{Plan, Probe, Target, Workload, factors};
 use crate::vocabulary::choices::{Lifetime, Order};
 use crate::vocabulary::errors::tell;
 
@@ -73,6 +73,7 @@ pub(super) fn notes(plan: &Plan) -> String {
         .chain(factors::notes(&plan.factors))
         .chain(lifetimes(plan))
         .chain(nobody_listens(plan))
+        .chain(without_probe(plan))
         .map(|note| format!("{note}\n"))
         .collect()
 }
@@ -105,8 +106,28 @@ fn nobody_listens(plan: &Plan) -> Option<String> {
             let (host, port) = addresses.into_iter().find(|(host, port)| is_local(host) && !ports.contains(port))?;
             let known = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
             let name = &workload.name;
-            Some(format!("note: `{name}` sends to {host}:{port}, where no target listens; the targets have the ports {known}"))
+            let have = if ports.len() == 1 { "the target has the port" } else { "the targets have the ports" };
+            Some(format!("note: `{name}` sends to {host}:{port}, where no target listens; {have} {known}"))
         })
+    })
+}
+
+/// A note on a target whose readiness nothing shows, although a workload sends to a port of this machine that no target has:
+/// probably its own. Helpers may be without a port.
+fn without_probe(plan: &Plan) -> Option<String> {
+    plan.cells.iter().filter(|c| c.skipped.is_none()).find_map(|cell| {
+        let ports: Vec<u16> = cell.targets.iter().flat_map(|t| &t.replicas).flat_map(|r| r.ports.iter().copied()).collect();
+        let is_sent_to = |workload: &Workload| {
+            let addresses = workload.protocol().addresses();
+            addresses.into_iter().any(|(host, port)| is_local(host) && !ports.contains(&port))
+        };
+        if !cell.targets.iter().all(Target::is_started) || !cell.workloads.iter().any(is_sent_to) {
+            return None;
+        }
+        let is_bare = |t: &&Target| t.replicas.iter().all(|r| r.ports.is_empty() && matches!(r.ready, Probe::Started));
+        let bare = cell.targets.iter().find(is_bare)?;
+        let name = &bare.name;
+        Some(format!("note: `{name}` has neither `port` nor `ready`, so it counts as ready as soon as it is started"))
     })
 }
 

@@ -17,6 +17,12 @@ pub(super) fn explain(args: &cli::Explain) -> Result<Exit, Stop> {
         print(&overview(&reference));
         return Ok(Exit::Success);
     }
+    // `too few` without quotes is one word, too.
+    let all = args.keys.join(" ");
+    if let Some(text) = of_word(&all).filter(|_| args.keys.len() > 1) {
+        print(&text);
+        return Ok(Exit::Success);
+    }
     let mut parts = Vec::new();
     for typed in &args.keys {
         parts.push(explained(&reference, typed).ok_or_else(|| Stop::new(Exit::InvalidInput, unknown(&reference, typed)))?);
@@ -50,12 +56,43 @@ fn explained(reference: &Reference, typed: &str) -> Option<String> {
 
 /// The glossary, a section for each word.
 const GLOSSARY: &str = include_str!("../../docs/glossary.md");
+/// The messages and the words of the output, a section for each.
+const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
+/// Words of the output that stand under another name in the glossary.
+const ALIASES: [(&str, &str); 4] = [("per second", "throughput"), ("95 %", "interval"), ("95%", "interval"), ("HL", "HL ratio")];
 
-/// A word of the glossary.
+/// The sections of a page, each with its head.
+fn sections(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    let entries = page.split("\n### ").skip(1).filter_map(|entry| entry.split_once('\n'));
+    entries.map(|(head, text)| (head, text.split("\n## ").next().unwrap_or_default().trim()))
+}
+
+/// A word of the glossary, of a table or of the lines above it.
 fn of_word(typed: &str) -> Option<String> {
-    let (_, text) =
-        GLOSSARY.split("\n### ").skip(1).filter_map(|entry| entry.split_once('\n')).find(|(word, _)| *word == typed)?;
-    Some(format!("{typed}\n\n{}\n  More: docs/glossary.md\n", wrapped(&plain(text.trim()), 2)))
+    let said = |text: &str, page: &str| format!("{typed}\n\n{}\n  More: {page}\n", wrapped(&plain(text, "docs"), 2));
+    let of_glossary = || glossary(typed).map(|text| said(text, "docs/glossary.md"));
+    // Words in capitals above a table, and answers of `compare`: `too few, +n/+m`, `behind *`.
+    let bare = |word: &str| word.trim_end_matches([' ', '*', '°', ':']).to_owned();
+    let is_it = |head: &str| head == typed || head.split(", ").any(|part| !bare(part).is_empty() && bare(part) == bare(typed));
+    let of_output =
+        || sections(TROUBLESHOOTING).find(|(head, _)| is_it(head)).map(|(_, text)| said(text, "docs/troubleshooting.md"));
+    of_glossary().or_else(of_output).or_else(|| {
+        let text = glossary_of_any_case(typed)?;
+        Some(said(text, "docs/glossary.md"))
+    })
+}
+
+/// The text of a word in the glossary, or of the word that it stands for.
+fn glossary(typed: &str) -> Option<&'static str> {
+    // `p50`, `p99.9`
+    let is_percentile = typed.strip_prefix('p').is_some_and(|share| share.parse::<f64>().is_ok());
+    let alias = ALIASES.iter().find(|(word, _)| *word == typed).map(|(_, ours)| *ours);
+    let word = if is_percentile { "percentile" } else { alias.unwrap_or(typed) };
+    sections(GLOSSARY).find(|(head, _)| *head == word).map(|(_, text)| text)
+}
+
+fn glossary_of_any_case(typed: &str) -> Option<&'static str> {
+    sections(GLOSSARY).find(|(head, _)| head.eq_ignore_ascii_case(typed)).map(|(_, text)| text)
 }
 
 fn of_place(reference: &Reference, place: &Place<'_>, more: usize) -> String {
@@ -64,7 +101,7 @@ fn of_place(reference: &Reference, place: &Place<'_>, more: usize) -> String {
         out += &format!("  (and in {more} other {})", if more == 1 { "place" } else { "places" });
     }
     out.push_str("\n\n");
-    out += &wrapped(&plain(&place.key.text), 2);
+    out += &wrapped(&plain(&place.key.text, REFERENCE), 2);
     out.push('\n');
     out += &facts(place.key);
     let inner: Vec<&Block> = place.key.blocks.iter().filter_map(|name| reference.block(name)).collect();
@@ -82,7 +119,7 @@ fn facts(key: &Key) -> String {
     if key.is_required {
         lines.push(("required", "yes".to_owned()));
     }
-    lines.extend(key.default.iter().map(|default| ("default", plain(default))));
+    lines.extend(key.default.iter().map(|default| ("default", plain(default, REFERENCE))));
     lines.extend(key.examples().map(|example| ("example", example)));
     let hang = 12;
     lines.iter().map(|(what, text)| format!("  {what:<hang$}{}", wrapped(text, hang + 2).trim_start())).collect()
@@ -93,15 +130,16 @@ fn contents(block: &Block) -> String {
     let keys = block.keys.iter().map(|key| (key.name.as_str(), key.text.as_str()));
     let all: Vec<(&str, &str)> = keys.chain(block.words.iter().map(|(word, text)| (word.as_str(), text.as_str()))).collect();
     let hang = all.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).min(24) + 2;
-    let line =
-        |(name, text): &(&str, &str)| format!("  {name:<hang$}{}", wrapped(&first_sentence(&plain(text)), hang + 2).trim_start());
+    let line = |(name, text): &(&str, &str)| {
+        format!("  {name:<hang$}{}", wrapped(&first_sentence(&plain(text, REFERENCE)), hang + 2).trim_start())
+    };
     format!("\n{}", all.iter().map(line).collect::<String>())
 }
 
 fn overview(reference: &Reference) -> String {
     let keys = reference.block(ROOT).map(contents).unwrap_or_default();
     format!(
-        "The keys of a scenario file. `runner explain KEY` explains one of them, a key inside it\n(`runner explain load.open.rate`), or a metric (`runner explain response_p99`).\n{keys}"
+        "The keys of a scenario file. `runner explain KEY` explains one of them, a key inside it\n(`runner explain load.open.rate`), a metric (`runner explain response_p99`), or a word of the\noutput (`runner explain BUSY`).\n{keys}"
     )
 }
 
@@ -120,7 +158,10 @@ fn of_metric(row: &Row) -> String {
     ];
     let lines = lines.iter().filter(|(_, text)| !text.is_empty());
     let lines: String = lines.map(|(what, text)| format!("  {what:<12}{text}\n")).collect();
-    format!("{}\n\n  {}\n\n{lines}\n  More: docs/reference/metrics.md\n", row.name, row.words)
+    let glossary = glossary(&row.name).map_or_else(String::new, |text| format!("{}\n", wrapped(&plain(text, "docs"), 2)));
+    // The glossary says more than the name.
+    let words = if row.words == row.name && !glossary.is_empty() { String::new() } else { format!("  {}\n\n", row.words) };
+    format!("{}\n\n{words}{glossary}{lines}\n  More: docs/reference/metrics.md\n", row.name)
 }
 
 /// The message that nothing has this name, and what was probably meant.
@@ -129,7 +170,7 @@ fn unknown(reference: &Reference, typed: &str) -> String {
     let last = typed.rsplit('.').next().unwrap_or(typed);
     let keys = places.iter().map(|place| place.key.name.as_str());
     let metrics = metric::catalogue().iter().map(|row| row.name.as_str());
-    let words = GLOSSARY.lines().filter_map(|line| line.strip_prefix("### "));
+    let words = sections(GLOSSARY).map(|(head, _)| head);
     let help = match nearest(last, keys.chain(metrics).chain(words)) {
         Some(near) => format!("did you mean `{near}`?"),
         None => "`runner explain` lists the keys at the top of a scenario".to_owned(),
@@ -137,8 +178,21 @@ fn unknown(reference: &Reference, typed: &str) -> String {
     format!("there is no key, metric or word `{typed}`: {help}")
 }
 
-/// Markdown as plain text: links are only their words.
-fn plain(text: &str) -> String {
+/// The folder of the reference, in which links of keys start.
+const REFERENCE: &str = "docs/reference";
+
+/// Where a link of a page in `folder` goes, as a path in the repository; none if it goes to another word of the same page.
+fn page(folder: &str, link: &str) -> Option<String> {
+    let path = link.split('#').next().filter(|path| path.ends_with(".md"))?;
+    let (folder, path) = match (path.strip_prefix("../"), folder.rsplit_once('/')) {
+        (Some(path), Some((above, _))) => (above, path),
+        _ => (folder, path),
+    };
+    Some(format!("{folder}/{path}"))
+}
+
+/// Markdown as plain text: links are only their words, or the page where they say "see". `folder`: where the text's links start.
+fn plain(text: &str, folder: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(start) = rest.find('[') {
@@ -152,7 +206,12 @@ fn plain(text: &str) -> String {
             continue;
         };
         out.push_str(&rest[..start]);
-        out.push_str(&rest[start + 1..middle]);
+        let words = &rest[start + 1..middle];
+        let is_place = words == "how" || out.trim_end().to_lowercase().ends_with("see");
+        match page(folder, &rest[middle + 2..end]).filter(|_| is_place) {
+            Some(page) => out += &page,
+            None => out.push_str(words),
+        }
         rest = &rest[end + 1..];
     }
     out.push_str(rest);
@@ -196,8 +255,37 @@ mod tests {
 
     #[test]
     fn links_are_their_words() {
-        assert_eq!(plain("see [Graphs](graphs.md#x) and `[1, 2]` (a)"), "see Graphs and `[1, 2]` (a)");
-        assert_eq!(plain("`a: [b]` then [c](d)"), "`a: [b]` then c");
+        assert_eq!(plain("in [Graphs](graphs.md#x) and `[1, 2]` (a)", REFERENCE), "in Graphs and `[1, 2]` (a)");
+        assert_eq!(plain("`a: [b]` then [c](d)", REFERENCE), "`a: [b]` then c");
+        assert_eq!(plain("See [Graphs](graphs.md#x).", REFERENCE), "See docs/reference/graphs.md.");
+        assert_eq!(plain("See [Numbers](../numbers.md).", REFERENCE), "See docs/numbers.md.");
+        assert_eq!(plain("see [PSS](#pss).", "docs"), "see PSS.");
+    }
+
+    #[test]
+    fn words_of_the_output_are_explained() {
+        let reference = Reference::generate();
+        for (word, part) in [
+            ("p99", "99 % of the passes"),
+            ("p50", "percentile"),
+            ("per second", "divided by the length of the phase"),
+            ("95 %", "95 % confidence"),
+            ("HL", "Hodges and Lehmann"),
+            ("BUSY", "Other programs"),
+            ("SHORT", "ten windows"),
+            ("NOT STEADY", "warming up"),
+            ("AT THE END", "under way"),
+            ("SILENCE", "although passes were due"),
+            ("too few", "more repetitions"),
+            ("behind", "primary metric"),
+            ("throughput", "divided by the length of the phase"),
+            ("cell", "combination"),
+            ("verdict", "docs/comparing.md"),
+        ] {
+            let said = explained(&reference, word).unwrap_or_else(|| panic!("{word}"));
+            let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(said.contains(part), "{word}: {said}");
+        }
     }
 
     #[test]

@@ -25,6 +25,10 @@ pub(super) fn graph(args: &cli::Graph) -> Result<Exit, Stop> {
             print_data(&format!("{}\n", path.display()));
         }
         drawn.left_out.iter().for_each(tell);
+        if drawn.files.is_empty() {
+            let why = if drawn.left_out.is_empty() { ": its scenario has no `graphs`" } else { "" };
+            tell(format_args!("nothing was drawn of {}{why}", run.display()));
+        }
     }
     Ok(Exit::Success)
 }

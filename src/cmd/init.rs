@@ -35,7 +35,7 @@ pub(super) fn init(args: &cli::Init) -> Result<Exit, Stop> {
         .map_err(|e| Stop::new(Exit::Failure, format!("cannot write {}: {e}; nothing else was done", path.display())))?;
     let shown = path.display();
     print(&format!(
-        "wrote {shown}: {}\nsound, {}\nlook at it, change what is to be known, and then: runner run {shown}\n",
+        "wrote {shown}: {}\nsound, {}\nlook at it, adapt it to your question, then: runner run {shown}\n",
         subject.words(),
         size(&plan)
     ));

@@ -471,9 +471,10 @@ fn text(result: &Outcome, workload: &Workload) -> String {
         _ => "closed loop".to_owned(),
     };
     let mut text = format!(
-        "{}\n{loop_of} on {} connections for {}\n\n",
+        "{}\n{loop_of} on {} connection{} for {}\n\n",
         result.url,
         result.connections,
+        if result.connections == 1 { "" } else { "s" },
         human_duration(result.seconds * 1e9)
     );
     text += &format!("requests    {:>10}  {} per second\n", count(result.ok), significant(result.throughput_per_s));

@@ -222,6 +222,10 @@ fn fresh_seed() -> u64 {
 fn scenario_files(paths: &[std::path::PathBuf]) -> Result<Vec<std::path::PathBuf>, Stop> {
     let mut files = Vec::new();
     for path in paths {
+        if path == Path::new(EXPERIMENTS) && !path.exists() {
+            let words = "there is no folder experiments here; name files, or make one with `runner init`";
+            return Err(Stop::new(Exit::InvalidInput, words.to_owned()));
+        }
         if !path.is_dir() {
             files.push(path.clone());
             continue;

@@ -331,6 +331,10 @@ pub(super) fn metric(option: &str, name: &str) -> Metric {
 
 /// The help for a metric that does not exist: the one that was probably meant. `brought`: metrics of commands.
 pub(super) fn suggest_metric<'n>(name: &str, brought: impl Iterator<Item = &'n str>) -> String {
+    // `p99` is what a table of results calls it.
+    if let Some(row) = catalogue().iter().find(|row| row.name == format!("response_{name}")) {
+        return format!("did you mean `{}`?", row.name);
+    }
     let near = catalogue()
         .iter()
         .map(|row| row.name.as_str())

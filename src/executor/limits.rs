@@ -113,8 +113,12 @@ fn unanswered(limits: &Limits, workload: &Workload, report: &Report, phase: &Pha
     if phase.unanswered_share() > limits.errors {
         let parts = [(phase.errors, "answered wrongly"), (phase.unsent, "never sent"), (phase.open, "open at the end")];
         let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        // The first of them says more than their number.
+        let example = report.examples.first().filter(|_| phase.errors > 0);
+        let example =
+            example.and_then(|words| words.lines().next()).map_or_else(String::new, |words| format!("; for example {words}"));
         reasons.push(format!(
-            "{} of {} passes of `{name}` in `{word}` were not answered as expected ({}), the limit is {}",
+            "{} of {} passes of `{name}` in `{word}` were not answered as expected ({}), the limit is {}{example}",
             phase.errors + phase.unsent + phase.open,
             phase.asked(),
             parts.join(", "),
@@ -203,6 +207,9 @@ mod tests {
               the end), the limit is 10 %"
             ]
         );
+        let said = Report { examples: vec!["wrong-status: GET / answered 500 instead of 200".to_owned()], ..Report::empty() };
+        let words = unanswered(&limits, &workload(), &said, &phase);
+        assert!(words[0].ends_with("is 10 %; for example wrong-status: GET / answered 500 instead of 200"), "{words:?}");
         assert!(unanswered(&limits, &workload(), &Report::empty(), &PhaseReport { unsent: 0, ..phase }).is_empty());
     }
 }

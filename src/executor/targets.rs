@@ -94,17 +94,24 @@ pub(super) fn claim_ports(targets: &[&Target], network: &Network) -> Result<Vec<
     let ports = here.flat_map(|t| t.replicas.iter().flat_map(|r| &r.ports).map(|p| (t.name.clone(), *p)));
     let mut claims = Vec::new();
     for (target, port) in ports {
-        let name = UnixAddress::from_abstract_name(format!("runner-port-{port}"));
+        let socket = format!("runner-port-{port}");
+        let name = UnixAddress::from_abstract_name(&socket);
         match name.and_then(|name| UnixDatagram::bind_addr(&name)) {
             Ok(socket) => claims.push(Claim { target, _socket: socket }),
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                return Err(Error::PortTaken { port, target, holder: Some("another run of runner".to_owned()) });
+                return Err(Error::PortTaken { port, target, holder: Some(other_run(&socket)) });
             }
             // Without abstract names the check of the port has to suffice.
             Err(_) => {}
         }
     }
     Ok(claims)
+}
+
+/// The runner that has claimed a port by a socket of this name.
+fn other_run(socket: &str) -> String {
+    let pid = ports::holder_of_name(socket).map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    format!("another run of runner{pid}")
 }
 
 /// Checks that every port of the stopped targets is free again.

@@ -54,6 +54,15 @@ pub fn holder(port: u16) -> Option<Holder> {
     Some(Holder { pid, name: pid.and_then(name), command_line: pid.and_then(command_line) })
 }
 
+/// The process that holds the abstract Unix socket `name`, if it can be seen. Suitable for messages, not for loops.
+pub fn holder_of_name(name: &str) -> Option<u32> {
+    let text = fs::read_to_string("/proc/self/net/unix").ok()?;
+    // `Num RefCount Protocol Flags Type St Inode Path`, where an abstract name starts with `@`.
+    let is_it = |line: &&str| line.rsplit_once(" @").is_some_and(|(_, path)| path == name);
+    let inode = text.lines().find(is_it)?.split_whitespace().nth(6)?;
+    process_with_socket(inode.parse().ok()?)
+}
+
 /// Whether a server could listen on `address` now. The only reliable way is to try: the port is really bound, and released
 /// at once.
 ///

@@ -416,7 +416,12 @@ impl Wording {
             _ => {}
         }
         match (&self.unknown_key, node.as_text()) {
-            (Some(name), _) => self.unknown(mistake, name),
+            (Some(name), _) => match path {
+                [.., Step::Key(inner), Step::Key(_)] if is_beside(inner, name) => {
+                    mistake.help(format!("`{name}` belongs beside `{inner}`: `load: {{{inner}: {{…}}, {name}: …}}`"))
+                }
+                _ => self.unknown(mistake, name),
+            },
             (None, Some(text)) if !self.known.is_empty() => mistake.did_you_mean(text, self.known.iter().map(String::as_str)),
             // A workload and a probe have `command`, and no `shell`.
             _ => self.with_example(of, mistake, node, path, path.len() == 1 && root.get("load").is_none()),
@@ -439,12 +444,29 @@ impl Wording {
         let Some(expected) = self.expected.as_deref().filter(|_| self.found == "@") else { return mistake };
         let steps: Vec<Hop<'_>> = path.iter().map(Step::as_hop).collect();
         let such_as = |kind| {
-            let example = examples::of(examples::block_of(of), &steps, kind, node.as_text(), has_shell)?;
+            let typed = as_in_file(&mistake.file, node).or(node.as_text());
+            let example = examples::of(examples::block_of(of), &steps, kind, typed, has_shell)?;
             Some(format!("{expected}, such as {example}"))
         };
         let better = match expected {
             EXPECTED_MAP => such_as(examples::Kind::Map),
-            EXPECTED_LIST => such_as(examples::Kind::List),
+            EXPECTED_LIST => {
+                let expected = such_as(examples::Kind::List);
+                let begins = |first: &&Entry| {
+                    let before = mistake.file.text.get(..first.key_span.start).unwrap_or_default();
+                    let line = before.rsplit('\n').next().unwrap_or_default();
+                    line.trim().is_empty() && syntax::BEGINS_AN_ITEM.contains(&first.key.as_str())
+                };
+                let first = node.entries().first().filter(begins);
+                return match (expected, first) {
+                    (Some(expected), Some(first)) => {
+                        let help = format!("`- ` is missing before `{}`", first.key);
+                        mistake.expected(expected).help(help)
+                    }
+                    (Some(expected), None) => mistake.expected(expected),
+                    (None, _) => mistake,
+                };
+            }
             EXPECTED_TEXT if matches!(node.data, Data::Map(_) | Data::List(_)) => {
                 in_quotes(&mistake.file, node, path).or_else(|| such_as(examples::Kind::Text))
             }
@@ -465,6 +487,24 @@ impl Wording {
             None => mistake,
         }
     }
+}
+
+/// A text with expressions as it was typed, without its quotes.
+fn as_in_file<'f>(file: &'f SourceFile, node: &Node) -> Option<&'f str> {
+    node.as_text()?;
+    let typed = file.text.get(node.span.start..node.span.end)?.trim();
+    let bare = ['"', '\''].iter().find_map(|quote| typed.strip_prefix(*quote)?.strip_suffix(*quote)).unwrap_or(typed);
+    bare.contains("${").then_some(bare)
+}
+
+/// The words of a command line that was typed as one text; expressions stay as they were typed.
+pub fn words_as_typed(file: &SourceFile, node: &Node) -> Vec<String> {
+    examples::words(as_in_file(file, node).or(node.as_text()).unwrap_or_default())
+}
+
+/// Whether a key belongs beside the part of a load in which it was typed.
+fn is_beside(part: &str, key: &str) -> bool {
+    matches!(part, "closed" | "open") && matches!(key, "amount" | "duration" | "warm-up" | "drain")
 }
 
 /// What to do with a text where a number is expected, if it is nearly a number.
@@ -497,8 +537,46 @@ fn in_quotes(file: &SourceFile, node: &Node, path: &[Step]) -> Option<String> {
 /// Keys in the same column as the key that they belong to. This is valid YAML, and never what was meant: it counts as
 /// one mistake. The meaning of these keys is not read.
 pub fn misplaced(file: &Arc<SourceFile>, root: &mut Node, mistakes: &mut Vec<Mistake>) {
+    let scenario = examples::Children::of_scenario();
     if has_null(root) {
-        find_misplaced(file, root, &examples::Children::of_scenario(), mistakes);
+        find_misplaced(file, root, &scenario, mistakes);
+    }
+    if let Data::Map(sections) = &mut root.data {
+        for (section, one) in [("targets", "target"), ("workloads", "workload")] {
+            for entry in sections.iter_mut().filter(|entry| entry.key == section) {
+                keys_as_names(file, &mut entry.value, &scenario.below(section), one, mistakes);
+            }
+        }
+    }
+}
+
+/// Keys of a target or a workload in the column of its name: they are read as names of others.
+fn keys_as_names(file: &Arc<SourceFile>, node: &mut Node, all: &examples::Children, one: &str, mistakes: &mut Vec<Mistake>) {
+    let Data::Map(entries) = &mut node.data else { return };
+    let mut at = 0;
+    while at + 1 < entries.len() {
+        let named = &entries[at];
+        let is_key = |entry: &&Entry| all.below(&named.key).knows(&entry.key);
+        let run: Vec<&Entry> = entries[at + 1..].iter().take_while(is_key).collect();
+        // A map may well be a target that has the name of a key.
+        let is_odd = run.iter().any(|entry| !matches!(entry.value.data, Data::Map(_) | Data::Null | Data::Poison));
+        let (Some(inner), Some(first)) = (named.value.entries().first(), run.first().filter(|_| is_odd && !is_key(&named)))
+        else {
+            at += 1;
+            continue;
+        };
+        let column = |entry: &Entry| file.line_column(entry.key_span.start).1;
+        let found = format!("`{}` is read as another {one} here", first.key);
+        let expected = match column(inner) > column(named) && column(first) == column(named) {
+            true => format!("expected it in column {}, below `{}`", column(inner), named.key),
+            false => format!("expected it inside `{}`", named.key),
+        };
+        mistakes.push(Mistake::new(file, first.key_span, found).expected(expected));
+        let count = run.len();
+        entries.drain(at + 1..=at + count);
+        // What is missing in it was typed.
+        entries[at].value.data = Data::Poison;
+        at += 1;
     }
 }
 

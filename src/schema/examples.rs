@@ -90,9 +90,9 @@ pub(super) fn of(
 ) -> Option<String> {
     if let Some(Hop::Key("command")) = path.last()
         && kind == List
-        && let Some(line) = typed.filter(|line| !line.contains(['"', '\'', '\\', '\n', '$']))
+        && let Some(line) = typed.filter(|line| !line.contains(['"', '\'', '\\', '\n']) && !line.replace("${", "").contains('$'))
     {
-        let words: Vec<String> = line.split_whitespace().map(in_a_list).collect();
+        let words: Vec<String> = words(line).iter().map(|word| in_a_list(word)).collect();
         let shell = if has_shell { "shell: …" } else { "command: [sh, -c, …]" };
         return Some(format!("`command: [{}]`; for a shell command line use `{shell}`", words.join(", ")));
     }
@@ -163,6 +163,29 @@ impl Children {
     pub(super) fn are_named(&self) -> bool {
         self.holds == Holds::Named
     }
+}
+
+/// The words of a command line; the blanks inside an expression do not separate any.
+pub(super) fn words(line: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let (mut depth, mut is_new) = (0_usize, true);
+    for c in line.chars() {
+        if c.is_whitespace() && depth == 0 {
+            is_new = true;
+            continue;
+        }
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        match words.last_mut().filter(|_| !is_new) {
+            Some(word) => word.push(c),
+            None => words.push(c.to_string()),
+        }
+        is_new = false;
+    }
+    words
 }
 
 /// A word as it is typed between brackets.

@@ -382,6 +382,11 @@ impl<'a> Marks<'a> {
         let line = self.file.line_column(first).0;
         let mistake = Mistake::new(self.file, span, format!("the key `{key}` appears twice in this map"))
             .expected(format!("expected every key once; the first one is in line {line}"));
+        // A block of keys has one on each line.
+        let mistake = match self.file.line_column(span.start).0 == line {
+            true => mistake.help("is a `}` missing before it?"),
+            false => mistake,
+        };
         Box::new(if key == MERGE { mistake.help("to merge several maps, use a list: `<<: [*one, *other]`") } else { mistake })
     }
 

@@ -33,6 +33,27 @@ pub(super) fn explain(file: &Arc<SourceFile>, at: usize, said: &str) -> Mistake 
     })
 }
 
+/// Keys with which items of lists begin: steps, set-up, graphs and expectations.
+pub(super) const BEGINS_AN_ITEM: [&str; 17] = [
+    "get",
+    "head",
+    "put",
+    "post",
+    "patch",
+    "delete",
+    "options",
+    "send",
+    "receive",
+    "set",
+    "command",
+    "shell",
+    "fixture",
+    "bars",
+    "lines",
+    "quantiles",
+    "metric",
+];
+
 /// A line of the file.
 #[derive(Clone, Copy, Debug)]
 struct Line<'a> {
@@ -382,16 +403,29 @@ impl<'a> Place<'a> {
         if self.said.contains("'-' indicator") {
             let item = self.lines[..self.here].iter().rfind(|l| l.indent() == line.indent() && l.content().starts_with('-'))?;
             let found = format!("`{}` is beside the items of a list (line {})", line.key().map_or(content, |k| k.0), item.number);
-            return Some(
-                self.mistake(start, self.word(start).end, found).expected(format!("expected `- {content}`, or another column")),
-            );
+            // As part of that item, or as another one.
+            let beside = item.key().map(|(key, _)| {
+                let column = self.column(item.entry().0);
+                format!("column {column}, like `{key}` in line {}", item.number)
+            });
+            let expected = match (beside, line.key()) {
+                (Some(beside), Some((key, _))) if !BEGINS_AN_ITEM.contains(&key) => format!("expected {beside}"),
+                (Some(beside), _) => format!("expected `- {content}`: `- ` is missing before it; or {beside}"),
+                (None, _) => format!("expected `- {content}`, or another column"),
+            };
+            return Some(self.mistake(start, self.word(start).end, found).expected(expected));
         }
         let is_item = content == "-" || content.starts_with("- ");
         if self.said.contains("expected key") && is_item {
             let beside = self.lines[..self.here].iter().rfind(|l| l.indent() <= line.indent())?;
             let (key, _) = beside.key().filter(|_| beside.indent() == line.indent() && !beside.content().starts_with('-'))?;
             let found = format!("an item of a list beside the key `{key}` of a map (line {})", beside.number);
-            return Some(self.mistake(start, start + content.len(), found).expected("expected `key: value`"));
+            let expected = if BEGINS_AN_ITEM.contains(&key) {
+                format!("expected `- {}` in line {}: `- ` is missing before `{key}`", beside.content(), beside.number)
+            } else {
+                "expected `key: value`".to_owned()
+            };
+            return Some(self.mistake(start, start + content.len(), found).expected(expected));
         }
         None
     }
@@ -646,7 +680,17 @@ mod tests {
         assert_said(
             "f:\n  - n: 1\n  m: 2\n",
             "`m` is beside the items of a list (line 2)",
-            "expected `- m: 2`, or another column",
+            "expected column 5, like `n` in line 2",
+        );
+        assert_said(
+            "s:\n  - get: /\n  get: /x\n",
+            "`get` is beside the items of a list (line 2)",
+            "expected `- get: /x`: `- ` is missing before it; or column 5, like `get` in line 2",
+        );
+        assert_said(
+            "s:\n  get: /\n  - get: /x\n",
+            "an item of a list beside the key `get` of a map (line 2)",
+            "expected `- get: /` in line 2: `- ` is missing before `get`",
         );
     }
 

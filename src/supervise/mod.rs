@@ -64,7 +64,7 @@ pub enum Error {
         tail: Vec<String>,
     },
     /// A replica did not become ready in time.
-    #[error("{name} was not ready within {}: {reason}{}", vocabulary::units::exact_duration(*timeout), tail.as_deref().map(log_tail).unwrap_or_default())]
+    #[error("{name} was not ready within {}: {reason}{}{}", vocabulary::units::exact_duration(*timeout), longer(*timeout), tail.as_deref().map(log_tail).unwrap_or_default())]
     NotReady {
         /// Target and replica.
         name: String,
@@ -95,6 +95,12 @@ fn foreground(exit: Exit) -> &'static str {
         Exit::Code(0) => "; a target must stay in the foreground: expected an option such as `--foreground` or `--no-daemon`",
         _ => "",
     }
+}
+
+/// How to wait longer.
+fn longer(timeout: std::time::Duration) -> String {
+    let more = (timeout * 2).max(std::time::Duration::from_secs(60));
+    format!("; `ready: {{timeout: {}}}` waits longer", vocabulary::units::exact_duration(more))
 }
 
 /// Of a replica that was started, and so has a log.

@@ -127,7 +127,9 @@ impl Tls {
         let stream = match tokio::time::timeout_at(deadline, shaking).await {
             Ok(shaken) => shaken.map_err(|e| of_handshake(&e, server, self.http2))?,
             Err(_) => {
-                let words = format!("connecting to {server}: the TLS handshake took longer than the time-out");
+                let words = format!(
+                    "connecting to {server}: the TLS handshake took longer than the time-out: does this port speak TLS? If not, use `http://`"
+                );
                 return failure(Outcome::Timeout, words);
             }
         };
@@ -239,9 +241,12 @@ fn of_handshake(error: &std::io::Error, server: &str, http2: bool) -> Failure {
     let failure = |outcome, words| Failure { outcome, words };
     let Some(tls) = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) else {
         return match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => {
-                failure(Outcome::Closed, format!("{doing}: the connection was closed in the TLS handshake"))
-            }
+            std::io::ErrorKind::UnexpectedEof => failure(
+                Outcome::Closed,
+                format!(
+                    "{doing}: the connection was closed in the TLS handshake: does this port speak TLS? If not, use `http://`"
+                ),
+            ),
             _ => failure(Outcome::of_io(error), format!("{doing}: {error}")),
         };
     };
@@ -273,7 +278,9 @@ fn of_handshake(error: &std::io::Error, server: &str, http2: bool) -> Failure {
         rustls::Error::AlertReceived(alert) if let Some(words) = of_alert(*alert) => {
             failure(Outcome::Io, format!("{doing}: {words}"))
         }
-        rustls::Error::InvalidMessage(_) => failure(Outcome::Garbage, format!("{doing}: it does not speak TLS ({tls})")),
+        rustls::Error::InvalidMessage(_) => {
+            failure(Outcome::Garbage, format!("{doing}: it does not speak TLS ({tls}): try `http://`"))
+        }
         other => failure(Outcome::Io, format!("{doing}: the TLS handshake failed: {other}")),
     }
 }

@@ -170,10 +170,10 @@ mod tests {
 
     #[test]
     fn a_number_stays_with_its_unit_and_lines_are_indented() {
-        let text = "SHORT: all loads took 700 ms; in less than 5.00 s steadiness is not testable\n  next";
+        let text = "SHORT: all loads took 700 ms; steadiness needs at least 5.00 s of a load\n  next";
         assert_eq!(
             wrap(text, 24, 2),
-            "SHORT: all loads took\n  700 ms; in less than\n  5.00 s steadiness is\n  not testable\n  next\n"
+            "SHORT: all loads took\n  700 ms; steadiness\n  needs at least 5.00 s\n  of a load\n  next\n"
         );
         assert_eq!(cell_lines("12 345 678 MiB", 14), ["12 345 678 MiB"]);
     }

@@ -421,6 +421,7 @@ fn a_metric_that_is_misspelt_is_guessed() {
     let mut runs = Runs::of(NUMBERS);
     runs.make("one", "a=100", &["--set", "kind=a"]);
     runs.make("two", "a=200", &["--set", "kind=a"]);
+    runs.compare("one two --metric p99").expect(2).complains(&["did you mean `response_p99`?"]);
     runs.compare("one two --metric tok").expect(2).complains(&["no cell has the metric `tok`", "did you mean `took`?"]);
 }
 
@@ -520,7 +521,11 @@ fn runs_without_a_repetition_that_counts_are_refused() {
     std::fs::remove_dir_all(empty.join("cells")).unwrap();
     for out in ["failures", "empty"] {
         for words in [format!("one {out}"), format!("{out} one"), format!("{out} --by kind")] {
-            runs.compare(&words).expect(2).complains(&[&runs.name(out), "no repetition that counts"]);
+            runs.compare(&words).expect(2).complains(&[
+                &runs.name(out),
+                "no repetition that counts",
+                "a folder means its newest run",
+            ]);
         }
     }
     // One cell that has none is noted, and the other one compared.

@@ -157,7 +157,7 @@ fn a_port_that_another_run_uses_is_not_shared() {
     let port = place.port(1);
     let name = SocketAddr::from_abstract_name(format!("runner-port-{port}")).unwrap();
     let _other_run = UnixDatagram::bind_addr(&name).unwrap();
-    let taken = format!("port {port}, which `web` needs, is taken by another run of runner");
+    let taken = format!("port {port}, which `web` needs, is taken by another run of runner (pid {})", std::process::id());
     place.run_test().expect(4).complains(&[&taken]);
 }
 
@@ -171,7 +171,8 @@ fn a_target_that_exits_at_once_fails_its_repetition() {
 fn a_target_that_never_becomes_ready_fails_its_repetition() {
     let mut place = sick_but("--mode, ok, --never-listen", &[("PATIENCE", "300ms")], "");
     let port = place.port(1);
-    fails_because(&place, &["web was not ready within 300ms", &format!("127.0.0.1:{port}: Connection refused")]);
+    let refused = format!("127.0.0.1:{port}: Connection refused");
+    fails_because(&place, &["web was not ready within 300ms", &refused, "; `ready: {timeout: 1m}` waits longer"]);
     // Much less than the 10 s that a target has by default.
     let took = place.status("sick/run1")["timings"]["target_start_ns"].clone();
     assert!(took.as_u64().unwrap() < 5_000_000_000, "{took}");

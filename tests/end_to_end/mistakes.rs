@@ -81,6 +81,7 @@ mistakes! {
     command_metric_ratio
     command_named_as_target
     command_not_installed
+    command_with_expressions_in_one_text
     command_with_steps
     container_parts
     cpus_not_there
@@ -161,6 +162,7 @@ mistakes! {
     factors_broken_not_missed
     factors_too_many_cells
     file_alias_bomb
+    file_brace_forgotten
     file_byte_order_mark
     file_duplicate_key
     file_empty
@@ -182,7 +184,9 @@ mistakes! {
     file_syntax_no_blank
     file_syntax_no_colon
     file_syntax_no_colon_in_the_end
+    file_syntax_no_dash
     file_syntax_open_bracket
+    file_syntax_part_of_an_item
     file_syntax_quote
     file_syntax_tab
     file_syntax_tab_below
@@ -244,6 +248,7 @@ mistakes! {
     http_streams_without_2
     http_version
     include_incomplete
+    indent_beside_names
     indent_of_a_section
     indent_of_keys
     indent_of_load
@@ -295,6 +300,7 @@ mistakes! {
     load_amount_too_large
     load_amount_zero
     load_duration_too_long
+    load_length_too_deep
     load_no_connections
     load_warm_up_empty
     load_without_end
@@ -387,6 +393,7 @@ mistakes! {
     step_path_without_slash
     step_two_methods
     steps_of_what
+    steps_without_dashes
     tap_join
     tap_metrics
     tap_regex
@@ -411,6 +418,7 @@ mistakes! {
     target_port_too_large
     target_port_zero
     target_program_missing
+    target_program_path
     target_render_name
     target_replicas_on_one_port
     target_shared_port

@@ -247,8 +247,9 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
             );
             let run = if sides { format!(" in {run}") } else { String::new() };
             let what = format!("{} of {cell}{run}", case.metric.name());
+            let means = "; the verdict is unchanged, but rests on fewer independent repetitions than it counts";
             let large = if is_large { ". Find out what changed during the run before you rely on the verdict" } else { "" };
-            let note = format!("{what} {}: its repetitions are not independent{worth}{large}", words.join(" and "));
+            let note = format!("{what} {}: its repetitions are not independent{worth}{means}{large}", words.join(" and "));
             if !comparison.notes.contains(&note) {
                 comparison.notes.push(note);
             }

@@ -58,7 +58,9 @@ pub enum Error {
     Experiments { first: String, one: String, second: String, other: String },
     #[error("{0} is given twice: a run does not differ from itself")]
     Same(String),
-    #[error("{0} has no repetition that counts, so there is nothing to compare")]
+    #[error(
+        "{0} has no repetition that counts, so there is nothing to compare; a folder means its newest run: name an older one, such as `results/NAME/RUN`"
+    )]
     Empty(String),
     #[error("the runs have no cell in common")]
     NoCell,

@@ -69,7 +69,7 @@ pub(super) fn load(
     timeline: Option<&Timeline>,
     brought: &[NamedMetric],
 ) -> Option<Load> {
-    notes.exactly_one(node, "how requests arrive", &["load"])?;
+    notes.key_of_workload(node, &["load"])?;
     let (workload, node, load) = (node, node.get("load")?, typed.load.as_ref()?);
     let kind = notes.exactly_one(node, "how passes arrive", &["closed", "open", "find"])?;
     let part = node.get(kind).unwrap_or(node);

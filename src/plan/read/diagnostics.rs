@@ -1,12 +1,14 @@
 //! How mistakes are noted while a plan is made.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::expr::{expression_span, word_in};
 use plan::Template;
 use plan::template::{Piece, encoded_name, pieces};
+use schema::decode::words_as_typed;
 use schema::source::{all_of, one_of};
-use schema::{Mistake, Node, SourceFile, Span};
+use schema::{Entry, Mistake, Node, SourceFile, Span};
 
 /// What checks need to point at a mistake.
 pub(super) struct Diagnostics<'a> {
@@ -27,10 +29,19 @@ impl Diagnostics<'_> {
         let span = command.items().first().map_or(command.span, |n| n.span);
         self.mistakes.push(match program.contains(' ') {
             // `["python3 -m http.server"]`
-            true => Mistake::new(self.file, span, format!("one text with spaces, and there is no program `{program}`"))
-                .expected(format!("expected it split: `{}`", program.split_whitespace().collect::<Vec<_>>().join(", "))),
-            false => Mistake::new(self.file, span, format!("the program `{program}` is not installed"))
-                .expected("expected a program on PATH, or a path to one"),
+            true => Mistake::new(self.file, span, format!("one text with spaces, and there is no program `{program}`")).expected(
+                format!(
+                    "expected it split: `{}`",
+                    words_as_typed(self.file, command.items().first().unwrap_or(command)).join(", ")
+                ),
+            ),
+            false => {
+                // A path is said as it was typed, not as it was found.
+                let typed = self.file.text.get(span.start..span.end).unwrap_or_default().trim_matches(['"', '\'']);
+                let is_it = !typed.is_empty() && program.ends_with(typed.trim_start_matches("./"));
+                let (found, expected) = missing(program, if is_it { typed } else { program });
+                Mistake::new(self.file, span, found).expected(expected)
+            }
         });
     }
 
@@ -51,29 +62,72 @@ impl Diagnostics<'_> {
 
     /// Checks that exactly one of several keys is present; returns which.
     pub fn exactly_one<'k>(&mut self, node: &Node, what: &str, keys: &[&'k str]) -> Option<&'k str> {
+        let missing = format!("{what} is missing");
+        self.one_key(node, keys, &missing, |given| format!("{what} is given more than once, by {given}"))
+    }
+
+    /// The same for the keys that say what a workload does.
+    pub fn key_of_workload<'k>(&mut self, node: &Node, keys: &[&'k str]) -> Option<&'k str> {
+        let missing = format!("this workload has no `{}`", keys[0]);
+        self.one_key(node, keys, &missing, |given| format!("this workload has {given}"))
+    }
+
+    fn is_said(&self, entry: &Entry) -> bool {
+        self.mistakes.iter().any(|m| m.span == entry.key_span)
+    }
+
+    fn one_key<'k>(
+        &mut self,
+        node: &Node,
+        keys: &[&'k str],
+        missing: &str,
+        several: impl FnOnce(&str) -> String,
+    ) -> Option<&'k str> {
         let there: Vec<&str> = keys.iter().copied().filter(|k| node.get(k).is_some()).collect();
         match there.as_slice() {
             [one] => Some(one),
             // It is probably present but misspelt, which was reported.
             [] if node.entries().iter().any(|e| self.mistakes.iter().any(|m| m.span == e.key_span)) => None,
+            // It is present one level too deep, which was reported.
+            [] if node
+                .entries()
+                .iter()
+                .any(|e| keys.iter().any(|key| e.value.entry(key).is_some_and(|deep| self.is_said(deep)))) =>
+            {
+                None
+            }
             [] => {
-                self.say(node, "", format!("{what} is missing"), format!("expected {}", one_of(keys.iter().copied())));
+                self.say(node, "", missing, format!("expected {}", one_of(keys.iter().copied())));
                 None
             }
             [_, second, ..] => {
                 let entry = node.entry(second).map_or(node.span, |e| e.key_span);
                 self.mistakes.push(
-                    Mistake::new(
-                        self.file,
-                        entry,
-                        format!("{what} is given more than once, by {}", all_of(there.iter().copied())),
-                    )
-                    .expected("expected only one of them"),
+                    Mistake::new(self.file, entry, several(&all_of(there.iter().copied()))).expected("expected only one of them"),
                 );
                 None
             }
         }
     }
+}
+
+/// Why a program cannot be started, and what is expected instead. `shown`: what it is called.
+fn missing(program: &str, shown: &str) -> (String, String) {
+    let path = Path::new(program);
+    if program.contains('/') && path.is_dir() {
+        return (format!("`{shown}` is a folder"), "expected a path to a program".to_owned());
+    }
+    if program.contains('/') && path.exists() {
+        return (
+            format!("`{shown}` exists but is not executable"),
+            format!("expected an executable file: `chmod +x {shown}`, or its interpreter before it"),
+        );
+    }
+    let found = match program.contains('/') {
+        true => format!("there is no file `{shown}`"),
+        false => format!("the program `{shown}` is not installed"),
+    };
+    (found, "expected a program on PATH, or a path to one".to_owned())
 }
 
 /// Notes keys that do not belong to `node`, and where they belong.

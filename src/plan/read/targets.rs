@@ -223,8 +223,8 @@ pub(super) fn target(
         && let Some(program) = missing_program(&program, typed.dir.as_deref())
     {
         Diagnostics { file: scope.file, mistakes }.say_missing(&resolved, "command", &program);
-        // One text for a whole command line is not a program that a target could need.
-        if let Some(mistake) = mistakes.last_mut().filter(|_| !program.contains(' ')) {
+        // One text for a whole command line is not a program that a target could need, and a path is a file of one's own.
+        if let Some(mistake) = mistakes.last_mut().filter(|_| !program.contains([' ', '/'])) {
             mistake.help = Some(format!("with `needs: {program}`, cells with this target are skipped where it is missing"));
         }
     }

@@ -21,7 +21,7 @@ pub(super) fn workload(
 ) -> Option<(Workload, Option<String>)> {
     let before = notes.mistakes.len();
     let keys: Vec<&str> = READERS.iter().map(|reader| reader.key).collect();
-    let kind = notes.exactly_one(node, "what carries this workload", &keys);
+    let kind = notes.key_of_workload(node, &keys);
     let reader = kind.and_then(|kind| READERS.iter().find(|reader| reader.key == kind));
     let driver = reader.and_then(|reader| {
         for other in READERS.iter().filter(|other| other.key != reader.key) {
@@ -36,7 +36,7 @@ pub(super) fn workload(
     }
     if reader.is_none() && node.get("steps").is_none() {
         // Steps are requests, whether or not their server is given.
-        notes.exactly_one(node, "what a pass consists of", &["steps"]);
+        notes.key_of_workload(node, &["steps"]);
     }
     let protocol = driver.as_ref().map(|driver| driver.protocol());
     let mut load = match protocol {

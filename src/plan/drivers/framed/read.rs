@@ -53,7 +53,7 @@ fn framed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_
     let (part, said) = (node.get("framed")?, typed.framed.as_ref()?);
     let to = requests::address(notes, part, "to", &said.to);
     let framing = part.get("frame").and_then(|node| framing(notes, node, &said.frame));
-    if notes.exactly_one(node, "what a pass consists of", &["steps"]).is_some() && typed.steps.is_empty() {
+    if notes.key_of_workload(node, &["steps"]).is_some() && typed.steps.is_empty() {
         notes.say(node, "steps", "a pass without steps", "expected at least one message, such as `[{send: {text: hello}}]`");
     }
     let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);

@@ -52,7 +52,7 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
         let found = format!("{first} and {other} have different paths");
         notes.say(node, "url", found, "expected one path in all of them, or none: the path of a step follows it");
     }
-    if notes.exactly_one(node, "what a pass consists of", &["steps"]).is_some() && typed.steps.is_empty() {
+    if notes.key_of_workload(node, &["steps"]).is_some() && typed.steps.is_empty() {
         notes.say(node, "steps", "a pass without steps", "expected at least one request, such as `[{get: /}]`");
     }
     let version = typed.http.version.map_or(1, |v| v.0);

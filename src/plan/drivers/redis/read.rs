@@ -42,7 +42,7 @@ fn redis(notes: &mut Diagnostics<'_>, node: &Node, workload: &types::Workload, i
             notes.say(part, key, format!("`{name}` is not known yet when a connection is made"), expected);
         }
     }
-    if notes.exactly_one(node, "what a pass consists of", &["steps"]).is_some() && workload.steps.is_empty() {
+    if notes.key_of_workload(node, &["steps"]).is_some() && workload.steps.is_empty() {
         notes.say(node, "steps", "a pass without steps", "expected at least one command, such as `[{get: key}]`");
     }
     let timeout = workload.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);

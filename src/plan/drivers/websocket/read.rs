@@ -57,7 +57,7 @@ fn websocket(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
             if name == "sec-websocket-protocol" { "expected `subprotocols`" } else { "expected none: it is the handshake's own" };
         notes.say(node, "headers", format!("the header `{name}` cannot be chosen"), why);
     }
-    if notes.exactly_one(node, "what a pass consists of", &["steps"]).is_some() && typed.steps.is_empty() {
+    if notes.key_of_workload(node, &["steps"]).is_some() && typed.steps.is_empty() {
         notes.say(node, "steps", "a pass without steps", "expected at least one message, such as `[{send: {text: hello}}]`");
     }
     for name in said.subprotocols.iter().filter(|name| !requests::is_token(name)) {
