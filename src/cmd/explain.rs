@@ -267,7 +267,7 @@ mod tests {
         let reference = Reference::generate();
         for (word, part) in [
             ("p99", "99 % of the passes"),
-            ("p50", "percentile"),
+            ("p50", "half of them"),
             ("per second", "divided by the length of the phase"),
             ("95 %", "95 % confidence"),
             ("HL", "Hodges and Lehmann"),
