@@ -149,7 +149,7 @@ workloads:
     // What lies above it is not found, and `check` says so.
     place.write_as_is("above.sh", "exit 0\n");
     for (written, span) in [
-        ("command: [sh, ./above.sh]", false),
+        ("command: [sh, ./above.sh]", true),
         ("command: [sh, above.sh, DIR/began]", true),
         ("command: [./tool.sh, --config=above.sh, DIR/began]", true),
         ("command: [./tool.sh, start-router, above.sh, DIR/began]", true),
@@ -159,7 +159,7 @@ workloads:
         place.write("below/test.yaml", &scenario.replace("command: [./tool.sh, here, DIR/began]", written));
         let outcome = place.run(&["check", "below/test.yaml"]);
         match span {
-            true => drop(outcome.expect(2).complains(&["`above.sh` is above the scenario's folder", "expected `dir: ..`"])),
+            true => drop(outcome.expect(2).complains(&["above.sh` is above the scenario's folder", "expected `dir: ..`"])),
             false => drop(outcome.expect(0)),
         }
     }

@@ -568,7 +568,7 @@ fn files_of_a_run_are_there_as_they_are_and_nothing_else() {
     assert_eq!(plan.header("content-type"), Some("application/json"));
     let index = get(server.address, &format!("{base}/files/"));
     assert!(
-        index.text().contains("href=\"cells/all/run1/windows.parquet\"") && !index.text().contains("link"),
+        index.text().contains("href=\"cells/all/run1/windows.parquet\"") && !index.text().contains("href=\"link"),
         "{}",
         index.text()
     );
