@@ -63,6 +63,12 @@ impl Grid {
         self.columns.iter().enumerate().any(|(at, column)| column.header == header && self.says_something(at))
     }
 
+    /// Whether columns that may be left out are, for want of room.
+    pub fn lacks_room(&self) -> bool {
+        let shown: Vec<usize> = (0..self.columns.len()).filter(|at| self.says_something(*at)).collect();
+        least(&self.least_widths(&shown), 1) > WIDTH && shown.iter().any(|at| self.columns[*at].kind == Kind::Spare)
+    }
+
     /// The table with a rule below its header, no wider than [`WIDTH`].
     pub fn text(&self) -> String {
         let mut shown: Vec<usize> = (0..self.columns.len()).filter(|at| self.says_something(*at)).collect();

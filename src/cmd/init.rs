@@ -181,7 +181,8 @@ fn over_http(name: &str, url: &str, targets: &str, subject: &str) -> String {
         "experiment: {}
 question: {}
 
-# What is varied: each combination of levels is a cell, with figures of its own.
+# What is varied: each combination of levels is a cell, with figures of its own. For a question of your own put another factor in
+# place of this one, such as `workers: [1, 4]`, and use it as `${{workers}}` below.
 factors:
   connections: [1, 8]
 # Each cell is executed so often. `runner plan` says whether that is enough for a verdict.

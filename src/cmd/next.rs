@@ -20,6 +20,9 @@ pub(super) fn step(summary: &Summary, directory: &Path, source: &Path) -> String
         [] => format!("after a change, runner run {source}, then runner compare {run} and the new run"),
         // It finds the only factor by itself.
         [_] => format!("runner compare {run}"),
-        [first, ..] => format!("runner compare {run} --by {}", in_shell(first)),
+        [first, others @ ..] => {
+            let others = others.iter().map(|other| in_shell(other)).collect::<Vec<_>>().join(" or ");
+            format!("runner compare {run} --by {} (or --by {others})", in_shell(first))
+        }
     }
 }

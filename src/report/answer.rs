@@ -17,10 +17,21 @@ const TOLD: usize = 3;
 /// More repetitions than this are not recommended as a number.
 const MOST: usize = 1000;
 
-/// The answer of a comparison and of expectations. `plan`: of the first of the runs.
-pub fn answer(comparison: Option<&Comparison>, plan: &PlanRecord, runs: &[&Summary]) -> Vec<Sentence> {
+/// The answer of a comparison and of expectations. `others`: comparisons of other factors that vary, which nobody asked for;
+/// `plan`: of the first of the runs.
+pub fn answer(comparison: Option<&Comparison>, others: &[Comparison], plan: &PlanRecord, runs: &[&Summary]) -> Vec<Sentence> {
     let mut sentences = match comparison {
-        Some(comparison) => compared(comparison),
+        Some(comparison) => {
+            let mut sentences = compared(comparison);
+            // Where several factors vary, the reader may mean another one.
+            if let (Some(by), true) = (&comparison.by, !others.is_empty())
+                && let Some(first) = sentences.first_mut()
+            {
+                first.0.splice(0..0, Sentence::default().say("By ").name(by).say(": ").0);
+            }
+            sentences.extend(others.iter().map(in_short));
+            sentences
+        }
         None => runs.first().map(|summary| figures(plan, summary)).unwrap_or_default(),
     };
     sentences.extend(expected(&runs.iter().flat_map(|summary| &summary.expectations).collect::<Vec<_>>()));
@@ -28,6 +39,18 @@ pub fn answer(comparison: Option<&Comparison>, plan: &PlanRecord, runs: &[&Summa
         sentences.push(Sentence::default().say("No repetition counts."));
     }
     sentences
+}
+
+/// The verdicts of a comparison, counted: `By work: slower in 2 of 2 comparisons (runner report --by work).`
+fn in_short(comparison: &Comparison) -> Sentence {
+    let by = comparison.by.clone().unwrap_or_default();
+    let rows: Vec<&Row> = comparison.rows.iter().filter(|row| row.primary && !row.workload.is_empty()).collect();
+    let differs: Vec<&Row> = rows.iter().copied().filter(|row| row.verdict.is_difference()).collect();
+    let words = match differs.is_empty() {
+        true => format!("no difference is significant in {} comparisons", rows.len()),
+        false => verdicts(&differs, rows.len()),
+    };
+    Sentence::default().say("By ").name(&by).say(format!(": {words}; ")).name(format!("--by {by}")).say(" shows it.")
 }
 
 /// The differences that were shown, and what can be said about the rest.
@@ -55,6 +78,11 @@ fn compared(comparison: &Comparison) -> Vec<Sentence> {
 
 /// `Faster in 3 of 20 comparisons, slower in 11.`
 fn counted(differs: &[&Row], all: usize) -> Sentence {
+    Sentence::default().link(capitalized(&verdicts(differs, all)), "compared").say("; the largest difference:")
+}
+
+/// `faster in 3 of 20 comparisons, slower in 11`
+fn verdicts(differs: &[&Row], all: usize) -> String {
     let mut counts: Vec<(&str, usize)> = Vec::new();
     for row in differs {
         match counts.iter_mut().find(|(word, _)| *word == row.verdict.words()) {
@@ -64,8 +92,7 @@ fn counted(differs: &[&Row], all: usize) -> Sentence {
     }
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let words: Vec<String> = counts.iter().map(|(word, count)| format!("{word} in {count}")).collect();
-    let words = format!("{} of {all} comparisons", words.join(", "));
-    Sentence::default().link(capitalized(&words), "compared").say("; the largest difference:")
+    format!("{} of {all} comparisons", words.join(", "))
 }
 
 /// `get with processes=2: throughput 1.18 times that of processes=1 (95 %: 1.05 to 1.32), faster.`

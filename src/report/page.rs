@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use analysis::compare::{Comparison, ReadRun};
+use analysis::compare::{Comparison, Options, ReadRun, THRESHOLD, levels};
 use analysis::overview::{self, overview};
 use analysis::summary::Summary;
 use plot::compose::Pictures;
 use rayon::prelude::*;
+use vocabulary::Metric;
 
 use crate::view::{CellColumn, CellEntry, CellRow, CellTable, CellView, Expectation, Page, Run};
-use crate::{Error, against, answer, cells, charts, circumstances, compared, logs};
+use crate::{Error, against, answer, cells, charts, circumstances, compared, logs, question};
 
 /// What a page is made from.
 pub struct Asked<'a> {
@@ -35,7 +36,7 @@ pub fn page(asked: &Asked<'_>) -> Result<Page, Error> {
         experiment: summary.experiment.clone(),
         question: summary.question.clone(),
         runs: Vec::new(),
-        answer: answer::answer(asked.comparison, &first.plan, &summaries),
+        answer: answer::answer(asked.comparison, &others(asked), &first.plan, &summaries),
         expectations: Vec::new(),
         against: Vec::new(),
         charts: Vec::new(),
@@ -81,6 +82,20 @@ pub fn page(asked: &Asked<'_>) -> Result<Page, Error> {
         page.table.columns[index].levels = levels;
     }
     Ok(page)
+}
+
+/// The comparisons by other factors that vary, where the scenario does not say which of them is meant.
+fn others(asked: &Asked<'_>) -> Vec<Comparison> {
+    let ([run], Some(Some(by))) = (&asked.runs[..], asked.comparison.map(|comparison| &comparison.by)) else { return Vec::new() };
+    let (record, summary) = run;
+    if question::is_said(&record.plan, summary) {
+        return Vec::new();
+    }
+    // Only what each workload is mainly about.
+    let primary = record.plan.primary.clone().unwrap_or(Metric::Throughput);
+    let options = Options { metrics: vec![primary], ..Options::usual(THRESHOLD) };
+    let factors = overview::varied(summary).into_iter().filter(|factor| factor != by);
+    factors.filter_map(|factor| levels(run, factor, None, &options).ok()).collect()
 }
 
 /// `A`, `B`, … and numbers after `Z`.

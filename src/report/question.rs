@@ -15,6 +15,13 @@ pub struct Question {
     pub baseline: Option<String>,
 }
 
+/// Whether the scenario says which factor is compared; otherwise it is guessed.
+pub fn is_said(plan: &PlanRecord, summary: &Summary) -> bool {
+    let drawn = plan.graphs.iter().any(|graph| matches!(graph.shape, Shape::Ratio(..)) && graph.series.is_some());
+    let expected = plan.expect.iter().any(|expectation| matches!(expectation.subject, Subject::Ratio { .. }));
+    summary.decide.is_some() || drawn || expected
+}
+
 /// What a run compares, as far as its scenario says: what repeating was meant to decide; else what a graph of ratios shows;
 /// else the factor of an expected ratio; else the only factor with several executed levels, or the first of them.
 ///

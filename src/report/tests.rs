@@ -119,7 +119,7 @@ fn row(level: &str, ratio: f64, verdict: Verdict, more: Option<usize>) -> Row {
 fn said(rows: Vec<Row>) -> Vec<String> {
     let run = read(&kept());
     let comparison = Comparison { rows, factors: vec!["action".to_owned()], ..comparison(&run) };
-    answer::answer(Some(&comparison), &run.0.plan, &[&run.1]).iter().map(words).collect()
+    answer::answer(Some(&comparison), &[], &run.0.plan, &[&run.1]).iter().map(words).collect()
 }
 
 #[test]

@@ -264,7 +264,9 @@ impl Guard {
                     self.shared().slots.remove(&id);
                     // The system reports the same error for a program that does not exist.
                     let missing = dir.filter(|dir| !dir.is_dir()).map(|dir| format!("there is no directory {}", dir.display()));
-                    Err(Error::Spawn { program, reason: missing.unwrap_or(reason) })
+                    let forbidden =
+                        reason.contains("os error 13").then(|| format!("{reason}; is it executable? `chmod +x` makes it so"));
+                    Err(Error::Spawn { program, reason: missing.or(forbidden).unwrap_or(reason) })
                 }
                 Err(_) => Err(Error::GuardGone),
             }

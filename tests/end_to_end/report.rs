@@ -158,3 +158,26 @@ fn figures_for_trackers_are_those_of_the_summary() {
     // Two times and the memory of each.
     assert_eq!(entries(&["--smaller-is-better"]).len(), 3 * rates.len());
 }
+
+#[test]
+fn where_the_scenario_does_not_say_what_is_compared_every_factor_is_answered() {
+    let place = Place::with(
+        "experiment: two
+question: Does extra work slow it?
+factors: {size: [1, 2], work: [0, 5]}
+repetitions: 8
+workloads:
+  tool:
+    command: [sh, -c, 'echo took=$((100 + ${work} * 10 + ${repetition} % 3))']
+    load: {closed: {connections: 1}, amount: 1}
+    metrics: {took: {regex: 'took=([0-9]+)', unit: ms}}
+# Read, so that it is no mistake.
+layout: ${size}-${work}
+primary: took
+",
+    );
+    let outcome = place.run(&["run", "test.yaml", "--no-graphs", "--set", "work=0,7"]).expect(0);
+    outcome.complains(&["note: `--set work=7` adds a level: the file has 0, 5", "--by size (or --by work)"]);
+    let page = place.run(&["report", "results/two", "--markdown"]).expect(0).stdout;
+    assert!(page.contains("By `size`: ") && page.contains("By `work`: slower in 2 of 2 comparisons"), "{page}");
+}

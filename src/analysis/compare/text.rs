@@ -24,6 +24,9 @@ pub fn text(comparison: &Comparison) -> String {
     comparison.rows.iter().for_each(|row| table.add(columns.row(row)));
     text += &format!("{}\n", table.text());
     text += &wrap(&method(comparison), WIDTH, 2);
+    if table.lacks_room() {
+        text += "p is left out for want of room; `--format json` and `--format markdown` have it\n";
+    }
     text += &wrap(&counts(comparison), WIDTH, 2);
     text += &by_node(comparison).iter().map(|line| wrap(line, WIDTH, 4)).collect::<String>();
     for note in comparison.notes.iter().filter(|note| !comparison.missing.contains(note)) {

@@ -355,7 +355,7 @@ impl Repetitions<'_> {
             given_up.set(true);
             self.ended_by = Some(format!(
                 "stopped after {MOST_IN_A_ROW} equal failures in a row: {}; with `--keep-going` the run continues after such failures",
-                first_line(reason).0
+                first_line(reason).0.trim_end_matches("; the end of its log:").trim_end_matches(':')
             ));
         }
         let so_far = self.known.as_ref().map(|known| known.of_cell(turn.cell)).unwrap_or_default();

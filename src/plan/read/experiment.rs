@@ -102,7 +102,10 @@ pub fn build(document: &Document, options: &Options, fresh_seed: u64) -> Result<
     let built = Builder::new(document, options, &mut mistakes).and_then(|b| b.build(fresh_seed, &mut mistakes).transpose());
     match built.transpose() {
         Err(option) => Err(Rejection::Option(option)),
-        Ok(Some(plan)) if mistakes.is_empty() => Ok(Plan { notes: document.notes.clone(), ..plan }),
+        Ok(Some(mut plan)) if mistakes.is_empty() => {
+            plan.notes.splice(0..0, document.notes.iter().cloned());
+            Ok(plan)
+        }
         Ok(_) => {
             // The scenario first, then the templates that it names.
             let path = |m: &Mistake| (m.file.path != document.file.path).then(|| m.file.path.clone());
@@ -382,7 +385,9 @@ impl<'a> Builder<'a> {
             return Ok(None);
         }
 
+        let typed: Vec<usize> = self.factors.iter().map(|factor| factor.levels.len()).collect();
         let chosen = factors::choose(&mut self.factors, &self.options.settings)?;
+        let notes = self.factors.iter().zip(typed).filter_map(|(factor, typed)| factors::note_new(factor, typed)).collect();
         let repetitions = self.options.repetitions.unwrap_or(self.typed.repetitions);
         let Some(cells) = self.chosen_cells(&chosen, repetitions, mistakes)? else { return Ok(None) };
         self.compute_models(&env, &mut graphs, &cells, mistakes);
@@ -402,7 +407,7 @@ impl<'a> Builder<'a> {
             question: self.typed.question.clone(),
             source: self.file.path.clone(),
             text: self.file.text.clone(),
-            notes: Vec::new(),
+            notes,
             seed: self.options.seed.or(self.typed.seed).unwrap_or(fresh_seed),
             // Repeating looks for stability over time, which only rounds show.
             order: if self.options.repeat.is_some() { types::Order::Interleaved } else { self.typed.order },

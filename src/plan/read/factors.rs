@@ -368,6 +368,17 @@ pub(super) fn choose(factors: &mut [Factor], settings: &[String]) -> Result<Vec<
     Ok(chosen)
 }
 
+/// A note on levels that `--set` added to the first `typed` of a factor: a number that was mistyped would be measured in silence.
+pub(super) fn note_new(factor: &Factor, typed: usize) -> Option<String> {
+    let (known, new) = factor.levels.split_at(typed);
+    if new.is_empty() || factor.repository.is_some() {
+        return None;
+    }
+    let list = |levels: &[Level]| levels.iter().map(|level| level.label.as_str()).collect::<Vec<_>>().join(", ");
+    let (name, known, new) = (&factor.name, list(known), list(new));
+    Some(format!("note: `--set {name}={new}` adds a level: the file has {known}"))
+}
+
 /// Whether a new level fits a factor: numbers among numbers, maps with the same keys. New words are considered typing
 /// errors.
 fn same_kind(known: &Json, new: &Json) -> bool {
