@@ -60,6 +60,7 @@ pub(super) fn execute(
         let shards = nodes.min(plan.repetitions);
         let name = format!("runner-{}", guard.run());
         let submission = Submission::create(plan, out, name, (words, shards), options).map_err(|e| failed(&e))?;
+        let _lock = lock(&submission.folder)?;
         let follower = Follower { guard: &guard, invocation: &invocation, submission, tasks: BTreeMap::new() };
         follower.submit_and_follow(args.detach).await
     })
@@ -69,8 +70,13 @@ pub(super) fn execute(
 pub(super) fn resume(folder: &Path, output: &cli::Output) -> Option<Result<Exit, Stop>> {
     let failed = |error: &dyn std::error::Error| Stop::from_error(Exit::Failure, error);
     let submission = match Submission::open(folder)? {
-        Ok(submission) => submission,
+        // What was wrong with nodes may be mended by now.
+        Ok(submission) => Submission { failed_on: Vec::new(), ..submission },
         Err(error) => return Some(Err(Stop::from_error(Exit::InvalidInput, &error))),
+    };
+    let lock = match lock(folder) {
+        Ok(lock) => lock,
+        Err(stop) => return Some(Err(stop)),
     };
     let continued = || {
         let invocation = prepare::prepare(&[], output)?;
@@ -84,7 +90,22 @@ pub(super) fn resume(folder: &Path, output: &cli::Output) -> Option<Result<Exit,
             }
         })
     };
-    Some(continued())
+    let exit = continued();
+    drop(lock);
+    Some(exit)
+}
+
+/// Two who follow the same submission would submit everything twice.
+fn lock(folder: &Path) -> Result<std::fs::File, Stop> {
+    let failed = |error: &dyn std::error::Error| Stop::from_error(Exit::Failure, error);
+    let file = std::fs::File::open(folder).map_err(|e| failed(&e))?;
+    match file.try_lock() {
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(Stop::new(Exit::InvalidInput, format!("another runner follows {} already: wait until it ends", folder.display())))
+        }
+        // On a file system without locks nobody can know.
+        Ok(()) | Err(std::fs::TryLockError::Error(_)) => Ok(file),
+    }
 }
 
 /// Follows a submission.
@@ -130,7 +151,7 @@ impl Follower<'_> {
             }
             let is_new = self.submission.jobs.is_empty();
             if let Err(words) = self.submit(&missing).await {
-                let _ = self.guard.done(&slurm::cancelling(&self.submission.name));
+                // It may have been submitted all the same: the guard cancels what has this name when this process ends.
                 // What was measured before is not thrown away because Slurm does not answer.
                 if is_new {
                     let _ = std::fs::remove_dir_all(&self.submission.folder);
@@ -150,10 +171,10 @@ impl Follower<'_> {
     async fn follow_to_the_end(mut self) -> Result<Exit, Stop> {
         let undo = slurm::cancelling(&self.submission.name);
         let ended = self.follow().await;
-        if ended == Ended::Interrupted {
-            self.cancel().await;
+        // Where it could not be cancelled, the guard tries it again, for as long as it takes.
+        if ended != Ended::Interrupted || self.cancel().await {
+            let _ = self.guard.done(&undo);
         }
-        let _ = self.guard.done(&undo);
         self.conclude(&ended)
     }
 
@@ -256,7 +277,8 @@ impl Follower<'_> {
                 continue;
             }
             let done = self.submission.done(shard);
-            mine.fruitless = if done > mine.done { 1 } else { mine.fruitless + 1 };
+            let before = mine.done;
+            mine.fruitless = if done > before { 0 } else { mine.fruitless + 1 };
             mine.done = done;
             let (state, node) = task.map_or(("gone", ""), |task| (task.state.as_str(), task.node.as_str()));
             let on = if node.is_empty() { String::new() } else { format!(" on {node}") };
@@ -266,7 +288,8 @@ impl Follower<'_> {
             tell(format_args!("shard {shard} ended{on} as {state}, with {done} of {planned} repetitions{said}"));
             mine.is_given_up = state == "CANCELLED" || mine.fruitless >= TRIES;
             if !mine.is_given_up {
-                if !node.is_empty() {
+                // A task that brought something did not fail because of its node, nor did one whose time was up.
+                if !node.is_empty() && mine.fruitless > 0 && !["TIMEOUT", "PREEMPTED"].contains(&state) && done == before {
                     self.submission.failed_on.push(node.to_owned());
                 }
                 again.push(shard);
@@ -291,20 +314,22 @@ impl Follower<'_> {
         true
     }
 
-    /// Cancels the job, and waits until its tasks have ended: they make durable what they have measured.
-    async fn cancel(&mut self) {
+    /// Cancels the job, and waits until its tasks have ended: they make durable what they have measured. Returns whether it was
+    /// cancelled.
+    async fn cancel(&mut self) -> bool {
         if let Err(words) = slurm::cancel(self.guard, &self.submission.name).await {
-            let jobs = self.submission.jobs.join(", ");
-            tell(format_args!("warning: the job {jobs} could not be cancelled: {words}"));
-            return;
+            let command = slurm::cancelling(&self.submission.name).join(" ");
+            tell(format_args!("warning: the job could not be cancelled: {words}; {command} does it later"));
+            return false;
         }
         let begun = Instant::now();
         while begun.elapsed() < CANCELLED && self.invocation.interrupt.count() < 2 {
             if self.look().await.is_none() && !self.tasks.values().any(Task::is_alive) {
-                return;
+                break;
             }
             tokio::time::sleep(LOOK / 4).await;
         }
+        true
     }
 
     /// Merges what there is. Shards stay where something is missing, so that they can be continued.

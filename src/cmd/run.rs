@@ -30,7 +30,7 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
     if args.cluster.on.is_some() {
         let words = cluster_words("run", &args.files, &options, None)?;
         let plan = plan_of_shard(&args.files[0], &options)?;
-        return cluster::execute(&plan, &args.cluster, &with_seed(words, &plan), &args.out, &args.output);
+        return cluster::execute(&plan, &args.cluster, &complete(words, &plan, &args.stop), &args.out, &args.output);
     }
     let plans = report_all(args.files.iter().map(|file| plan(file, &options, args.shard)))?;
     let (fail_fast, keep_going, shard) = (args.stop.fail_fast, args.stop.keep_going, args.shard);
@@ -52,9 +52,11 @@ fn cluster_words(command: &str, files: &[PathBuf], options: &Options, metric: Op
     Ok(words)
 }
 
-/// All shards have the seed of the plan.
-fn with_seed(mut words: Vec<String>, plan: &Plan) -> Vec<String> {
+/// All shards have the seed of the plan, and stop for the same reasons.
+fn complete(mut words: Vec<String>, plan: &Plan, stop: &cli::StopEarly) -> Vec<String> {
     words.extend(["--seed".to_owned(), plan.seed.to_string()]);
+    words.extend(stop.fail_fast.then(|| "--fail-fast".to_owned()));
+    words.extend(stop.keep_going.then(|| "--keep-going".to_owned()));
     words
 }
 
@@ -203,7 +205,7 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
         }
         let words = cluster_words("repeat", &files, &options, args.metric.as_deref())?;
         let plan = plan_of_shard(&files[0], &options)?;
-        return cluster::execute(&plan, &args.cluster, &with_seed(words, &plan), &args.out, &args.output);
+        return cluster::execute(&plan, &args.cluster, &complete(words, &plan, &args.stop), &args.out, &args.output);
     }
     let mut plans = report_all(files.iter().map(|file| plan(file, &options, args.shard)))?;
     for plan in &mut plans {

@@ -3,12 +3,12 @@
 //! Nothing is computed here: repetitions are taken over as they are, file by file, and the manifest says which run, and so which
 //! node, each round comes from. The new directory appears under its name only when it is whole; the parts stay as they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::difference;
 use super::files::{json_bytes, make_directory, read, sync_directory, write_whole};
-use super::manifest::{Choice, Part};
+use super::manifest::{Choice, Host, Part, Resumed, since_1970};
 use super::write::name_of_run;
 use super::{Error, Repetition, RunRecord};
 
@@ -186,18 +186,37 @@ fn parts(run: &RunRecord) -> Vec<Part> {
     if !run.manifest.merged.is_empty() {
         return run.manifest.merged.clone();
     }
-    let rounds: BTreeSet<u32> = run.repetitions.iter().map(|repetition| repetition.status.repetition).collect();
     let manifest = &run.manifest;
-    vec![Part {
-        run: run.name.clone(),
-        rounds: rounds.into_iter().collect(),
-        started_at: manifest.started_at.clone(),
-        command_line: manifest.command_line.clone(),
-        shard: manifest.choice.as_ref().and_then(|choice| choice.shard),
-        host: manifest.host.clone(),
-        settings: manifest.settings.clone(),
-        programs: manifest.programs.clone(),
-    }]
+    // A run that was resumed may have been continued on another node.
+    let host_at = |started_at: &str| {
+        let at = since_1970(started_at);
+        let before = |resumed: &&Resumed| since_1970(&resumed.at) <= at;
+        manifest.resumed.iter().rev().find(before).map_or(&manifest.host, |resumed| &resumed.host)
+    };
+    let mut nodes: BTreeMap<u32, BTreeMap<&str, &Host>> = BTreeMap::new();
+    for Repetition { status, .. } in &run.repetitions {
+        let host = host_at(&status.started_at);
+        nodes.entry(status.repetition).or_default().insert(&host.name, host);
+    }
+    let mut parts: Vec<Part> = Vec::new();
+    for (round, hosts) in nodes {
+        // A round that two nodes share says nothing about either of them: it has a block of its own.
+        let name = hosts.keys().copied().collect::<Vec<_>>().join("+");
+        match parts.iter_mut().find(|part| part.host.name == name) {
+            Some(part) => part.rounds.push(round),
+            None => parts.push(Part {
+                run: run.name.clone(),
+                rounds: vec![round],
+                started_at: manifest.started_at.clone(),
+                command_line: manifest.command_line.clone(),
+                shard: manifest.choice.as_ref().and_then(|choice| choice.shard),
+                host: Host { name, ..hosts.values().next().map_or_else(|| manifest.host.clone(), |host| (*host).clone()) },
+                settings: manifest.settings.clone(),
+                programs: manifest.programs.clone(),
+            }),
+        }
+    }
+    parts
 }
 
 /// Links the regular files of a folder into another one, or copies them where that cannot be: to another file system. Results

@@ -202,3 +202,20 @@ fn a_shard_that_cannot_be_is_refused_before_anything_starts() {
     assert!(outcome.stderr.contains("cannot be used with"), "{}", outcome.stderr);
     assert!(!place.path("results").exists());
 }
+
+#[test]
+fn a_shard_that_is_continued_elsewhere_is_booked_there_from_then_on() {
+    let place = place();
+    let run = shard(&place, "1/3", "n1", "1");
+    // Of rounds 1, 4, 7 and 10 the last two are missing, and one repetition of the second.
+    let plain = |number: u32| run.join(format!("cells/kind=plain/run{number}"));
+    let slowed = |number: u32| run.join(format!("cells/kind=slowed/run{number}"));
+    for missing in [slowed(4), plain(7), slowed(7), plain(10), slowed(10)] {
+        std::fs::remove_dir_all(&missing).unwrap_or_else(|e| panic!("{missing:?}: {e}, {:?}", files(&run)));
+    }
+    let mut command = place.runner();
+    command.args(["resume", run.to_str().unwrap(), "--no-graphs", "--quiet"]).env("RUNNER_NODE", "n2");
+    assert!(command.output().unwrap().status.success());
+    let outcome = place.run(&["merge", run.to_str().unwrap(), "--no-graphs"]).expect(4);
+    assert!(outcome.stdout.contains("executed by n1 (1 round), n1+n2 (1 round), n2 (2 rounds)"), "{}", outcome.stdout);
+}

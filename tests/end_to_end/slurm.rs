@@ -141,6 +141,16 @@ impl Drop for Lab {
         for daemon in self.nodes.iter().chain([&self.controller]) {
             daemon.signal(rustix::process::Signal::KILL);
         }
+        // What a node started for its tasks outlives it.
+        let mark = format!("SLURM_CONF={}", self.folder.join("slurm.conf").display());
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+            let is_ours = environment.split(|b| *b == 0).any(|variable| variable == mark.as_bytes());
+            let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(rustix::process::Pid::from_raw);
+            if let Some(pid) = pid.filter(|_| is_ours) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
         if let [names @ .., bridge] = &self.network[..] {
             for name in names {
                 let _ = Command::new("ip").args(["netns", "del", name]).output();

@@ -8,8 +8,10 @@ use std::time::Duration;
 use crate::supervise::{Exit, Guard};
 use crate::vocabulary::marker;
 
-/// How long one of Slurm's programs may take.
+/// How long one of Slurm's programs may take to say how things stand.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it may take to submit or to cancel: what was given up might happen all the same.
+const PATIENCE_TO_ACT: Duration = Duration::from_secs(30);
 
 /// Options of `sbatch` that are set here: others would contradict the shards.
 const OURS: [&str; 12] =
@@ -84,14 +86,19 @@ pub(super) fn options(words: &[String]) -> Result<Vec<(String, String)>, String>
 /// # Errors
 /// In words: it is not installed, does not answer in time, or says what is wrong.
 async fn ask(guard: &Guard, argv: Vec<String>) -> Result<String, String> {
+    let acts = ["sbatch", "scancel"].contains(&argv[0].as_str());
+    ask_within(guard, argv, if acts { PATIENCE_TO_ACT } else { PATIENCE }).await
+}
+
+async fn ask_within(guard: &Guard, argv: Vec<String>, patience: Duration) -> Result<String, String> {
     let program = argv[0].clone();
     // A task on this machine must not look like a process of this run.
     let argv = ["/usr/bin/env".to_owned(), "-u".to_owned(), marker::MARKER.to_owned()].into_iter().chain(argv).collect();
-    let answer = guard.ask(argv, PATIENCE).await.map_err(|error| crate::vocabulary::errors::chain(&error))?;
+    let answer = guard.ask(argv, patience).await.map_err(|error| crate::vocabulary::errors::chain(&error))?;
     let said = answer.stderr.trim();
     match answer.exit {
         None => {
-            let patience = PATIENCE.as_secs();
+            let patience = patience.as_secs();
             Err(format!("Slurm does not answer: `{program}` took more than {patience} s (is slurmctld running?)"))
         }
         Some(Exit::Code(0)) => Ok(answer.stdout),

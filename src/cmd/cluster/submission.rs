@@ -98,7 +98,8 @@ impl Submission {
 
     /// Where a task says what it does; `%a` is its number.
     pub fn output(&self) -> PathBuf {
-        self.folder.join("said-%a.txt")
+        // In what Slurm reads, `%` is the start of a number.
+        PathBuf::from(self.folder.display().to_string().replace('%', "%%")).join("said-%a.txt")
     }
 
     /// What a task said last, for a report of what went wrong.
@@ -110,22 +111,29 @@ impl Submission {
     }
 
     /// A task continues what an earlier try of it left: no completed repetition is executed twice.
-    fn script_text(&self, words: &[String]) -> String {
+    fn script_text(&self, options: &[String]) -> String {
         let here = std::env::current_dir().unwrap_or_default();
         let program = std::env::current_exe().unwrap_or_else(|_| "runner".into());
         let [here, program, folder] =
             [&here, &program, &self.folder].map(|path| in_shell(&path.display().to_string()).into_owned());
-        let words = words.iter().map(|word| in_shell(word)).collect::<Vec<_>>().join(" ");
+        let words = options.iter().map(|word| in_shell(word)).collect::<Vec<_>>().join(" ");
         let shards = self.repetitions.len();
+        let stop: String = ["--fail-fast", "--keep-going"]
+            .iter()
+            .filter(|o| options.iter().any(|word| word == *o))
+            .map(|o| format!(" {o}"))
+            .collect();
         format!(
             "#!/bin/sh
 # A task of `runner --on slurm`: one shard, continued where an earlier try of it ended.
 cd {here} || exit 1
 out={folder}/$SLURM_ARRAY_TASK_ID
 run=$(ls -d \"$out\"/*/2*/plan.json 2>/dev/null | tail -n 1)
-if [ -n \"$run\" ]; then
-    exec {program} resume \"${{run%/plan.json}}\" --no-graphs --quiet
+# A run without a complete repetition is started anew: there is nothing to continue.
+if [ -n \"$run\" ] && [ -n \"$(find \"${{run%/plan.json}}/cells\" -name status.json 2>/dev/null | head -n 1)\" ]; then
+    exec {program} resume \"${{run%/plan.json}}\" --no-graphs --quiet{stop}
 fi
+rm -rf \"$out\"
 exec {program} {words} --shard \"$SLURM_ARRAY_TASK_ID/{shards}\" --out \"$out\" --no-graphs --quiet
 "
         )
