@@ -817,7 +817,7 @@ LETtargets:
   web:
     replicas: 2
     shell: echo ${port} ${ports.admin} >&2; exec sleep 100
-    port: ${replica + 40000}
+    port: ${replica + 17400}
     ports: {admin: '${port + 100}'}
     ready: {log: '^${port} ${ports.admin}$'}
 workloads:
@@ -828,7 +828,7 @@ workloads:
     let log = |number: u32| {
         std::fs::read_to_string(place.run_directory("test").join(format!("cells/all/run1/logs/web-{number}.err"))).unwrap()
     };
-    assert_eq!([log(1), log(2)], ["40001 40101\n", "40002 40102\n"]);
+    assert_eq!([log(1), log(2)], ["17401 17501\n", "17402 17502\n"]);
     place.write(
         "test.yaml",
         &scenario
