@@ -5,7 +5,8 @@
 //! `taps` evaluates the rows of taps, and `stages` shows where the time of requests is spent between them; `figures` makes one
 //! row per metric and repetition, `cells` combines them over repetitions, `requests` makes them exact where there are raw rows,
 //! and `summarize` turns them, with `shape`, into a `summary`, or the part of it that a `Detail` requests. `values` finds them
-//! by name; `stability`, `expectations`, `decisions` and `compare` draw conclusions from them. `table` is the file of figures,
+//! by name; `stability`, `expectations`, `decisions` and `compare` draw conclusions from them, and `question` is what a run
+//! compares. `table` is the file of figures,
 //! `text` the table for people, which `grid` fits into a terminal, `overview` the same as data, `notes` what went wrong,
 //! `report` the summary for continuous integration, and `curves` what graphs need beyond the figures.
 //! `stats` works on plain slices. Repetitions, not requests, are the sample; percentiles come from merged histograms and are
@@ -31,6 +32,7 @@ mod measured;
 pub mod nodes;
 pub mod notes;
 pub mod overview;
+pub mod question;
 mod replicas;
 pub mod report;
 mod requests;

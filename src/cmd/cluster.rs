@@ -20,6 +20,7 @@ use super::{Stop, merge, open_files, prepare, print_data};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::Plan;
+use crate::record;
 use crate::supervise::Guard;
 use crate::vocabulary::errors::tell;
 
@@ -60,7 +61,7 @@ pub(super) fn execute(
         let shards = nodes.min(plan.repetitions);
         let name = format!("runner-{}", guard.run());
         let submission = Submission::create(plan, out, name, (words, shards), options).map_err(|e| failed(&e))?;
-        let _lock = lock(&submission.folder)?;
+        let _lock = lock(&submission)?;
         let follower = Follower { guard: &guard, invocation: &invocation, submission, tasks: BTreeMap::new() };
         follower.submit_and_follow(args.detach).await
     })
@@ -68,44 +69,32 @@ pub(super) fn execute(
 
 /// Continues what was submitted, if `folder` is the directory of a submission; else none.
 pub(super) fn resume(folder: &Path, output: &cli::Output) -> Option<Result<Exit, Stop>> {
-    let failed = |error: &dyn std::error::Error| Stop::from_error(Exit::Failure, error);
-    let submission = match Submission::open(folder)? {
-        // What was wrong with nodes may be mended by now.
-        Ok(submission) => Submission { failed_on: Vec::new(), ..submission },
-        Err(error) => return Some(Err(Stop::from_error(Exit::InvalidInput, &error))),
-    };
-    let lock = match lock(folder) {
-        Ok(lock) => lock,
-        Err(stop) => return Some(Err(stop)),
-    };
-    let continued = || {
-        let invocation = prepare::prepare(&[], output)?;
-        invocation.runtime.block_on(async {
-            let guard = Guard::start(open_files::of_the_shell()).await.map_err(|e| failed(&e))?;
-            let mut follower = Follower { guard: &guard, invocation: &invocation, submission, tasks: BTreeMap::new() };
-            follower.look().await;
-            match follower.tasks.values().any(Task::is_alive) {
-                true => follower.follow_to_the_end().await,
-                false => follower.submit_and_follow(false).await,
-            }
-        })
-    };
-    let exit = continued();
-    drop(lock);
-    Some(exit)
+    Some(continued(Submission::open(folder)?, output))
+}
+
+fn continued(submission: Result<Submission, record::Error>, output: &cli::Output) -> Result<Exit, Stop> {
+    let submission = submission.map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
+    // What was wrong with nodes may be mended by now.
+    let submission = Submission { failed_on: Vec::new(), ..submission };
+    let _lock = lock(&submission)?;
+    let invocation = prepare::prepare(&[], output)?;
+    invocation.runtime.block_on(async {
+        let guard = Guard::start(open_files::of_the_shell()).await.map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+        let mut follower = Follower { guard: &guard, invocation: &invocation, submission, tasks: BTreeMap::new() };
+        follower.look().await;
+        match follower.tasks.values().any(Task::is_alive) {
+            true => follower.follow_to_the_end().await,
+            false => follower.submit_and_follow(false).await,
+        }
+    })
 }
 
 /// Two who follow the same submission would submit everything twice.
-fn lock(folder: &Path) -> Result<std::fs::File, Stop> {
-    let failed = |error: &dyn std::error::Error| Stop::from_error(Exit::Failure, error);
-    let file = std::fs::File::open(folder).map_err(|e| failed(&e))?;
-    match file.try_lock() {
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(Stop::new(Exit::InvalidInput, format!("another runner follows {} already: wait until it ends", folder.display())))
-        }
-        // On a file system without locks nobody can know.
-        Ok(()) | Err(std::fs::TryLockError::Error(_)) => Ok(file),
-    }
+fn lock(submission: &Submission) -> Result<std::fs::File, Stop> {
+    record::lock(&submission.folder).map_err(|error| {
+        let is_locked = matches!(error, record::Error::Locked { .. });
+        Stop::from_error(if is_locked { Exit::InvalidInput } else { Exit::Failure }, &error)
+    })
 }
 
 /// Follows a submission.
@@ -142,17 +131,17 @@ enum Ended {
 impl Follower<'_> {
     /// Submits what is missing, and follows it, again and again while that brings something new.
     async fn submit_and_follow(mut self, detach: bool) -> Result<Exit, Stop> {
-        let missing = self.submission.incomplete();
+        let missing = self.submission.incomplete(&self.submission.done());
         if !missing.is_empty() {
             // Before it exists: it is found by its name.
             if !detach {
                 let undo = slurm::cancelling(&self.submission.name);
                 self.guard.undo_by(&undo).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
             }
+            // What was measured before is not thrown away because Slurm does not answer.
             let is_new = self.submission.jobs.is_empty();
             if let Err(words) = self.submit(&missing).await {
                 // It may have been submitted all the same: the guard cancels what has this name when this process ends.
-                // What was measured before is not thrown away because Slurm does not answer.
                 if is_new {
                     let _ = std::fs::remove_dir_all(&self.submission.folder);
                 }
@@ -238,10 +227,9 @@ impl Follower<'_> {
             }
             // First Slurm, then the results: what a task has done is there before it has ended.
             let trouble = self.look().await;
-            let done: Vec<usize> =
-                (1..).take(self.submission.repetitions.len()).map(|shard| self.submission.done(shard)).collect();
+            let done = self.submission.done();
             shown.show(&self.submission, &self.tasks, &done);
-            if done.iter().zip(&self.submission.repetitions).all(|(done, planned)| done >= planned) {
+            if self.submission.incomplete(&done).is_empty() {
                 return Ended::Complete;
             }
             match trouble {
@@ -252,7 +240,7 @@ impl Follower<'_> {
                 Some(_) => {}
                 None => {
                     is_silent = false;
-                    let is_continued = self.submit_again(&mut tries).await;
+                    let is_continued = self.submit_again(&done, &mut tries).await;
                     if !is_continued && !self.tasks.values().any(Task::is_alive) {
                         return Ended::Incomplete;
                     }
@@ -268,17 +256,16 @@ impl Follower<'_> {
 
     /// Submits again the shards whose tasks have ended before they were complete, unless that is in vain. Returns whether there
     /// was one.
-    async fn submit_again(&mut self, tries: &mut BTreeMap<u32, Tries>) -> bool {
+    async fn submit_again(&mut self, done: &[usize], tries: &mut BTreeMap<u32, Tries>) -> bool {
         let mut again = Vec::new();
-        for shard in self.submission.incomplete() {
+        for shard in self.submission.incomplete(done) {
             let task = self.tasks.get(&shard);
             let mine = tries.entry(shard).or_default();
             if mine.is_given_up || task.is_some_and(Task::is_alive) {
                 continue;
             }
-            let done = self.submission.done(shard);
-            let before = mine.done;
-            mine.fruitless = if done > before { 0 } else { mine.fruitless + 1 };
+            let done = done[shard as usize - 1];
+            mine.fruitless = if done > mine.done { 0 } else { mine.fruitless + 1 };
             mine.done = done;
             let (state, node) = task.map_or(("gone", ""), |task| (task.state.as_str(), task.node.as_str()));
             let on = if node.is_empty() { String::new() } else { format!(" on {node}") };
@@ -289,7 +276,7 @@ impl Follower<'_> {
             mine.is_given_up = state == "CANCELLED" || mine.fruitless >= TRIES;
             if !mine.is_given_up {
                 // A task that brought something did not fail because of its node, nor did one whose time was up.
-                if !node.is_empty() && mine.fruitless > 0 && !["TIMEOUT", "PREEMPTED"].contains(&state) && done == before {
+                if !node.is_empty() && mine.fruitless > 0 && !["TIMEOUT", "PREEMPTED"].contains(&state) {
                     self.submission.failed_on.push(node.to_owned());
                 }
                 again.push(shard);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Stop, beside, graph, next, print, print_data, reports, require_utf8_path, summarize};
+use super::{Stop, beside, next, print, print_data, reports, require_utf8_path, summarize};
 use crate::analysis;
 use crate::cli;
 use crate::exit::Exit;
@@ -39,15 +39,7 @@ pub(super) fn make(runs: &[RunRecord], out: &Path, output: &cli::Output) -> Resu
     let read = summarize::aggregate(&path)?;
     let (record, summary) = &read;
     let is_quiet = output.quiet || output.json;
-    let (mut pictures, mut page) = (0, None);
-    if !output.no_graphs && !record.repetitions.is_empty() {
-        let composed = graph::compose(record, summary)?;
-        let drawn = graph::draw(&composed, summary, &output.graphs, output.svg)?;
-        pictures = drawn.files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "png")).count();
-        if !output.no_report {
-            page = beside::report(&read, &composed, &output.graphs)?;
-        }
-    }
+    let beside = beside::draw(&read, output, true)?;
     if output.json {
         print_data(&format!(
             "{}\n",
@@ -62,14 +54,8 @@ pub(super) fn make(runs: &[RunRecord], out: &Path, output: &cli::Output) -> Resu
         let rounds = record.plan.repetitions;
         let merged = if runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", runs.len()) };
         tell(format_args!("merged {merged}: {count} repetitions of {rounds} rounds{by}; results in {}", path.display()));
-        if pictures > 0 {
-            let folder = output.graphs.join(&summary.experiment).join(&summary.run);
-            tell(format_args!("{pictures} {} in {}", if pictures == 1 { "graph" } else { "graphs" }, folder.display()));
-        }
-        if let Some(page) = page {
-            tell(format_args!("report in {}", page.display()));
-        }
-        tell(format_args!("next: {}", next::step(summary, &path, std::path::Path::new(&record.manifest.source))));
+        beside.graphs_in().iter().chain(&beside.drawn.left_out).chain(&beside.report_in()).for_each(tell);
+        tell(format_args!("next: {}", next::step(summary, &path, Path::new(&record.manifest.source))));
     }
     reports::append(&output.reports, summary)?;
     let exit = match reports::verdict(summary) {

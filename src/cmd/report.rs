@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Stop, compare, print_data, summarize};
 use crate::analysis::compare::{self as comparing, Comparison, Options, ReadRun};
+use crate::analysis::question::usual_comparison;
 use crate::cli;
 use crate::exit::Exit;
 use crate::record::files::write_whole;
@@ -53,7 +54,7 @@ fn within(run: &ReadRun, args: &cli::Report, threshold: f64) -> Result<Option<Co
             let found = comparing::levels(run, by, args.baseline.as_deref(), &Options::usual(threshold));
             found.map(Some).map_err(|error| Stop::from_error(Exit::InvalidInput, &error))
         }
-        None => Ok(report::usual_comparison(run, threshold)),
+        None => Ok(usual_comparison(run, threshold)),
     }
 }
 

@@ -48,7 +48,7 @@ pub use plan::{
 pub use read::{PlanRecord, Repetition, RunRecord};
 pub use salvage::Salvaged;
 pub use status::{Status, Verdict};
-pub use write::{RepetitionWriter, RunDirectory, name_of_run};
+pub use write::{RepetitionWriter, RunDirectory, lock, name_of_run};
 
 /// Version of the directory's format. Raised when an old reader would misunderstand the directory.
 ///
@@ -126,7 +126,7 @@ pub enum Error {
         path.display()
     )]
     Locked {
-        /// The directory of the run.
+        /// The directory.
         path: PathBuf,
         /// The process that holds it, if that can be seen.
         holder: Option<String>,

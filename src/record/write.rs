@@ -53,13 +53,16 @@ fn holder_in(line: &str, inode: u64) -> Option<u32> {
     (number == inode && !words.contains(&"->")).then(|| pid.parse().ok())?
 }
 
-/// Locks a run's directory.
-fn lock(path: &Path) -> Result<File, Error> {
+/// Locks a directory for a single writer, until the file is dropped or the process ends.
+///
+/// # Errors
+/// [`Error::Locked`] when another runner has it; [`Error::Read`].
+pub fn lock(path: &Path) -> Result<File, Error> {
     let file = File::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::Locked { path: path.to_owned(), holder: holder(&file) }),
-        // A file system without locks: the run is not protected.
+        // A file system without locks: the directory is not protected.
         Err(TryLockError::Error(_)) => Ok(file),
     }
 }

@@ -1,7 +1,7 @@
 //! A report of runs: a single HTML file that needs no network, or Markdown for a merge request.
 //!
 //! In reading order: `view` is the content of a page, as plain data; `page` makes it from runs that were read and summarized,
-//! with `answer` for the sentences at the top, `question` for what is compared, `against` for the caveats, `cells` and
+//! with `answer` for the sentences at the top, `against` for the caveats, `cells` and
 //! `over_time` for each cell in detail, `logs` for the ends of logs and `circumstances` for how it was made; `html` and
 //! `markdown` write it. The style, the script and the templates are separate files in `templates/`; the script draws the view
 //! of a cell when it is opened, from the data in the page.
@@ -21,7 +21,6 @@ mod logs;
 mod markdown;
 mod over_time;
 mod page;
-mod question;
 #[cfg(test)]
 mod tests;
 pub mod view;
@@ -29,9 +28,9 @@ pub mod view;
 pub use html::html;
 pub use markdown::{Pictures, markdown};
 pub use page::{Asked, page};
-pub use question::{Question, question, usual_comparison};
 
 use analysis::compare::{ReadRun, THRESHOLD};
+use analysis::question::usual_comparison;
 use plot::compose;
 
 /// Why a page cannot be made.

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use analysis::compare::{Comparison, Options, ReadRun, THRESHOLD, levels};
 use analysis::overview::{self, overview};
+use analysis::question;
 use analysis::summary::Summary;
 use plot::compose::Pictures;
 use rayon::prelude::*;
 use vocabulary::Metric;
 
 use crate::view::{CellColumn, CellEntry, CellRow, CellTable, CellView, Expectation, Page, Run};
-use crate::{Error, against, answer, cells, charts, circumstances, compared, logs, question};
+use crate::{Error, against, answer, cells, charts, circumstances, compared, logs};
 
 /// What a page is made from.
 pub struct Asked<'a> {

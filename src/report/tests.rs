@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use analysis::compare::{Comparison, Options, ReadRun, Row, Verdict, levels};
+use analysis::question::question;
 use quick_xml::events::Event;
 use record::RunRecord;
 
 use crate::view::{Page, Sentence};
-use crate::{Asked, Pictures, answer, html, markdown, page, question};
+use crate::{Asked, Pictures, answer, html, markdown, page};
 
 fn kept() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../results/blobs-parallel/20261129T013913Z-5025")
@@ -22,7 +23,7 @@ fn read(path: &Path) -> ReadRun {
 
 fn comparison(run: &ReadRun) -> Comparison {
     let asked = question(&run.0.plan, &run.1).unwrap();
-    levels(run, &asked.by, asked.baseline.as_deref(), &Options::usual(0.05)).unwrap()
+    levels(run, &asked.by, Some(&asked.baseline), &Options::usual(0.05)).unwrap()
 }
 
 fn page_of(run: &ReadRun) -> Page {

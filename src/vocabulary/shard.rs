@@ -17,6 +17,11 @@ pub struct Shard {
 const MOST: u32 = 1_000_000;
 
 impl Shard {
+    /// All shards of a run, if it has `of` of them.
+    pub fn all(of: u32) -> impl Iterator<Item = Self> {
+        (1..=of).map(move |number| Self { number, of })
+    }
+
     /// Whether a round, counted from 1, belongs to it.
     pub fn holds(self, round: u32) -> bool {
         round > 0 && (round - 1) % self.of == self.number - 1
@@ -91,7 +96,7 @@ mod tests {
     proptest! {
         #[test]
         fn shards_share_out_all_rounds_and_print_as_they_are_read(of in 1_u32..20, rounds in 0_u32..200) {
-            let shards: Vec<Shard> = (1..=of).map(|number| format!("{number}/{of}").parse().unwrap()).collect();
+            let shards: Vec<Shard> = Shard::all(of).collect();
             for round in 1..=rounds {
                 prop_assert_eq!(shards.iter().filter(|shard| shard.holds(round)).count(), 1);
             }

@@ -272,10 +272,20 @@ workloads:
     load: {closed: {connections: 1}, amount: 1}
 ";
 
+const ON_TWO: [&str; 7] = ["run", "test.yaml", "--on", "slurm", "--nodes", "2", "--no-graphs"];
+
 fn on_slurm(place: &Place, lab: &Lab, words: &[&str]) -> Command {
     let mut command = place.runner();
     lab.equip(command.args(words));
     command
+}
+
+/// A run of [`HELD`] on two nodes, both in a repetition that waits.
+fn held(place: &mut Place, lab: &Lab) -> Started {
+    place.write("hold", "");
+    let mut started = Started::spawn(&mut on_slurm(place, lab, &ON_TWO));
+    started.until("two shards are at work", || (place.lines("began").len() == 2).then_some(()));
+    started
 }
 
 fn began(place: &Place) -> Vec<String> {
@@ -317,10 +327,7 @@ fn a_run_on_slurm_is_the_run_that_it_would_be_alone() {
 fn an_interrupt_cancels_the_job_and_resume_continues_it() {
     let mut place = Place::with(HELD);
     let Some(lab) = Lab::start(&mut place) else { return };
-    place.write("hold", "");
-    let mut started =
-        Started::spawn(&mut on_slurm(&place, &lab, &["run", "test.yaml", "--on", "slurm", "--nodes", "2", "--no-graphs"]));
-    started.until("two shards are at work", || (place.lines("began").len() == 2).then_some(()));
+    let started = held(&mut place, &lab);
     started.signal(rustix::process::Signal::INT);
     let outcome = started.wait_within(Duration::from_secs(60)).expect(130);
     within(Duration::from_secs(20), "no job is left", || lab.jobs().is_empty().then_some(()));
@@ -335,14 +342,11 @@ fn an_interrupt_cancels_the_job_and_resume_continues_it() {
 fn a_submitter_that_is_killed_leaves_no_job_and_one_that_detaches_leaves_it() {
     let mut place = Place::with(HELD);
     let Some(lab) = Lab::start(&mut place) else { return };
-    place.write("hold", "");
-    let words = ["run", "test.yaml", "--on", "slurm", "--nodes", "2", "--no-graphs"];
-    let mut started = Started::spawn(&mut on_slurm(&place, &lab, &words));
-    started.until("two shards are at work", || (place.lines("began").len() == 2).then_some(()));
+    let started = held(&mut place, &lab);
     started.signal(rustix::process::Signal::KILL);
     started.wait();
     within(Duration::from_secs(30), "no job is left", || lab.jobs().is_empty().then_some(()));
-    let output = on_slurm(&place, &lab, &[&words[..], &["--detach"]].concat()).output().unwrap();
+    let output = on_slurm(&place, &lab, &[&ON_TWO[..], &["--detach"]].concat()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && said.contains("submitted as job"), "{said}");
     within(Duration::from_secs(30), "it is at work", || (place.lines("began").len() == 4).then_some(()));
@@ -363,8 +367,7 @@ fn a_submitter_that_is_killed_leaves_no_job_and_one_that_detaches_leaves_it() {
 fn a_task_that_is_lost_is_executed_again_and_continues() {
     let mut place = Place::with(HELD);
     let Some(lab) = Lab::start(&mut place) else { return };
-    let mut started =
-        Started::spawn(&mut on_slurm(&place, &lab, &["run", "test.yaml", "--on", "slurm", "--nodes", "2", "--no-graphs"]));
+    let mut started = Started::spawn(&mut on_slurm(&place, &lab, &ON_TWO));
     started.until("something is done", || (place.lines("began").len() >= 4).then_some(()));
     place.write("hold", "");
     let before = place.lines("began").len();
@@ -388,10 +391,7 @@ fn a_task_that_is_lost_is_executed_again_and_continues() {
 fn a_controller_that_stops_answering_does_not_stop_the_run() {
     let mut place = Place::with(HELD);
     let Some(lab) = Lab::start(&mut place) else { return };
-    place.write("hold", "");
-    let mut started =
-        Started::spawn(&mut on_slurm(&place, &lab, &["run", "test.yaml", "--on", "slurm", "--nodes", "2", "--no-graphs"]));
-    started.until("two shards are at work", || (place.lines("began").len() == 2).then_some(()));
+    let started = held(&mut place, &lab);
     lab.controller.signal(rustix::process::Signal::STOP);
     within(Duration::from_secs(30), "Slurm does not answer", || {
         started.said()[1].contains("Slurm does not answer").then_some(())

@@ -58,8 +58,7 @@ impl Submission {
         let folder = parent.join(format!("{}.shards", record::name_of_run(&parent, plan.seed)));
         make_directory(&folder)?;
         let all = sequence(plan);
-        let of = |number: u32| format!("{number}/{shards}").parse::<Shard>().map_or(0, |s| of_shard(all.clone(), Some(s)).len());
-        let repetitions = (1..=shards).map(of).collect();
+        let repetitions = Shard::all(shards).map(|shard| of_shard(all.clone(), Some(shard)).len()).collect();
         let experiment = plan.experiment.clone();
         let submission = Self {
             format: record::FORMAT,
@@ -144,14 +143,20 @@ exec {program} {words} --shard \"$SLURM_ARRAY_TASK_ID/{shards}\" --out \"$out\" 
         results::find(&self.folder.join(shard.to_string())).ok()?.into_iter().next()
     }
 
-    /// How many repetitions of a shard are complete.
-    pub fn done(&self, shard: u32) -> usize {
-        self.run_of(shard).map_or(0, |run| results::count_repetitions(&run))
+    /// How many repetitions of each shard are complete.
+    pub fn done(&self) -> Vec<usize> {
+        let done = |shard| self.run_of(shard).map_or(0, |run| results::count_repetitions(&run));
+        (1..).take(self.repetitions.len()).map(done).collect()
     }
 
-    /// Shards of which something is missing.
-    pub fn incomplete(&self) -> Vec<u32> {
-        (1..).zip(&self.repetitions).filter(|(shard, planned)| self.done(*shard) < **planned).map(|(shard, _)| shard).collect()
+    /// Shards of which something is missing, where so much is complete.
+    pub fn incomplete(&self, done: &[usize]) -> Vec<u32> {
+        (1..)
+            .zip(done)
+            .zip(&self.repetitions)
+            .filter(|((_, done), planned)| done < planned)
+            .map(|((shard, _), _)| shard)
+            .collect()
     }
 
     /// The runs of all shards, as far as they can be read.

@@ -4,8 +4,9 @@ use serde_json::json;
 
 use super::{Invocation, failure};
 use crate::analysis;
+use crate::cmd::beside::{self, Beside};
 use crate::cmd::progress::{Reporter, Style};
-use crate::cmd::{Stop, beside, graph, print, reports, summarize};
+use crate::cmd::{Stop, print, reports, summarize};
 use crate::executor::Error;
 use crate::exit::Exit;
 use crate::plan::Plan;
@@ -22,33 +23,18 @@ pub(super) fn conclude(
 ) -> Result<Exit, Stop> {
     let output = invocation.output;
     let read = summarize::read(&directory.path)?;
-    let (record, summary) = &read;
+    let (_, summary) = &read;
     // What is printed does not depend on whether it can be saved.
     let kept = summarize::keep(&directory.path, summary);
-    let composed = match output.no_graphs || !pictures || record.repetitions.is_empty() {
-        true => None,
-        false => Some(graph::compose(record, summary)?),
-    };
-    let draw = |composed| graph::draw(composed, summary, &output.graphs, output.svg);
-    let graph::Drawn { files, left_out } = composed.as_ref().map(draw).transpose()?.unwrap_or_default();
     // A run without end has a page when somebody asks for one.
-    let is_wanted = !output.no_report && invocation.measuring.is_none();
-    let page = match composed.filter(|_| is_wanted) {
-        Some(composed) => beside::report(&read, &composed, &output.graphs)?,
-        None => None,
-    };
-    reporter.event(&json!({"event": "run-ends", "directory": directory.path, "summary": kept.is_ok().then(|| directory.path.join("summary.json")), "graphs": files, "report": page, "ended_by": ended_by}));
+    let has_page = invocation.measuring.is_none();
+    let beside = if pictures { beside::draw(&read, output, has_page)? } else { Beside::default() };
+    reporter.event(&json!({"event": "run-ends", "directory": directory.path, "summary": kept.is_ok().then(|| directory.path.join("summary.json")), "graphs": beside.drawn.files, "report": beside.page, "ended_by": ended_by}));
     if invocation.style == Style::People {
         print(&format!("\n{}\n", analysis::text::table(summary)));
-        if let Some(folder) = files.first().and_then(|f| f.parent()) {
-            let count = files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "png")).count();
-            let graphs = if count == 1 { "graph" } else { "graphs" };
-            reporter.say_whole(&format!("{count} {graphs} in {}", folder.display()));
-        }
-        left_out.iter().for_each(|line| reporter.say(line));
-        if let Some(page) = &page {
-            reporter.say_whole(&format!("report in {}", page.display()));
-        }
+        beside.graphs_in().iter().for_each(|words| reporter.say_whole(words));
+        beside.drawn.left_out.iter().for_each(|line| reporter.say(line));
+        beside.report_in().iter().for_each(|words| reporter.say_whole(words));
     }
     let exit = reports::verdict(summary);
     reports::append(&output.reports, summary)?;

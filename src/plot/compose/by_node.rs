@@ -3,9 +3,10 @@
 use super::NamedFigure;
 use crate::{Bar, BarSeries, Data, Figure};
 use analysis::compare::{Rounds, ratio};
+use analysis::question::{Question, question};
 use analysis::summary::{CellSummary, Summary};
 use analysis::values::{self, Selection};
-use record::{RunRecord, Shape};
+use record::RunRecord;
 use vocabulary::{Interest, Metric};
 
 /// More ratios than this are not one picture.
@@ -18,7 +19,7 @@ pub(super) fn by_node(run: &RunRecord, summary: &Summary) -> Option<NamedFigure>
         return None;
     }
     let measured: Vec<&CellSummary> = summary.cells.iter().filter(|cell| cell.repetitions.valid > 0).collect();
-    let (by, baseline) = question(run, summary, &measured)?;
+    let Question { by, baseline } = question(&run.plan, summary)?;
     let metric = metric(run, &measured);
     let node_of = run.node_of_rounds();
     let others =
@@ -56,20 +57,6 @@ pub(super) fn by_node(run: &RunRecord, summary: &Summary) -> Option<NamedFigure>
         data: Data::Bars { groups, series, reference: Some(1.0), log: false },
     };
     figure.data.has_values().then(|| ("ratio-by-node".to_owned(), figure))
-}
-
-/// The factor whose levels are compared, and the level that the others are compared with: those of a graph of ratios, or else the
-/// first factor that varies.
-fn question(run: &RunRecord, summary: &Summary, measured: &[&CellSummary]) -> Option<(String, String)> {
-    let there = |by: &String, level: &String| measured.iter().any(|cell| cell.levels.get(by) == Some(level));
-    let drawn = run.plan.graphs.iter().filter_map(|graph| match &graph.shape {
-        Shape::Ratio(_, baseline) => Some((graph.series.clone()?, baseline.clone())),
-        _ => None,
-    });
-    let varied = summary.varied_among(|cell| cell.repetitions.valid > 0);
-    let first = summary.factors.iter().filter(|(name, _)| varied.contains(&name.as_str()));
-    let first = first.filter_map(|(name, levels)| Some((name.clone(), levels.iter().find(|l| there(name, l))?.clone())));
-    drawn.chain(first).find(|(by, level)| there(by, level))
 }
 
 /// What the experiment is mainly about: its primary metric, or what its program reports, or the rate.
