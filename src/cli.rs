@@ -30,6 +30,8 @@ pub enum Command {
     Repeat(Repeat),
     /// Measure for months: round after round until you stop it, through restarts, full disks and crashed targets
     Measure(Measure),
+    /// Execute what a controller asks for over standard input and output: `--on ssh:…` starts this on other machines
+    Agent(Agent),
     /// Continue an interrupted run: execute only what is missing
     Resume(Resume),
     /// Make one run of its shards, wherever they were executed, then summarize and draw it
@@ -162,9 +164,13 @@ pub struct Choice {
 /// Where the rounds of a run are executed.
 #[derive(Debug, Args)]
 pub struct Cluster {
-    /// Execute the rounds as shards on nodes of a cluster, and merge them
+    /// Execute elsewhere: `slurm` (the rounds as shards on nodes of a cluster; with `hosts` in the scenario, its roles on nodes of
+    /// one allocation), `ssh:ROLE=HOST,ROLE=HOST+HOST` (its roles on machines), or `netns` (its roles as network namespaces here)
     #[arg(long, value_name = "WHERE")]
     pub on: Option<On>,
+    /// With --on ssh: copy runner to the machines where it is missing
+    #[arg(long, requires = "on")]
+    pub bring: bool,
     /// With --on: how many nodes; by default as many as are idle
     #[arg(long, value_name = "N", requires = "on")]
     pub nodes: Option<u32>,
@@ -176,11 +182,76 @@ pub struct Cluster {
     pub detach: bool,
 }
 
-/// A cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+/// Where a run is executed, if not on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum On {
-    /// An array of exclusive nodes under Slurm, which share this directory
+    /// Under Slurm: the rounds as an array of exclusive nodes, or the roles of the scenario as nodes of one allocation.
     Slurm,
+    /// Each role is a network namespace of this machine, with an address of its own.
+    Netns,
+    /// Roles, each with its machines, over SSH.
+    Ssh(Vec<(String, Vec<SshHost>)>),
+}
+
+/// A machine that SSH reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshHost {
+    /// `user@host`, or a name from `~/.ssh/config`.
+    pub destination: String,
+    /// The address at which other machines reach it, if not that of SSH.
+    pub address: Option<String>,
+}
+
+impl std::str::FromStr for On {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = "expected `slurm`, `netns` or `ssh:ROLE=HOST,ROLE=HOST+HOST`";
+        match text {
+            "slurm" => return Ok(Self::Slurm),
+            "netns" => return Ok(Self::Netns),
+            _ => {}
+        }
+        let Some(roles) = text.strip_prefix("ssh:") else {
+            return Err(match nearest(text.split(':').next().unwrap_or_default(), ["slurm", "netns", "ssh"]) {
+                Some(near) => format!("{expected}; did you mean `{near}`?"),
+                None => expected.to_owned(),
+            });
+        };
+        let mut found: Vec<(String, Vec<SshHost>)> = Vec::new();
+        for part in roles.split(',') {
+            let Some((role, hosts)) = part.split_once('=').filter(|(role, hosts)| !role.is_empty() && !hosts.is_empty()) else {
+                return Err(format!("`{part}`: expected `ROLE=HOST`, such as `server=alice@a`"));
+            };
+            if found.iter().any(|(known, _)| known == role) {
+                return Err(format!("the role `{role}` is named twice: expected its machines together, as in `{role}=a+b`"));
+            }
+            let host = |word: &str| {
+                let (destination, address) = word.split_once('/').map_or((word, None), |(d, a)| (d, Some(a.to_owned())));
+                match destination.is_empty() || destination.starts_with('-') || address.as_deref() == Some("") {
+                    true => Err(format!("`{word}` is not a machine: expected `user@host`, or `user@host/address`")),
+                    false => Ok(SshHost { destination: destination.to_owned(), address }),
+                }
+            };
+            found.push((role.to_owned(), hosts.split('+').map(host).collect::<Result<_, _>>()?));
+        }
+        Ok(Self::Ssh(found))
+    }
+}
+
+impl std::fmt::Display for On {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self::Ssh(roles) = self else {
+            return f.write_str(if *self == Self::Slurm { "slurm" } else { "netns" });
+        };
+        let host = |host: &SshHost| match &host.address {
+            Some(address) => format!("{}/{address}", host.destination),
+            None => host.destination.clone(),
+        };
+        let role =
+            |(role, hosts): &(String, Vec<SshHost>)| format!("{role}={}", hosts.iter().map(host).collect::<Vec<_>>().join("+"));
+        write!(f, "ssh:{}", roles.iter().map(role).collect::<Vec<_>>().join(","))
+    }
 }
 
 /// Where the results of a run go, and how much is printed during the run.
@@ -390,6 +461,17 @@ pub struct Explain {
     /// Keys (`load.open.rate`), metrics, or words of the output; by default the top-level keys
     #[arg(value_name = "KEY")]
     pub keys: Vec<String>,
+}
+
+/// `runner agent`
+#[derive(Debug, Args)]
+pub struct Agent {
+    /// Enter this network namespace first
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub inside: Option<PathBuf>,
+    /// A clock that is wrong on purpose, such as `500ms,200ppm`
+    #[arg(long, value_name = "AHEAD,DRIFT", hide = true)]
+    pub clock: Option<String>,
 }
 
 /// `runner resume`

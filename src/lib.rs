@@ -31,6 +31,7 @@ pub mod exit;
 pub use analysis;
 pub use executor;
 pub use export;
+pub use hosts;
 pub use links;
 pub use load;
 pub use observe;

@@ -117,6 +117,12 @@ quick experiments/torperf-streams.yaml
 quick experiments/torperf-optimistic.yaml --set network=builtin
 step "documents, reduced, against a real server that speaks CouchDB's HTTP"
 quick experiments/couchdb-docs.yaml --set backend=pouchdb
+step "several machines, as network namespaces"
+if [ "$(id -u)" = 0 ]; then
+    quick experiments/blobs-hosts.yaml --on netns --set processes=1,2
+else
+    echo "NOT EXECUTED: network namespaces are made by root only" >&2
+fi
 step "links by the kernel's own emulation, in a guest"
 guest=0
 sh tests/netem/test.sh "$runner" || guest=$?

@@ -29,6 +29,8 @@ need npm npm
 need slurmd slurm-wlm
 need sbatch slurm-wlm
 need parallel parallel
+need sshd openssh-server
+need ssh openssh-client
 /usr/bin/python3 -c "import ensurepip" 2>/dev/null || missing="$missing python3 python3-venv"
 [ -n "$missing" ] || exit 0
 echo "installing:$missing"

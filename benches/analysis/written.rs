@@ -265,6 +265,8 @@ fn status(cell: &Cell, repetition: u32, rows: &[WindowRow], rng: &mut Xoshiro256
         started_at: "2026-01-01T00:00:00Z".to_owned(),
         verdict: Verdict::Valid,
         cut_short: None,
+        start: None,
+        hosts: Vec::new(),
         compacted_at: None,
         never_ready: None,
         phases: vec![PhaseStatus {

@@ -11,6 +11,9 @@ use record::manifest::Part;
 /// Memory that differs by no more than this share is the same: what the firmware keeps for itself differs.
 const SAME_MEMORY: f64 = 0.05;
 
+/// Nodes whose ceilings differ by no more than this share are equally fast: it is measured in half a second.
+const SAME_SPEED: f64 = 0.15;
+
 /// A node.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NodeSummary {
@@ -70,6 +73,15 @@ pub fn differences(run: &RunRecord) -> Vec<String> {
     let (least, most) = parts.iter().map(memory).fold((f64::INFINITY, 0.0_f64), |(low, high), m| (low.min(m), high.max(m)));
     if most > least * (1.0 + SAME_MEMORY) {
         compare("memory", &|part| vocabulary::units::human_bytes(memory(part)));
+    }
+    let speed = |part: &Part| part.host.ceiling_per_s;
+    let known = || parts.iter().filter_map(speed);
+    let (slowest, fastest) = known().fold((f64::INFINITY, 0.0_f64), |(low, high), s| (low.min(s), high.max(s)));
+    if fastest > slowest * (1.0 + SAME_SPEED) {
+        let words = |part: &Part| {
+            speed(part).map_or_else(String::new, |speed| format!("{} requests per second", vocabulary::units::significant(speed)))
+        };
+        compare("what the generator can send", &words);
     }
     let keys = |of: fn(&Part) -> &BTreeMap<String, String>| {
         parts.iter().flat_map(move |part| of(part).keys().cloned()).collect::<std::collections::BTreeSet<String>>()

@@ -51,6 +51,9 @@ fn of_run(run: &Path) -> Result<Again, String> {
     if !file.is_file() {
         return Err(format!("{}, the scenario of the newest run, no longer exists", file.display()));
     }
+    if let Some(on) = manifest.choice.as_ref().and_then(|choice| choice.on.as_ref()) {
+        return Err(format!("the newest run, {}, was executed with `--on {on}`, which must be given again", run.display()));
+    }
     let settings = manifest.choice.map(|choice| choice.settings).unwrap_or_default();
     Ok(Again { file, settings, why: format!("which was run last ({})", run.display()) })
 }

@@ -3,7 +3,7 @@
 //! What was executed is known from the results alone; what the batch system says is a hint, and it may not answer for a while. A
 //! task that was lost is submitted again and continues where it ended. The guard cancels the job if this process dies.
 
-mod slurm;
+pub(super) mod slurm;
 mod submission;
 
 use std::collections::BTreeMap;

@@ -8,11 +8,13 @@ use crate::analysis::Summary;
 use crate::analysis::compare::{self, Comparison, Options, Verdict};
 use crate::cli::{self, Format};
 use crate::exit::Exit;
-use crate::record::files::json_bytes;
+use crate::record::files::{json_bytes, read_json};
 use crate::record::floor;
+use crate::record::manifest::Manifest;
 use crate::vocabulary::Metric;
+use crate::vocabulary::errors::tell;
 use crate::vocabulary::units;
-use crate::vocabulary::words::one_of;
+use crate::vocabulary::words::{in_shell, one_of};
 
 /// Compares runs with the first of them, or the levels of a factor within one.
 pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
@@ -56,11 +58,26 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
         _ => Stop::from_error(Exit::InvalidInput, &error),
     })?;
     match args.format {
-        Format::Text => print(&compare::text::text(&comparison)),
+        Format::Text => {
+            print(&compare::text::text(&comparison));
+            if let Some(next) = next(&comparison, &paths[0]) {
+                tell(format_args!("next: {next}"));
+            }
+        }
         Format::Markdown => print(&compare::text::markdown(&comparison)),
         Format::Json => print_data(&String::from_utf8_lossy(&json_bytes(&comparison))),
     }
     Ok(if args.fail_on_slower { gate(&comparison) } else { Exit::Success })
+}
+
+/// How to go on where levels of a run are not decided.
+fn next(comparison: &Comparison, run: &std::path::Path) -> Option<String> {
+    let by = comparison.by.as_ref()?;
+    comparison.rows.iter().find(|row| row.verdict == Verdict::TooFewRepetitions && row.asked)?;
+    let manifest: Manifest = read_json(&run.join("manifest.json")).ok()?;
+    let chosen = manifest.choice.map(|choice| choice.settings).unwrap_or_default();
+    let chosen: String = chosen.iter().map(|setting| format!(" --set {}", in_shell(setting))).collect();
+    Some(format!("runner repeat {}{chosen} --until decided --by {}", in_shell(&manifest.source), in_shell(by)))
 }
 
 /// The factor whose levels are compared where none is named: the only one that has several.

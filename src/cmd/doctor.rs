@@ -26,6 +26,8 @@ use crate::vocabulary::units::{count, human_bytes, human_duration, significant};
 
 /// Connections used by the measurements.
 const CONNECTIONS: u32 = 64;
+/// How long the ceiling is measured where nodes are told apart by it.
+const QUICK: Duration = Duration::from_millis(500);
 /// Above this load average, other programs use the machine.
 const QUIET_LOAD: f64 = 0.5;
 /// A generator whose arrivals are later than this at the 99th percentile is of little use.
@@ -228,17 +230,7 @@ fn null_server(cores: usize) -> Result<(Server, Url), Stop> {
 
 fn measure(cores: usize, time: Duration) -> Result<Ceiling, Stop> {
     let (_server, url) = null_server(cores)?;
-    let step = Step {
-        expect: Expect { statuses: vec![200], length: Some(12), ..Expect::default() },
-        ..Step::plain("get", Template::parse("/"), crate::plan::step::REQUEST_TIMEOUT)
-    };
-    let mut workload: Workload = Http::plain(url, vec![step]).once("doctor");
-    let segment = |phase, time| Segment { phase, length: Length::Duration(time), active: true };
-    workload.load.segments = vec![segment(Phase::WarmUp, time / 10), segment(Phase::During, time)];
-    workload.load.arrivals = Arrivals::closed(CONNECTIONS);
-    if cores > 1 {
-        workload.cpus = vec![1];
-    }
+    let mut workload = closed_loop(cores, url, time);
     let closed = load::execute(&workload, 1, None, false)?;
     let offered = (closed.throughput_per_s / 2.0).max(1.0);
     workload.load.arrivals = Arrivals::open(CONNECTIONS, Pattern::Rate(offered), Spacing::Poisson);
@@ -254,6 +246,30 @@ fn measure(cores: usize, time: Duration) -> Result<Ceiling, Stop> {
         timer_late_p50_ns: open.generator.timer_late_p50_ns,
         timer_late_p99_ns: open.generator.timer_late_p99_ns,
     })
+}
+
+/// A closed loop of [`CONNECTIONS`] connections to a server that does nothing, on a processor of its own where there are two.
+fn closed_loop(cores: usize, url: Url, time: Duration) -> Workload {
+    let step = Step {
+        expect: Expect { statuses: vec![200], length: Some(12), ..Expect::default() },
+        ..Step::plain("get", Template::parse("/"), crate::plan::step::REQUEST_TIMEOUT)
+    };
+    let mut workload: Workload = Http::plain(url, vec![step]).once("doctor");
+    let segment = |phase, time| Segment { phase, length: Length::Duration(time), active: true };
+    workload.load.segments = vec![segment(Phase::WarmUp, time / 10), segment(Phase::During, time)];
+    workload.load.arrivals = Arrivals::closed(CONNECTIONS);
+    if cores > 1 {
+        workload.cpus = vec![1];
+    }
+    workload
+}
+
+/// The ceiling of the generator on this machine, in requests per second, measured quickly; none where that is not possible.
+pub(super) fn ceiling() -> Option<f64> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (_server, url) = null_server(cores).ok()?;
+    let closed = load::execute(&closed_loop(cores, url, QUICK), 1, None, false).ok()?;
+    Some(closed.throughput_per_s)
 }
 
 /// Programs that experiments need and that are not installed, each with the experiments that need it.

@@ -25,11 +25,11 @@ use crate::analysis::Summary;
 use crate::cli;
 use crate::executor::memory::{Memory, make_passable};
 use crate::executor::versions::versions;
-use crate::executor::{Error, Executor, Interrupt};
+use crate::executor::{Conductor, Error, Executor, Interrupt};
 use crate::exit::Exit;
 use crate::plan::order::{Turn, of_shard, sequence};
 use crate::plan::{Plan, Scratch, factors};
-use crate::record::manifest::{Choice, Manifest};
+use crate::record::manifest::{Choice, MachineRecord, Manifest};
 use crate::record::{RunDirectory, live};
 use crate::supervise::{Guard, journal};
 use crate::vocabulary::errors::tell;
@@ -55,6 +55,12 @@ pub(super) struct Invocation<'a> {
     pub(super) failed_fast: Cell<bool>,
     /// The part of each run that is executed; none for all of it.
     pub(super) shard: Option<Shard>,
+    /// What the generator can send on this machine, if nodes are told apart by it.
+    pub(super) ceiling_per_s: Option<f64>,
+    /// Directs the machines of the run, if there are several.
+    pub(super) conductor: Option<Conductor>,
+    /// These machines, for the record.
+    pub(super) machines: Vec<MachineRecord>,
 }
 
 /// Where a run starts.
@@ -80,7 +86,7 @@ impl RunStart<'_> {
 ///
 /// Its name is random and must not exist yet, so nobody can have planted anything in it. Other users may pass through
 /// it, because some programs change their user, but they may not list it.
-fn make_directory(base: PathBuf, purpose: &str, guard: &Guard) -> Result<PathBuf, Stop> {
+pub(super) fn make_directory(base: PathBuf, purpose: &str, guard: &Guard) -> Result<PathBuf, Stop> {
     let name = format!("runner-{}-{purpose}", guard.run());
     let path =
         std::path::absolute(base.join(name)).map_err(|e| Stop::new(Exit::Failure, format!("no scratch directory: {e}")))?;
@@ -99,7 +105,7 @@ pub(super) fn disk() -> PathBuf {
 }
 
 /// A directory below which scratch directories are made, and its kind of file system.
-fn make_scratch(kind: Scratch, guard: &Guard) -> Result<PathBuf, Stop> {
+pub(super) fn make_scratch(kind: Scratch, guard: &Guard) -> Result<PathBuf, Stop> {
     match kind {
         Scratch::Disk => make_directory(disk(), "scratch", guard),
         Scratch::Memory => make_directory(PathBuf::from("/dev/shm"), "scratch", guard),
@@ -159,7 +165,12 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
             },
             programs = versions(&guard, needs.collect::<BTreeSet<_>>()) => programs.map_err(|e| failure(&e))?,
         };
-        let now = |choice| Manifest::collect(&plan.source.display().to_string(), programs.clone(), &scratch, choice);
+        let now = |choice| {
+            let mut manifest = Manifest::collect(&plan.source.display().to_string(), programs.clone(), &scratch, choice);
+            manifest.machines.clone_from(&invocation.machines);
+            manifest.host.ceiling_per_s = invocation.ceiling_per_s;
+            manifest
+        };
         let (directory, mut done, used, longest, started_at) = match start {
             RunStart::New { out, choice } => {
                 let manifest = now(choice);
@@ -207,6 +218,8 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
             kept: RefCell::default(),
             measuring: measuring.is_some(),
             marks: RefCell::default(),
+            part: None,
+            conductor: invocation.conductor.as_ref(),
         };
         let kept = executor.kept_directory();
         make_passable(&kept)

@@ -284,6 +284,7 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
         requests: false,
         rows,
         launcher: tokio::sync::mpsc::unbounded_channel().0,
+        part: load::Part::WHOLE,
         gate: Arc::new(Gate::new(load::threads(workload))),
         progress: Arc::clone(&done),
         abort: asked,

@@ -34,9 +34,7 @@ pub(super) fn measure(args: &cli::Measure) -> Result<Exit, Stop> {
     let mut invocation = prepare::prepare(std::slice::from_ref(&plan), &args.output)?;
     invocation.measuring = Some(asked);
     let start = match earlier {
-        None => {
-            RunStart::New { out: &args.out, choice: Choice { settings: args.settings.clone(), repetitions: None, shard: None } }
-        }
+        None => RunStart::New { out: &args.out, choice: Choice { settings: args.settings.clone(), ..Choice::default() } },
         Some((path, manifest)) => {
             let failed = |e| Stop::from_error(Exit::Failure, &e);
             let (directory, done, aside) = RunDirectory::reopen(&path, &plan).map_err(failed)?;

@@ -3,6 +3,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
 mod again;
+mod agent;
 mod beside;
 mod check;
 mod cluster;
@@ -14,6 +15,7 @@ mod explain;
 mod export;
 mod fixture;
 mod graph;
+mod hosts;
 mod init;
 mod known;
 mod latest;
@@ -84,6 +86,7 @@ pub fn main(cli: Cli) -> Exit {
         Command::Run(args) => run::run(&args),
         Command::Repeat(args) => run::repeat(&args),
         Command::Measure(args) => measure::measure(&args),
+        Command::Agent(args) => agent::agent(&args),
         Command::Resume(args) => resume::resume(&args),
         Command::Merge(args) => merge::merge(&args),
         Command::Compare(args) => compare::compare(&args),

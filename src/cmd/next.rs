@@ -17,7 +17,11 @@ pub(super) fn step(summary: &Summary, directory: &Path, source: &Path) -> String
         return format!("remove the cause, then {again}; what programs printed is in {run}/cells");
     }
     match summary.varied().as_slice() {
-        [] => format!("after a change, runner run {source}, then runner compare {run} and the new run"),
+        // Two runs made at different times say nothing about a change, unless it is known how much runs differ anyway.
+        [] => format!(
+            "to compare two variants, make what differs a factor with two levels (runner explain factors); for runs before and \
+             after a change, runner doctor --same {source} first measures how much runs differ by themselves"
+        ),
         // It finds the only factor by itself.
         [_] => format!("runner compare {run}"),
         [first, others @ ..] => {

@@ -130,7 +130,7 @@ fn target(target: &Target, home: &str) -> String {
             Probe::Command { argv, .. } => format!("when `{}` succeeds", template::words(argv)),
         };
         let command = if replica.start.is_started() { template::words(&replica.start.argv()) } else { "already runs".to_owned() };
-        text += &format!("  target {name}: {command}\n    ready {ready}{ports}\n");
+        text += &format!("  target {name}{}: {command}\n    ready {ready}{ports}\n", place(target.on.as_deref()));
         for (key, value) in &replica.env {
             text += &format!("    env {key}={}\n", value.to_text());
         }
@@ -193,6 +193,11 @@ fn length(length: Length) -> String {
     }
 }
 
+/// Where something is done, if not on the machine of the run itself.
+fn place(on: Option<&str>) -> String {
+    on.map_or_else(String::new, |on| format!(" on {on}"))
+}
+
 fn workload(workload: &Workload) -> String {
     let mut lengths: Vec<String> = Vec::new();
     for segment in workload.load.segments.iter().filter(|s| s.active) {
@@ -201,7 +206,10 @@ fn workload(workload: &Workload) -> String {
     let description = workload.protocol().description();
     let (mut text, lengths) = match workload.protocol().follows() {
         Some(_) => (format!("  workload {}: ", workload.name), None),
-        None => (format!("  workload {}: {}", workload.name, arrivals(&workload.load)), Some(lengths.join(", "))),
+        None => {
+            let on = place(workload.on.as_deref());
+            (format!("  workload {}{on}: {}", workload.name, arrivals(&workload.load)), Some(lengths.join(", ")))
+        }
     };
     text += &format!("{}\n", description.to);
     text += &lengths.into_iter().chain(description.lines).map(|line| format!("    {line}\n")).collect::<String>();

@@ -38,6 +38,9 @@ pub(super) fn prepare<'a>(plans: &[Plan], output: &'a cli::Output) -> Result<Inv
         keep_going: false,
         failed_fast: std::cell::Cell::new(false),
         shard: None,
+        ceiling_per_s: None,
+        conductor: None,
+        machines: Vec::new(),
     })
 }
 
@@ -51,7 +54,7 @@ fn require_utf8_paths(output: &cli::Output) -> Result<(), Stop> {
 }
 
 /// Warns before the run if other users could add files to what set-up steps keep.
-fn require_trusted_caches(plan: &Plan) -> Result<(), Stop> {
+pub(super) fn require_trusted_caches(plan: &Plan) -> Result<(), Stop> {
     let cells = plan.cells.iter().filter(|c| c.skipped.is_none()).map(|c| &c.set_up);
     let steps = plan.set_up.iter().chain(cells.flat_map(|s| s.cell.iter().chain(&s.repetition).chain(&s.load)));
     for cache in steps.filter_map(crate::plan::Action::cache) {

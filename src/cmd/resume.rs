@@ -1,22 +1,23 @@
 //! `runner resume`: continues a run where it ended, doing only what is missing.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::execute::{self, Invocation, RunStart};
+use super::hosts::{self, OverHosts};
 use super::known::Known;
 use super::{Stop, cluster, plan_from, plan_of, prepare, print, reports, summarize};
 use crate::cli;
 use crate::exit::Exit;
-use crate::plan::order::{of_shard, sequence};
+use crate::plan::order::{Turn, of_shard, sequence};
 use crate::plan::{Plan, revisions};
 use crate::plan_read::{Document, Options};
 use crate::record::difference;
 use crate::record::files::read_json;
-use crate::record::manifest::Manifest;
+use crate::record::manifest::{Choice, Manifest};
 use crate::record::read::PlanRecord;
 use crate::record::write::plan_json;
 use crate::record::{FORMAT, PLAN_FORMAT, RunDirectory, RunRecord, Status};
@@ -63,7 +64,11 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
         // A branch may point to another commit by now.
         commits: revisions::recorded(&record.raw_plan),
         keeps_snapshots: true,
+        ..Options::default()
     };
+    if let Some(on) = &choice.on {
+        return resume_over_hosts(args, &path, &record, (on, choice), options, &output);
+    }
     let plan = plan(&path, Path::new(&record.manifest.source), args.as_recorded, &options)?;
     same_plan(&path, &record, &plan)?;
 
@@ -82,6 +87,17 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     if known || everything.iter().all(|turn| done.contains(turn)) {
         return complete(&path, done.len(), known, &output);
     }
+    let start = resumed(&path, &record, directory, done)?;
+    let invocation = Invocation {
+        fail_fast: args.stop.fail_fast,
+        keep_going: args.stop.keep_going,
+        ..prepare::prepare(std::slice::from_ref(&plan), &output)?
+    };
+    invocation.runtime.block_on(execute::execute(&plan, start, &invocation))
+}
+
+/// Where a run goes on, with the time that it has used.
+fn resumed<'s>(path: &Path, record: &RunRecord, directory: RunDirectory, done: BTreeSet<Turn>) -> Result<RunStart<'s>, Stop> {
     let used = record.repetitions.iter().map(|r| used(&r.status)).sum();
     let mut rounds: BTreeMap<u32, Duration> = BTreeMap::new();
     for repetition in &record.repetitions {
@@ -89,13 +105,45 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     }
     let longest = rounds.values().max().copied().unwrap_or_default();
     let manifest: Manifest = read_json(&path.join("manifest.json")).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-    let invocation = Invocation {
-        fail_fast: args.stop.fail_fast,
-        keep_going: args.stop.keep_going,
-        ..prepare::prepare(std::slice::from_ref(&plan), &output)?
-    };
-    let start = RunStart::Resume { directory, manifest: Box::new(manifest), done, used, longest };
-    invocation.runtime.block_on(execute::execute(&plan, start, &invocation))
+    Ok(RunStart::Resume { directory, manifest: Box::new(manifest), done, used, longest })
+}
+
+/// The same over several machines, at the addresses that they had.
+fn resume_over_hosts(
+    args: &cli::Resume,
+    path: &Path,
+    record: &RunRecord,
+    (on, choice): (&str, &Choice),
+    options: Options,
+    output: &cli::Output,
+) -> Result<Exit, Stop> {
+    let wrong = |message: String| Stop::new(Exit::InvalidInput, message);
+    if args.as_recorded {
+        return Err(wrong(
+            "`--as-recorded` does not work with `hosts`: the machines need the files beside the scenario".to_owned(),
+        ));
+    }
+    let on = on.parse().map_err(|why| wrong(format!("{} was executed on `{on}`: {why}", path.display())))?;
+    let cluster = cli::Cluster { on: Some(on), bring: choice.bring, nodes: None, slurm: choice.slurm.clone(), detach: false };
+    let file = PathBuf::from(&record.manifest.source);
+    // Machines without a role come last, and have no node.
+    let nodes = record.manifest.machines.iter().filter(|machine| machine.role.is_some()).map(|machine| machine.host.name.clone());
+    let nodes = if cluster.on == Some(cli::On::Slurm) { nodes.collect() } else { Vec::new() };
+    let over = OverHosts { file: &file, options, cluster: &cluster, nodes };
+    hosts::execute(
+        over,
+        output,
+        &args.stop,
+        |_| Ok(()),
+        |plan, _| {
+            same_plan(path, record, plan)?;
+            let (directory, done, aside) = RunDirectory::reopen(path, plan).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+            for moved in aside {
+                tell(format_args!("{} could not be read and was moved aside; it is executed again", moved.display()));
+            }
+            resumed(path, record, directory, done)
+        },
+    )
 }
 
 /// Graphs and expectations do not change what is measured; the run keeps those with which it started.

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::execute::{self, Invocation, RunStart};
+use super::hosts::{self, OverHosts};
 use super::prepare::prepare;
 use super::progress::Style;
 use super::serve;
-use super::{Stop, again, cluster, plan_of, plan_of_shard, report_all, require_utf8_path};
+use super::{Stop, again, cluster, doctor, plan_of, plan_of_shard, report_all, require_utf8_path};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::{Decide, Factor, Plan, Repeat};
@@ -27,6 +28,17 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
         keeps_snapshots: true,
         ..Options::default()
     };
+    if args.cluster.on.is_some() && is_over_hosts(&args.cluster, &args.files, &options)? {
+        let over = OverHosts { file: &args.files[0], options, cluster: &args.cluster, nodes: Vec::new() };
+        let _serving = serve::during(&args.serving, args.out.clone())?;
+        return hosts::execute(
+            over,
+            &args.output,
+            &args.stop,
+            |_| Ok(()),
+            |_, choice| Ok(RunStart::New { out: &args.out, choice }),
+        );
+    }
     if args.cluster.on.is_some() {
         let words = cluster_words("run", &args.files, &options, None)?;
         let plan = plan_of_shard(&args.files[0], &options)?;
@@ -34,9 +46,25 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
     }
     let plans = report_all(args.files.iter().map(|file| plan(file, &options, args.shard)))?;
     let (fail_fast, keep_going, shard) = (args.stop.fail_fast, args.stop.keep_going, args.shard);
-    let invocation = Invocation { fail_fast, keep_going, shard, ..prepare(&plans, &args.output)? };
+    // Whoever merges shards wants to know whether their nodes are equally fast.
+    let ceiling_per_s = shard.and_then(|_| doctor::ceiling());
+    let invocation = Invocation { fail_fast, keep_going, shard, ceiling_per_s, ..prepare(&plans, &args.output)? };
     let _serving = serve::during(&args.serving, args.out.clone())?;
     execute_each(&plans, &options, &args.out, &invocation)
+}
+
+/// Whether `--on` says where the roles of a scenario are, and not where its rounds are executed.
+fn is_over_hosts(cluster: &cli::Cluster, files: &[PathBuf], options: &Options) -> Result<bool, Stop> {
+    let [file] = files else {
+        return Err(Stop::new(Exit::InvalidInput, "`--on` executes one scenario at a time: name one file"));
+    };
+    let has_roles = !hosts::roles(file, options)?.is_empty();
+    if has_roles && (cluster.detach || cluster.nodes.is_some()) {
+        let message =
+            "`--detach` and `--nodes` share out rounds; the scenario has `hosts`, which say how many machines a round needs";
+        return Err(Stop::new(Exit::InvalidInput, message));
+    }
+    Ok(has_roles || cluster.on != Some(cli::On::Slurm))
 }
 
 /// The command line of a shard that is executed elsewhere, without its seed.
@@ -198,6 +226,15 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
         keeps_snapshots: true,
         ..Options::default()
     };
+    if args.cluster.on.is_some() && is_over_hosts(&args.cluster, &files, &options)? {
+        if args.sessions > 1 {
+            let message = "`--sessions` with `--on` and `hosts`: expected one session at a time";
+            return Err(Stop::new(Exit::InvalidInput, message));
+        }
+        let over = OverHosts { file: &files[0], options, cluster: &args.cluster, nodes: Vec::new() };
+        let adjust = |plan: &mut Plan| aim(plan, args, decides, threshold);
+        return hosts::execute(over, &args.output, &args.stop, adjust, |_, choice| Ok(RunStart::New { out: &args.out, choice }));
+    }
     if args.cluster.on.is_some() {
         if until.is_some() || decides || args.budget.is_some() || args.sessions > 1 {
             let message = "`--on` needs a number of rounds, which is shared out: expected `-n N` alone";
@@ -209,19 +246,25 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
     }
     let mut plans = report_all(files.iter().map(|file| plan(file, &options, args.shard)))?;
     for plan in &mut plans {
-        let metric = args
-            .metric
-            .as_deref()
-            .map(|name| metric("--metric", name))
-            .or_else(|| plan.primary.clone())
-            .unwrap_or(Metric::Throughput);
-        require_metric(plan, &metric)?;
-        let decide = if decides { Some(decide(plan, args, threshold)?) } else { None };
-        if let Some(repeat) = &mut plan.repeat {
-            (repeat.metric, repeat.decide) = (metric, decide);
-        }
+        aim(plan, args, decides, threshold)?;
     }
     sessions(&plans, &options, args, pause)
+}
+
+/// What a plan is repeated for.
+fn aim(plan: &mut Plan, args: &cli::Repeat, decides: bool, threshold: f64) -> Result<(), Stop> {
+    let metric = args
+        .metric
+        .as_deref()
+        .map(|name| metric("--metric", name))
+        .or_else(|| plan.primary.clone())
+        .unwrap_or(Metric::Throughput);
+    require_metric(plan, &metric)?;
+    let decide = if decides { Some(decide(plan, args, threshold)?) } else { None };
+    if let Some(repeat) = &mut plan.repeat {
+        (repeat.metric, repeat.decide) = (metric, decide);
+    }
+    Ok(())
 }
 
 /// The rounds after which the first look checks whether a comparison is decided.
@@ -261,7 +304,8 @@ fn decide(plan: &Plan, args: &cli::Repeat, threshold: f64) -> Result<Decide, Sto
 /// Repeats session after session; each session is a separate run.
 fn sessions(plans: &[Plan], options: &Options, args: &cli::Repeat, pause: Duration) -> Result<Exit, Stop> {
     let (fail_fast, keep_going, shard) = (args.stop.fail_fast, args.stop.keep_going, args.shard);
-    let invocation = Invocation { fail_fast, keep_going, shard, ..prepare(plans, &args.output)? };
+    let ceiling_per_s = shard.and_then(|_| doctor::ceiling());
+    let invocation = Invocation { fail_fast, keep_going, shard, ceiling_per_s, ..prepare(plans, &args.output)? };
     let mut exit = Exit::Success;
     for session in 1..=args.sessions {
         if session > 1 && !wait(&invocation, pause) {
@@ -358,7 +402,12 @@ pub(super) fn execute_each(plans: &[Plan], options: &Options, out: &Path, invoca
         if invocation.interrupt.count() > 0 {
             return Ok(Exit::Interrupted);
         }
-        let choice = Choice { settings: options.settings.clone(), repetitions: options.repetitions, shard: invocation.shard };
+        let choice = Choice {
+            settings: options.settings.clone(),
+            repetitions: options.repetitions,
+            shard: invocation.shard,
+            ..Choice::default()
+        };
         match invocation.runtime.block_on(execute::execute(plan, RunStart::New { out, choice }, invocation))? {
             Exit::Interrupted => return Ok(Exit::Interrupted),
             other => exit = more_severe(exit, other),

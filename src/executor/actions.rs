@@ -29,6 +29,8 @@ pub fn execute<'f>(
     Box::pin(async move {
         for (number, step) in steps.iter().enumerate() {
             let failed = |reason: String| Error::Action { level, step: step.to_string(), reason };
+            // It was decided before on which machine it is done.
+            let step = if let Action::On { action, .. } = step { &**action } else { step };
             match step {
                 Action::Command { invocation, cache } => {
                     let name = format!("{}-{}", level.replace(", ", "-"), number + 1);
@@ -49,6 +51,7 @@ pub fn execute<'f>(
                 Action::Request { url, tls, step, times } => {
                     request(url, tls, step, *times, late, known).await.map_err(failed)?;
                 }
+                Action::On { .. } => {}
                 Action::Control { port, send, expect, timeout } => {
                     let fill = |template: &plan::Template| template.fill(late).to_text();
                     let (address, cookie) = (fill(&port.address), port.cookie.as_ref().map(|c| PathBuf::from(fill(c))));

@@ -107,6 +107,17 @@ pub enum Error {
     /// The executable with the fixtures is missing.
     #[error("{0}")]
     Fixtures(String),
+    /// Another machine of the repetition failed.
+    #[error("{host}: {why}")]
+    Elsewhere {
+        /// Its name.
+        host: String,
+        /// Why.
+        why: String,
+    },
+    /// Whoever directs the machines asked for an end.
+    #[error("{0}")]
+    Asked(String),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,

@@ -18,6 +18,8 @@ pub struct HostUse {
     pub steal_share: f64,
     /// Time used by programs that are neither targets nor runner. Interrupts are not counted for any program.
     pub others_share: f64,
+    /// Time used by targets and runner.
+    pub ours_share: f64,
     /// Pressure, frequency and throttling.
     pub watched: WatchedStatus,
 }
@@ -98,7 +100,13 @@ impl Meter {
         let share = |ns: u64| ns as f64 / time_ns as f64;
         let others = since(|t| t.busy).saturating_sub(since(|t| t.ours));
         let watched = self.watch.watched();
-        Some(HostUse { time_ns, steal_share: share(since(|t| t.steal)), others_share: share(others), watched })
+        Some(HostUse {
+            time_ns,
+            steal_share: share(since(|t| t.steal)),
+            others_share: share(others),
+            ours_share: share(since(|t| t.ours)),
+            watched,
+        })
     }
 }
 

@@ -14,8 +14,8 @@ const SHORTEST_NS: u64 = 50_000_000;
 pub const SHORTEST_HOST_NS: u64 = 500_000_000;
 
 /// Why a repetition does not count; empty if it does. `reports`: each workload with the report of its generator; `host`: `None`
-/// if the load was too short to know.
-pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&HostUse>) -> Vec<String> {
+/// if the load was too short to know; `machines`: how many share each workload.
+pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], machines: u64, host: Option<&HostUse>) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Some(host) = host {
         for (limit, share, who) in [
@@ -40,7 +40,7 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], host: Option<&
             reasons.push(saturated(workload, share, limits.generator_cpu));
         }
         for phase in report.phases.iter().filter(|p| !matches!(p.phase, Phase::WarmUp | Phase::Search)) {
-            reasons.extend(unanswered(limits, workload, report, phase));
+            reasons.extend(unanswered(limits, workload, machines, report, phase));
         }
         let is_open = matches!(workload.load.arrivals, Arrivals::Open { .. }) && workload.load.find.is_none();
         if let Some(limit) = limits.lag_p99.filter(|_| is_open) {
@@ -107,7 +107,7 @@ fn saturated(workload: &Workload, share: f64, limit: f64) -> String {
 }
 
 /// The passes of a phase that were requested and not answered, by count and by time.
-fn unanswered(limits: &Limits, workload: &Workload, report: &Report, phase: &PhaseReport) -> Vec<String> {
+fn unanswered(limits: &Limits, workload: &Workload, machines: u64, report: &Report, phase: &PhaseReport) -> Vec<String> {
     let mut reasons = Vec::new();
     let (name, word) = (&workload.name, phase.phase.name());
     if phase.unanswered_share() > limits.errors {
@@ -141,7 +141,7 @@ fn unanswered(limits: &Limits, workload: &Workload, report: &Report, phase: &Pha
         ));
     }
     if let (Some(late), Some(planned_ns)) = (report.late_of(phase.phase), phase.planned_ns) {
-        let connections = f64::from(workload.load.arrivals.connections());
+        let connections = f64::from(workload.load.arrivals.connections()) / machines as f64;
         let held = late.held_longer_than(report.long_ns(phase.phase)) as f64;
         let share = (held / (planned_ns.max(1) as f64 * connections)).min(1.0);
         if share > limits.open {
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn rows_that_were_lost_make_a_repetition_invalid() {
         let (workload, report) = (workload(), Report { dropped_windows: 3, ..Report::empty() });
-        let told = reasons(&crate::watched::tests::limits(), &[(&workload, &report)], None);
+        let told = reasons(&crate::watched::tests::limits(), &[(&workload, &report)], 1, None);
         assert_eq!(told, ["recording could not keep up: 3 batches of rows of `clients` were lost"]);
     }
 
@@ -199,7 +199,7 @@ mod tests {
             open: 5,
             ..PhaseReport::empty(Phase::During)
         };
-        let words = unanswered(&limits, &workload(), &Report::empty(), &phase);
+        let words = unanswered(&limits, &workload(), 1, &Report::empty(), &phase);
         assert_eq!(
             words,
             [
@@ -208,8 +208,8 @@ mod tests {
             ]
         );
         let said = Report { examples: vec!["wrong-status: GET / answered 500 instead of 200".to_owned()], ..Report::empty() };
-        let words = unanswered(&limits, &workload(), &said, &phase);
+        let words = unanswered(&limits, &workload(), 1, &said, &phase);
         assert!(words[0].ends_with("is 10 %; for example wrong-status: GET / answered 500 instead of 200"), "{words:?}");
-        assert!(unanswered(&limits, &workload(), &Report::empty(), &PhaseReport { unsent: 0, ..phase }).is_empty());
+        assert!(unanswered(&limits, &workload(), 1, &Report::empty(), &PhaseReport { unsent: 0, ..phase }).is_empty());
     }
 }

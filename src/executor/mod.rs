@@ -19,7 +19,10 @@
 //! | `live` | what may be seen of a repetition while it runs |
 //! | `recorder` | receives what load and observation report |
 //! | `host`, `watched` | which programs used the processors, and what held the processors up or slowed them down |
+//! | `epoch`, `progress` | the start of a load; what can be seen of a repetition from outside |
 //! | `limits` | decides whether a repetition counts |
+//! | `part` | what one of several machines does of a repetition, and where they wait for each other |
+//! | `together` | directs the machines, and makes one result of theirs |
 //! | `memory` | file systems in memory |
 //! | `versions` | asks programs for their versions |
 //! | `interrupt` | Ctrl-C |
@@ -34,6 +37,7 @@ mod collect;
 mod command;
 mod containers;
 mod context;
+pub mod epoch;
 mod error;
 pub mod hints;
 pub mod host;
@@ -46,17 +50,24 @@ pub mod live;
 mod logs;
 pub mod memory;
 mod network;
+pub mod part;
+mod progress;
 mod reconcile;
 pub mod recorder;
 pub mod repetition;
 pub mod revive;
 mod taps;
 pub mod targets;
+pub mod together;
 pub mod versions;
 mod watched;
 
 pub use context::Context;
+pub use epoch::Epoch;
 pub use error::Error;
 pub use interrupt::Interrupt;
 pub use kept::{Kept, Over};
-pub use repetition::{Epoch, Executor, LoadMark, Progress};
+pub use part::Part;
+pub use progress::Progress;
+pub use repetition::{Executor, LoadMark};
+pub use together::{Conductor, Member};

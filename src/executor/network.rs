@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::context::Context;
 use super::error::Error;
-use links::{self, Choice, Made, Measured};
+use links::{self, Choice, Machine, Made, Measured};
 use plan::Cell;
 use plan::links::{Link, is_local};
 use record::status::LinkStatus;
@@ -28,6 +28,8 @@ pub(super) struct Network {
     busy: Arc<Mutex<()>>,
     /// Failures before the end.
     broken: Vec<String>,
+    /// Machines on whose lines links were laid.
+    lines: Vec<Machine>,
 }
 
 /// A link that was made.
@@ -73,13 +75,63 @@ impl Network {
             let mut made = blocking(&self.busy, move || links::make(&wanted, &names, mechanism, seed)).await?;
             let mut helpers = Vec::new();
             for helper in made.helpers.clone() {
-                let (process, line) = start(&helper, link, context).await?;
+                let (process, line) = start(&helper, link, context.guard, &context.logs).await?;
                 helpers.push(process);
                 made.ready(&line)?;
             }
             self.links.push(Laid { link: link.clone(), choice, made: Arc::new(made), helpers, measured: None });
         }
-        // One after the other, so that measuring one link does not disturb another.
+        self.measure().await
+    }
+
+    /// Lays the links of a cell on the lines of machines, and measures them. `machine`: that of a role; none: that of the run itself.
+    ///
+    /// # Errors
+    /// As [`Network::make`].
+    pub async fn lay(
+        &mut self,
+        cell: &Cell,
+        guard: &Guard,
+        logs: &Path,
+        machine: impl Fn(Option<&str>) -> Option<Machine>,
+        seed: u64,
+    ) -> Result<(), Error> {
+        if cell.links.is_empty() {
+            return Ok(());
+        }
+        let (all, run) = (cell.links.clone(), guard.run()[..8].to_owned());
+        let probe = links::names::path(&links::names::probe(&run));
+        guard.adopt(&probe)?;
+        let chosen = blocking(&self.busy, move || links::choose_all(&all, &run)).await?;
+        guard.release(&probe)?;
+        let on = |name: &str| cell.targets.iter().find(|target| target.name == name).and_then(|target| target.on.as_deref());
+        for (link, choice) in cell.links.iter().zip(chosen) {
+            let far_role = link.to.first().and_then(|name| on(name));
+            let from_load = || cell.workloads.iter().map(|workload| workload.on.as_deref()).find(|on| *on != far_role);
+            let near_role = match &link.from {
+                Some(from) => Some(on(from)),
+                None => from_load(),
+            };
+            let (Some(far), Some(near)) = (machine(far_role), near_role.and_then(&machine)) else {
+                let reason = "no load is on another machine than its far side".to_owned();
+                return Err(Error::LinkHelper { link: link.name.clone(), reason });
+            };
+            self.lines.push(far.clone());
+            let (wanted, mechanism) = (link.clone(), choice.mechanism);
+            let mut made = blocking(&self.busy, move || links::lay(&far, &near, &wanted, mechanism, seed)).await?;
+            let mut helpers = Vec::new();
+            for helper in made.helpers.clone() {
+                let (process, line) = start(&helper, link, guard, logs).await?;
+                helpers.push(process);
+                made.ready(&line)?;
+            }
+            self.links.push(Laid { link: link.clone(), choice, made: Arc::new(made), helpers, measured: None });
+        }
+        self.measure().await
+    }
+
+    /// Measures links one after the other, so that measuring one does not disturb another.
+    async fn measure(&mut self) -> Result<(), Error> {
         for laid in &mut self.links {
             let (made, link) = (Arc::clone(&laid.made), laid.link.clone());
             let budget = BUDGET + 10 * link.round_trip();
@@ -140,6 +192,14 @@ impl Network {
             let stopped = guard.stop(&helper, Signal::Kill, Duration::ZERO).await;
             first = first.and(stopped.map(drop).map_err(Error::from));
         }
+        let lines = std::mem::take(&mut self.lines);
+        if !lines.is_empty() {
+            let lift = move || {
+                lines.iter().for_each(links::lift);
+                Ok(())
+            };
+            blocking(&self.busy, lift).await?;
+        }
         // Each part is undone even if others fail; only removed parts are taken off the list.
         let namespaces = std::mem::take(&mut self.namespaces);
         let undone =
@@ -177,14 +237,14 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Starts a helper and waits for its first line.
-async fn start(helper: &links::make::Helper, link: &Link, context: &Context<'_>) -> Result<(Process, String), Error> {
+async fn start(helper: &links::make::Helper, link: &Link, guard: &Guard, logs: &Path) -> Result<(Process, String), Error> {
     let failed = |reason: String| Error::LinkHelper { link: link.name.clone(), reason };
     let runner = std::env::current_exe().map_err(|e| failed(e.to_string()))?;
-    let [out, err] = ["out", "err"].map(|kind| context.logs.join(format!("link-{}.{kind}", link.name)));
+    let [out, err] = ["out", "err"].map(|kind| logs.join(format!("link-{}.{kind}", link.name)));
     let argv = [runner.display().to_string()].into_iter().chain(helper.argv.clone()).collect();
-    let env = vec![context.guard.marker(Kind::Link, &link.name, 0)];
+    let env = vec![guard.marker(Kind::Link, &link.name, 0)];
     let spec = ProcessSpec { namespace: helper.namespace.as_deref(), ..ProcessSpec::new(argv, env, [&out, &err]) };
-    let process = context.guard.spawn(spec).await?;
+    let process = guard.spawn(spec).await?;
     let begun = Instant::now();
     loop {
         if let Some(line) = first_line(&out, helper.ready) {

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::collect::collect;
 use super::context::Context;
 use super::error::Error;
+use hosts::Sent;
 use load::{Report, Traffic};
 use plan::Protocol as _;
 use plan::collect::BODY;
@@ -34,9 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A server that does not answer a question about itself within this time is not asked again.
 const ONE_READING: Duration = Duration::from_secs(5);
 
-/// The counts before the load; the reason in words for a count that could not be read.
+/// The counts before the load; the reason in words for a count that could not be read, and nothing for one of another machine.
 #[derive(Debug, Default)]
-pub(super) struct Baselines(Vec<Result<Baseline, String>>);
+pub(super) struct Baselines(Vec<Option<Result<Baseline, String>>>);
 
 /// A count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,36 +72,37 @@ impl Baselines {
     pub async fn read(cell: &Cell, context: &Context<'_>) -> Result<Self, Error> {
         let mut all = Vec::new();
         for one in &cell.reconcile {
-            all.push(match baseline(one, context).await {
+            // A target that is on another machine is counted there.
+            if !cell.targets.iter().any(|target| target.name == one.target) {
+                all.push(None);
+                continue;
+            }
+            let baseline = match baseline(one, context).await {
                 Ok(baseline) => Ok(baseline),
                 Err(error) => Err(unread(one, error)?),
-            });
+            };
+            all.push(Some(baseline));
         }
         Ok(Self(all))
     }
 
-    /// Reads all counts again, and judges them. `limit`: the share that may differ by default.
+    /// Reads all counts again, and judges them. `limit`: the share that may differ by default; `sent`: what was sent to each of the
+    /// servers.
     ///
     /// # Errors
     /// When a count that the scenario asks for cannot be read.
-    pub async fn judge(
-        &self,
-        cell: &Cell,
-        limit: f64,
-        context: &Context<'_>,
-        reports: &[(usize, Report)],
-    ) -> Result<Vec<Reconciled>, Error> {
+    pub async fn judge(&self, cell: &Cell, limit: f64, context: &Context<'_>, sent: &[Sent]) -> Result<Vec<Reconciled>, Error> {
         let mut found = Vec::new();
-        for (one, baseline) in cell.reconcile.iter().zip(&self.0) {
-            let sent = sent(one, reports);
+        for ((one, baseline), sent) in cell.reconcile.iter().zip(&self.0).zip(sent) {
             let seen = match baseline {
-                Ok(baseline) => match growth(one, *baseline, &sent, context).await {
+                None => continue,
+                Some(Ok(baseline)) => match growth(one, *baseline, sent, context).await {
                     Ok(seen) => Ok(seen),
                     Err(error) => Err(unread(one, error)?),
                 },
-                Err(words) => Err(words.clone()),
+                Some(Err(words)) => Err(words.clone()),
             };
-            found.push(reconciled(cell, one, limit, &sent, seen));
+            found.push(reconciled(cell, one, limit, sent, seen));
         }
         Ok(found)
     }
@@ -123,16 +125,8 @@ enum Unread {
     Error(Error),
 }
 
-/// Requests that may have arrived.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Sent {
-    sent: u64,
-    answered: u64,
-    /// The requests that followed redirects, which may lead anywhere.
-    elsewhere: u64,
-}
-
-fn sent(one: &Reconcile, reports: &[(usize, Report)]) -> Sent {
+/// Requests that may have arrived, as one machine has sent them: those that followed redirects may have led anywhere.
+pub(super) fn sent(one: &Reconcile, reports: &[(usize, Report)]) -> Sent {
     let mut sum = Sent::default();
     for Source { workload, addresses, steps } in &one.from {
         let of = reports.iter().filter(|(index, _)| index == workload).map(|(_, report)| &report.traffic);

@@ -212,6 +212,7 @@ pub(super) mod tests {
 
     pub fn limits() -> Limits {
         Limits {
+            start_skew: None,
             silence: 0.01,
             open: 0.01,
             reconcile: 0.0,

@@ -124,7 +124,7 @@ const METRICS: [Column; 6] = [
 ];
 
 /// `resources.parquet`, in the order of the table `resources`.
-const RESOURCES: [Column; 16] = [
+const RESOURCES: [Column; 17] = [
     must("at_ns", Integer),
     must("target", Text),
     must("replica", Integer),
@@ -141,10 +141,11 @@ const RESOURCES: [Column; 16] = [
     may("read_bytes", Integer),
     may("written_bytes", Integer),
     may("complete", Integer),
+    may("host", Text),
 ];
 
 /// `host.parquet`, in the order of the table `host`.
-const HOST: [Column; 20] = [
+const HOST: [Column; 21] = [
     must("at_ns", Integer),
     must("core", Integer),
     may("user_ns", Integer),
@@ -165,6 +166,7 @@ const HOST: [Column; 20] = [
     may("frequency_max_hz", Integer),
     may("core_throttles", Integer),
     may("package_throttles", Integer),
+    may("host", Text),
 ];
 
 /// `requests.parquet`: the first eight columns of the table `requests`.

@@ -396,6 +396,7 @@ CREATE TABLE resources (               -- resources.parquet: a replica with all 
   voluntary_switches INTEGER, involuntary_switches INTEGER,
   read_bytes INTEGER, written_bytes INTEGER,
   complete INTEGER,                    -- 1: all of the tree was read
+  host TEXT,                           -- the machine, in runs over several
   PRIMARY KEY (repetition_id, row)
 ) STRICT, WITHOUT ROWID;
 
@@ -412,6 +413,7 @@ CREATE TABLE host (                    -- host.parquet: a core; counters since b
   io_pressure_some_us INTEGER, io_pressure_full_us INTEGER,
   frequency_hz INTEGER, frequency_max_hz INTEGER,
   core_throttles INTEGER, package_throttles INTEGER,
+  host TEXT,                           -- the machine, in runs over several
   PRIMARY KEY (repetition_id, row)
 ) STRICT, WITHOUT ROWID;
 

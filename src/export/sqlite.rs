@@ -17,7 +17,7 @@ use super::tables::{SCHEMA, Table, VIEWS, columns};
 use super::{Done, Error, Exported, Sink, content};
 
 /// Version of the schema. Incremented with every change of tables or views.
-pub const VERSION: i64 = 3;
+pub const VERSION: i64 = 4;
 /// Marks a database as runner's: `runr`.
 const APPLICATION: i64 = 0x7275_6e72;
 /// How long to wait for another program that is writing.

@@ -181,6 +181,7 @@ mod tests {
 
     fn rule(regex: &str, fields: &[(&str, FieldKind)], key: Option<&str>) -> LineRule {
         let tap = Tap {
+            on: None,
             name: "t".to_owned(),
             source: TapSource::Log("web".to_owned()),
             regex: regex.to_owned(),

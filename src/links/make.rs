@@ -46,7 +46,9 @@ pub struct Made {
     pub(super) names: LinkNames,
     /// For a relay: the port for measurements.
     pub(super) measure_port: Option<u16>,
-    _claim: Option<UnixDatagram>,
+    /// Held for as long as the network of the link is in use.
+    #[allow(dead_code)]
+    pub(super) claim: Option<UnixDatagram>,
 }
 
 impl Made {
@@ -96,6 +98,13 @@ fn shapes(link: &Link, seed: u64) -> [String; 2] {
     [holder::encode(&link.forward, seed), holder::encode(&link.back, !seed)]
 }
 
+/// What the helper of queues is told of each of them.
+pub(super) fn queue_arguments(link: &Link, seed: u64) -> Vec<String> {
+    let [forward, back] = shapes(link, seed);
+    let queues = shaping::queues(link).into_iter();
+    queues.map(|(queue, _, _)| format!("{queue}:{}", if queue == 0 { &forward } else { &back })).collect()
+}
+
 fn make_relay(link: &Link, names: &LinkNames, seed: u64) -> Made {
     let ports = link.ports.iter().map(ToString::to_string);
     let argv = [relay::ARGUMENT.to_owned()].into_iter().chain(shapes(link, seed)).chain(ports).collect();
@@ -110,7 +119,7 @@ fn make_relay(link: &Link, names: &LinkNames, seed: u64) -> Made {
         rules: None,
         names: names.clone(),
         measure_port: None,
-        _claim: None,
+        claim: None,
     }
 }
 
@@ -134,9 +143,7 @@ fn make_network(link: &Link, names: &LinkNames, mechanism: Mechanism, seed: u64)
         let queues = shaping::queues(link);
         if !queues.is_empty() {
             rules_by = Some(rules(&names.middle, link)?);
-            let [forward, back] = shapes(link, seed);
-            let arguments = queues.iter().map(|(queue, _, _)| format!("{queue}:{}", if *queue == 0 { &forward } else { &back }));
-            let argv = [holder::ARGUMENT.to_owned()].into_iter().chain(arguments).collect();
+            let argv = [holder::ARGUMENT.to_owned()].into_iter().chain(queue_arguments(link, seed)).collect();
             helpers.push(Helper { argv, namespace: Some(path(&names.middle)), ready: holder::READY });
         }
     }
@@ -151,7 +158,7 @@ fn make_network(link: &Link, names: &LinkNames, mechanism: Mechanism, seed: u64)
         rules: rules_by,
         names: names.clone(),
         measure_port: None,
-        _claim: Some(claim),
+        claim: Some(claim),
     })
 }
 
@@ -230,11 +237,11 @@ fn mac(number: u8) -> String {
     format!("02:72:75:6e:00:{number:02x}")
 }
 
-fn ip(place: &[&str], lines: &str) -> Result<(), Error> {
+pub(super) fn ip(place: &[&str], lines: &str) -> Result<(), Error> {
     commands::run("ip", &[place, &["-batch", "-"]].concat(), lines)
 }
 
-fn forward(namespace: &str) -> Result<(), Error> {
+pub(super) fn forward(namespace: &str) -> Result<(), Error> {
     let path = Path::new("/proc/sys/net/ipv4/ip_forward");
     // These files belong to the namespace of the thread that opens them.
     inside(Some(namespace), || std::fs::write(path, "1"))?.map_err(|source| Error::Setting { path: path.to_owned(), source })

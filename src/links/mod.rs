@@ -20,6 +20,8 @@
 //! middle are real losses, not failed sends that the sender notices. And whatever targets do in their namespace, the
 //! emulation is in another one.
 //!
+//! [`machines`] makes namespaces that stand for whole machines; no link leads there.
+//!
 //! [`names`] chooses the names before anything is made, [`choice`] finds out which mechanism works here, [`mod@make`] makes
 //! the link, [`mod@measure`] measures what it is really like, [`namespace`] undoes it. Nothing here knows the lifecycle of
 //! targets: helpers are started and ended by the caller.
@@ -27,6 +29,7 @@
 pub mod choice;
 mod commands;
 pub mod holder;
+pub mod machines;
 pub mod make;
 pub mod measure;
 pub mod names;
@@ -39,10 +42,11 @@ mod shaping;
 mod tests;
 
 pub use choice::{Choice, Rejected, choose, choose_all};
+pub use machines::{Machine, lay, lift, machines, make_machines};
 pub use make::{Helper, Made, make};
 pub use measure::{Measured, measure};
 pub use names::{LinkNames, topology};
-pub use namespace::undo;
+pub use namespace::{enter, undo};
 
 use std::path::PathBuf;
 use std::process::ExitCode;

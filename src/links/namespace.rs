@@ -60,7 +60,7 @@ fn loopback_up() -> rustix::io::Result<()> {
 ///
 /// # Errors
 /// What the system says: no such file, no permission.
-pub(super) fn enter(path: &Path) -> io::Result<()> {
+pub fn enter(path: &Path) -> io::Result<()> {
     let file = rustix::fs::open(path, rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
     Ok(move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(LinkNameSpaceType::Network))?)
 }

@@ -103,12 +103,29 @@ pub struct Setting {
     pub rows: queue::Sender,
     /// Starts the programs of a command workload.
     pub launcher: Launcher,
+    /// Which part of each workload is made here; the rest is made on other machines.
+    pub part: Part,
     /// Where the threads of all workloads wait for each other.
     pub gate: Arc<Gate>,
     /// Passes that ended so far, for progress displays.
     pub progress: Arc<AtomicU64>,
     /// Becomes `true` when the load is to be abandoned.
     pub abort: watch::Receiver<bool>,
+}
+
+/// One of several machines that make a load together: arrivals, passes and connections are dealt out to the generator threads of all
+/// of them in turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its number among them, from 0.
+    pub index: u64,
+    /// How many they are.
+    pub of: u64,
+}
+
+impl Part {
+    /// The whole load.
+    pub const WHOLE: Self = Self { index: 0, of: 1 };
 }
 
 /// One workload of one repetition.
@@ -466,13 +483,14 @@ fn start_with<D: drivers::Driver>(driver: &Arc<D>, job: &Job) -> Result<Running,
     })
 }
 
-/// Starts the threads of a job. `work`: makes the work of one thread from its number and the number of threads.
+/// Starts the threads of a job. `work`: makes the work of one thread from its number and the number of threads, those of other
+/// machines included.
 fn start_threads<W>(job: &Job, work: impl Fn((u64, u64)) -> W) -> Result<Running, Error>
 where
     W: FnOnce() -> Result<Report, Error> + Send + 'static,
 {
-    let threads = u64::from(job.workload.threads);
-    let one = |thread| spawn(format!("{THREADS}{thread}"), work((thread, threads)));
+    let (threads, Part { index, of }) = (u64::from(job.workload.threads), job.setting.part);
+    let one = |thread| spawn(format!("{THREADS}{thread}"), work((thread * of + index, threads * of)));
     Ok(Running { threads: (0..threads).map(one).collect::<Result<_, Error>>()? })
 }
 

@@ -63,6 +63,13 @@ pub enum Action {
     },
     /// A commit that must be checked out and built.
     Checkout(Box<Checkout>),
+    /// A step that is done on each machine with a role.
+    On {
+        /// The role.
+        on: String,
+        /// What is done there.
+        action: Box<Action>,
+    },
 }
 
 impl Action {
@@ -71,6 +78,7 @@ impl Action {
         match self {
             Self::Command { cache, .. } => cache.as_ref(),
             Self::Checkout(checkout) => Some(&checkout.cache),
+            Self::On { action, .. } => action.cache(),
             Self::Request { .. } | Self::Control { .. } => None,
         }
     }
@@ -79,6 +87,7 @@ impl Action {
     pub fn checkout(&self) -> Option<&Checkout> {
         match self {
             Self::Checkout(checkout) => Some(checkout),
+            Self::On { action, .. } => action.checkout(),
             _ => None,
         }
     }
@@ -87,8 +96,22 @@ impl Action {
     pub fn request(&self) -> Option<&Step> {
         match self {
             Self::Request { step, .. } => Some(step),
+            Self::On { action, .. } => action.request(),
             Self::Command { .. } | Self::Control { .. } | Self::Checkout(_) => None,
         }
+    }
+
+    /// The step for one of the machines, if it is done there; `role`: what the machine is for, none: the one of the run itself.
+    fn of_host(&self, role: Option<&str>) -> Option<Self> {
+        match self {
+            Self::On { on, action } => (role == Some(on)).then(|| (**action).clone()),
+            other => role.is_none().then(|| other.clone()),
+        }
+    }
+
+    /// The steps of a list that are done on one of the machines.
+    pub(super) fn all_of_host(actions: &[Self], role: Option<&str>) -> Vec<Self> {
+        actions.iter().filter_map(|action| action.of_host(role)).collect()
     }
 }
 
@@ -107,6 +130,7 @@ impl fmt::Display for Action {
                 write!(f, "{} to Tor at {}", send.join(", "), port.address.to_text())
             }
             Self::Checkout(checkout) => f.write_str(&checkout.words()),
+            Self::On { on, action } => write!(f, "{action} on {on}"),
         }
     }
 }

@@ -12,6 +12,9 @@ pub const BODY: &str = "body";
 pub struct Collect {
     /// The name under which its metrics and its table are found in results.
     pub name: String,
+    /// The role of the machine on which it is read; none: the machine of the run itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
     /// Where it comes from.
     pub source: CollectSource,
     /// Metrics, one value each per repetition.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::text::{as_optional_text, as_text};
-use super::{Action, Checkout, Collect, Expectation, Factor, Graph, Link, Reconcile, Secrets, Tap, Target, Workload};
+use super::{Action, Checkout, Collect, Expectation, Factor, Graph, Link, Reconcile, Role, Secrets, Tap, Target, Workload};
 use vocabulary::Metric;
 use vocabulary::choices::Order;
 
@@ -47,6 +47,12 @@ pub struct Plan {
     /// Their secret values.
     #[serde(skip)]
     pub secrets: Secrets,
+    /// The roles of machines; empty if everything is done on this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<Role>,
+    /// The files that the scenario names and that were found here.
+    #[serde(skip)]
+    pub files: Vec<PathBuf>,
     /// All factors with the chosen levels.
     pub factors: Vec<Factor>,
     /// Set-up steps that are executed once, before everything else.
@@ -142,6 +148,9 @@ pub struct Limits {
     pub host_load: Option<f64>,
     /// Whether every measurement must become steady.
     pub steady_state: bool,
+    /// How far apart the load may start on several machines; none where there is only one.
+    #[serde(serialize_with = "as_optional_text", skip_serializing_if = "Option::is_none")]
+    pub start_skew: Option<Duration>,
     /// 99th percentile of the schedule lag of an open loop.
     #[serde(serialize_with = "as_optional_text")]
     pub lag_p99: Option<Duration>,
@@ -224,6 +233,37 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// What of the cell belongs to machines with a role; none: to the machine of the run itself. Workloads, what is collected and
+    /// counts of servers keep their places in the cell, so that rows of all machines have the same numbers: see
+    /// [`Workload::on`] and [`Collect::on`].
+    #[must_use]
+    pub fn of_host(&self, role: Option<&str>) -> Self {
+        let is_here = |on: &Option<String>| on.as_deref() == role;
+        let steps = |steps: &Steps| Steps {
+            // Steps around repetitions are done once, by whoever directs the run.
+            cell: Vec::new(),
+            repetition: Action::all_of_host(&steps.repetition, role),
+            load: Action::all_of_host(&steps.load, role),
+        };
+        Self {
+            targets: self.targets.iter().filter(|target| is_here(&target.on)).cloned().collect(),
+            // They lie between machines, and are made by whoever directs the run.
+            links: Vec::new(),
+            taps: self.taps.iter().filter(|tap| is_here(&tap.on)).cloned().collect(),
+            set_up: steps(&self.set_up),
+            clean_up: steps(&self.clean_up),
+            ..self.clone()
+        }
+    }
+
+    /// Whether machines with a role have anything to do in a repetition of the cell; none: the machine of the run itself.
+    pub fn needs_host(&self, role: Option<&str>) -> bool {
+        let own = self.of_host(role);
+        let steps = [&own.set_up, &own.clean_up].into_iter().any(|s| !s.repetition.is_empty() || !s.load.is_empty());
+        let on = self.workloads.iter().map(|w| &w.on).chain(self.collect.iter().map(|c| &c.on));
+        !own.targets.is_empty() || !own.taps.is_empty() || steps || on.into_iter().any(|on| on.as_deref() == role)
+    }
+
     /// The connections of all its workloads together.
     pub fn connections(&self) -> u64 {
         self.workloads.iter().map(|w| u64::from(w.load.arrivals.connections())).sum()

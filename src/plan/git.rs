@@ -102,7 +102,15 @@ impl Repository {
         let inside = |name: &str| self.ask(&["rev-parse", "--git-path", name], &[]).map(|path| self.path.join(path));
         let index = place.path.join("index");
         // The copied index knows files that did not change since they were added, which makes this quick.
-        let _ = std::fs::copy(inside("index")?, &index);
+        let from = inside("index")?;
+        let _ = std::fs::copy(&from, &index);
+        // git compares times by the second, and looks into files that changed in the second in which the index was written: a copy
+        // that seems younger would hide such a change.
+        if let Ok(written) = from.metadata().and_then(|metadata| metadata.modified())
+            && let Ok(copy) = std::fs::File::options().write(true).open(&index)
+        {
+            let _ = copy.set_modified(written);
+        }
         let mut env: Vec<(&str, OsString)> = vec![("GIT_INDEX_FILE", index.into())];
         if !is_kept {
             let objects = inside("objects")?;

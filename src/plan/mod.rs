@@ -16,6 +16,7 @@ pub mod extracted;
 pub mod factors;
 pub mod git;
 pub mod graphs;
+pub mod hosts;
 pub mod links;
 pub mod load;
 pub mod message;
@@ -45,6 +46,7 @@ pub use experiment::{Cell, CellId, Decide, Limits, Plan, Record, Repeat, Scratch
 pub use extracted::{ExtractedMetric, MetricSource, TableSource};
 pub use factors::{Factor, Level};
 pub use graphs::{Graph, Model, Shape};
+pub use hosts::Role;
 pub use links::Link;
 pub use load::{Arrivals, Condition, Find, Length, Load, Pattern, Segment, Spacing, Think};
 pub use message::Message;

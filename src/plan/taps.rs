@@ -19,6 +19,9 @@ pub const UNJOINED: &str = "unjoined";
 pub struct Tap {
     /// The name under which its rows and metrics are found in results.
     pub name: String,
+    /// The role of the machine on which it is followed; none: the machine of the run itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
     /// What is followed.
     pub source: TapSource,
     /// A line that matches is a row; empty for a control port, where each event is a row.

@@ -14,6 +14,12 @@ use vocabulary::choices::{Lifetime, Resource, Signal};
 pub struct Target {
     /// Its name in the scenario, in results and in messages.
     pub name: String,
+    /// The role of the machine on which it runs; none: the machine of the run itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
+    /// The address at which others reach this machine, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
     /// Its processes; a single one without a command line if it already runs elsewhere.
     pub replicas: Vec<Replica>,
     /// Names of the targets that must be ready before it starts.

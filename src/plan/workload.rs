@@ -9,6 +9,8 @@ use super::{Driver, Load, Protocol};
 pub struct Workload {
     /// Its name in the scenario and in results.
     pub name: String,
+    /// The role of the machines that make it together; none: the machine of the run itself.
+    pub on: Option<String>,
     /// The protocol, and what is sent over it.
     pub driver: Driver,
     /// When its passes start, and until when.
@@ -32,8 +34,12 @@ impl Workload {
 impl Serialize for Workload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let protocol = self.driver.protocol();
-        let mut fields = serializer.serialize_struct("Workload", 11)?;
+        let mut fields = serializer.serialize_struct("Workload", 12)?;
         fields.serialize_field("name", &self.name)?;
+        match &self.on {
+            Some(on) => fields.serialize_field("on", on)?,
+            None => fields.skip_field("on")?,
+        }
         fields.serialize_field("steps", &protocol.steps())?;
         fields.serialize_field("metrics", &protocol.metrics())?;
         fields.serialize_field("outcomes", &protocol.outcomes())?;

@@ -37,9 +37,28 @@ pub struct Manifest {
     /// Each time that the run was resumed.
     #[serde(default)]
     pub resumed: Vec<Resumed>,
+    /// The machines that executed repetitions together; empty if there was one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub machines: Vec<MachineRecord>,
     /// The runs of which this one was merged; empty for a run that was executed as a whole.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<Part>,
+}
+
+/// One of several machines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MachineRecord {
+    /// Its name in the run.
+    pub name: String,
+    /// Its role; none: that of the run's own machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// The address at which others reach it.
+    pub address: String,
+    /// What it is.
+    pub host: Host,
+    /// Kernel settings that change results.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// A run that became part of another one.
@@ -74,6 +93,15 @@ pub struct Choice {
     /// `--shard`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
+    /// `--on`, where the roles of a scenario are machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
+    /// `--bring`
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bring: bool,
+    /// `--slurm`, where the roles of a scenario are nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slurm: Vec<String>,
 }
 
 /// The circumstances under which a run was resumed.
@@ -113,6 +141,9 @@ pub struct Host {
     pub open_files: u64,
     /// Load over the last minute when the run started.
     pub load_1min: f64,
+    /// How many requests per second the generator can send there, if that was measured: nodes are told apart by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling_per_s: Option<f64>,
 }
 
 /// A git checkout.
@@ -163,6 +194,7 @@ impl Manifest {
             directory: std::env::current_dir().ok().map(|d| d.display().to_string()),
             choice: Some(choice),
             resumed: Vec::new(),
+            machines: Vec::new(),
             merged: Vec::new(),
         }
     }
@@ -222,6 +254,7 @@ impl Host {
             scratch: file_system(scratch),
             open_files: limit.maximum.unwrap_or(u64::MAX),
             load_1min: sysinfo::System::load_average().map_or(0.0, |l| l.one),
+            ceiling_per_s: None,
         }
     }
 }

@@ -28,6 +28,7 @@ pub mod manifest;
 pub mod merge;
 pub mod names;
 mod older;
+pub mod parts;
 pub mod read;
 pub mod rows;
 mod salvage;

@@ -103,6 +103,8 @@ impl RunDirectory {
             taps,
             cut_short: Some(CutShort::Killed),
             never_ready: None,
+            start: None,
+            hosts: Vec::new(),
             compacted_at: None,
         };
         let path = writer.finish(&[], &status)?;

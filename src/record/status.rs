@@ -55,9 +55,51 @@ pub struct Status {
     /// wait in vain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub never_ready: Option<NeverReady>,
+    /// How its load started on several machines; none if it was executed on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartStatus>,
+    /// The machines that executed it together, each with its own part; empty if there was one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<HostPart>,
     /// When its large tables and logs were removed because of its age, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compacted_at: Option<String>,
+}
+
+/// How the load started on several machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartStatus {
+    /// From the first machine's start to the last one's.
+    pub skew_ns: u64,
+    /// How far this may be from the truth: what is not known of the machines' clocks.
+    pub bound_ns: u64,
+}
+
+/// The part of one of several machines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostPart {
+    /// Its name in the run.
+    pub name: String,
+    /// Its role; none: that of the run's own machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// By how much its clock was ahead of the controller's before the load.
+    pub offset_before_ns: i64,
+    /// The same after the load.
+    pub offset_after_ns: i64,
+    /// How far both are from the truth at most.
+    pub offset_bound_ns: u64,
+    /// How much later than agreed its load started, by the controller's clock; negative: earlier.
+    pub start_late_ns: i64,
+    /// Its load generator.
+    pub generator: GeneratorStatus,
+    /// Its observation.
+    pub observer: ObserverStatus,
+    /// What was used of it during the load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostStatus>,
+    /// How its time was spent.
+    pub timings: Timings,
 }
 
 /// A target that was never ready.

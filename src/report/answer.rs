@@ -143,12 +143,13 @@ fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Opt
     let mut parts = Vec::new();
     if !same.is_empty() {
         let of = match (few.is_empty(), is_everything) {
-            (true, true) => "everything that was compared".to_owned(),
-            (true, false) => "everything else".to_owned(),
-            (false, true) => format!("{} of {} comparisons", same.len(), rest.len()),
-            (false, false) => format!("{} of {} others", same.len(), rest.len()),
+            (true, true) => String::new(),
+            (true, false) => " in the other comparisons".to_owned(),
+            (false, true) => format!(" in {} of {} comparisons", same.len(), rest.len()),
+            (false, false) => format!(" in {} of {} others", same.len(), rest.len()),
         };
-        parts.push(format!("no difference beyond {within} in {of}"));
+        // Other metrics may well differ: only this one was asked about.
+        parts.push(format!("no difference in {} beyond {within}{of}", Metric::by_name(&same[0].metric).words()));
     }
     if !few.is_empty() {
         let what = match (same.is_empty(), is_everything) {
@@ -160,9 +161,14 @@ fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Opt
         parts.push(format!("{what} at {n} repetitions{}", enough(&few, &within)));
     }
     let words = parts.join("; ");
-    let sentence = Sentence::default().link(capitalized(&words), "compared").say(".");
+    let mut sentence = Sentence::default().link(capitalized(&words), "compared").say(".");
+    if let (Some(by), false) = (&comparison.by, few.is_empty()) {
+        let until = format!("runner repeat --until decided --by {by}");
+        sentence = sentence.say(" ").name(until).say(" goes on until it is decided.");
+    }
     Some(behind(comparison).into_iter().fold(sentence, |sentence, metric| {
-        sentence.say(format!(" By itself, {} differs: `--primary {}` tests it first.", metric.words(), metric.name()))
+        let first = format!("runner compare RUN --primary {}", metric.name());
+        sentence.say(format!(" By itself, {} differs: ", metric.words())).name(first).say(" tests it first.")
     }))
 }
 
@@ -172,13 +178,23 @@ fn behind(comparison: &Comparison) -> Option<Metric> {
     Some(Metric::by_name(&row.metric))
 }
 
-/// How many repetitions would be enough: the most that any of the comparisons needs.
+/// How many repetitions would be enough: the most that any of the comparisons needs, for the difference that is seen and for the
+/// smallest that matters.
 fn enough(few: &[&Row], within: &str) -> String {
-    let needed = |row: &&&Row| Some(row.n.min(row.baseline_n) + row.more_for_threshold.or(row.more_for_seen)?);
-    match few.iter().filter_map(|row| needed(&row)).max() {
-        Some(most) if most > MOST => format!("; more than {MOST} would show a difference of {within}"),
-        Some(most) => format!("; {most} of each would show a difference of {within}"),
-        None => String::new(),
+    let most = |more: fn(&Row) -> Option<usize>| few.iter().filter_map(|row| Some(row.n.min(row.baseline_n) + more(row)?)).max();
+    let words = |n: usize| if n > MOST { format!("more than {MOST}") } else { n.to_string() };
+    match (most(|row| row.more_for_seen), most(|row| row.more_for_threshold)) {
+        (Some(seen), Some(threshold)) if seen < threshold => {
+            format!(
+                "; about {} of each would show the difference that is seen, {} one of {within}",
+                words(seen),
+                words(threshold)
+            )
+        }
+        (seen, threshold) => match threshold.or(seen) {
+            Some(n) => format!("; {} of each would show a difference of {within}", words(n)),
+            None => String::new(),
+        },
     }
 }
 

@@ -38,6 +38,14 @@ fn facts(run: &RunRecord) -> Vec<(String, String)> {
     if let Some(git) = git {
         facts.push(("commit", format!("{}{}", git.commit, if git.changed { ", with changes" } else { "" })));
     }
+    for machine in &run.manifest.machines {
+        let host = &machine.host;
+        let words = format!(
+            "{}: {} at {}, {}, {} cores, kernel {}",
+            machine.name, host.name, machine.address, host.processor, host.cores, host.kernel
+        );
+        facts.push(("machine", words));
+    }
     for part in &run.manifest.merged {
         let rounds: Vec<String> = part.rounds.iter().map(u32::to_string).collect();
         facts.push(("merged from", format!("{}, rounds {} on {}", part.run, rounds.join(", "), part.host.name)));

@@ -130,17 +130,18 @@ fn the_answer_names_differences_and_how_many_repetitions_the_rest_needs() {
         said(vec![row("2", 1.18, Verdict::Faster, None), few("4"), few("8")]),
         [
             "`get` with `processes=2`: throughput 1.180 times that of `processes=1` (95 %: 1.062 to 1.298): faster.",
-            "No other difference is significant at 5 repetitions; 25 of each would show a difference of 5 %."
+            "No other difference is significant at 5 repetitions; about 15 of each would show the difference that is seen, 25 one of \
+             5 %. `runner repeat --until decided --by processes` goes on until it is decided."
         ]
     );
     assert_eq!(
         said(vec![few("2")]),
-        ["No difference is significant at 5 repetitions; 25 of each would show a difference of 5 %."]
+        [
+            "No difference is significant at 5 repetitions; about 15 of each would show the difference that is seen, 25 one of 5 %. \
+             `runner repeat --until decided --by processes` goes on until it is decided."
+        ]
     );
-    assert_eq!(
-        said(vec![row("2", 1.0, Verdict::NoDifferenceShown, None)]),
-        ["No difference beyond 5 % in everything that was compared."]
-    );
+    assert_eq!(said(vec![row("2", 1.0, Verdict::NoDifferenceShown, None)]), ["No difference in throughput beyond 5 %."]);
     // The memory of targets is a question of its own.
     let memory = || Row { workload: String::new(), metric: "pss".to_owned(), ..row("2", 3.0, Verdict::More, None) };
     assert_eq!(said(vec![few("2"), memory()]), said(vec![few("2")]));
@@ -151,7 +152,8 @@ fn the_answer_names_differences_and_how_many_repetitions_the_rest_needs() {
         [
             "Slower in 4 of 5 comparisons; the largest difference:",
             "`get` with `processes=2`: throughput 5.000 times that of `processes=1` (95 %: 4.500 to 5.500): slower.",
-            "No other difference is significant at 5 repetitions; 25 of each would show a difference of 5 %."
+            "No other difference is significant at 5 repetitions; about 15 of each would show the difference that is seen, 25 one of \
+             5 %. `runner repeat --until decided --by processes` goes on until it is decided."
         ]
     );
 }

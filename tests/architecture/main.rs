@@ -29,7 +29,7 @@ const fn floor_of(name: &'static str, imports: &'static [&'static str]) -> Floor
 }
 
 /// The floors from the ground up.
-pub const FLOORS: [Floor; 19] = [
+pub const FLOORS: [Floor; 20] = [
     floor_of("vocabulary", &[]),
     // Fixtures import it, too: it knows nothing of the runner.
     floor_of("privileges", &[]),
@@ -43,7 +43,8 @@ pub const FLOORS: [Floor; 19] = [
     floor_of("observe", &["vocabulary"]),
     floor_of("load", &["vocabulary", "plan", "extract", "tls"]),
     floor_of("record", &["vocabulary", "plan"]),
-    floor_of("executor", &["vocabulary", "plan", "extract", "links", "supervise", "observe", "load", "record"]),
+    floor_of("hosts", &["record"]),
+    floor_of("executor", &["vocabulary", "plan", "extract", "links", "supervise", "observe", "load", "record", "hosts"]),
     // Tests of `analysis` and `plot` make a small run by hand: windows as the load fills them, a plan from a few lines.
     Floor { tests: &["load"], ..floor_of("analysis", &["vocabulary", "record"]) },
     floor_of("export", &["vocabulary", "extract", "record", "analysis"]),
@@ -63,6 +64,7 @@ pub const FLOORS: [Floor; 19] = [
             "observe",
             "load",
             "record",
+            "hosts",
             "executor",
             "analysis",
             "export",
@@ -87,6 +89,7 @@ pub const LIBRARIES: [(&str, &[&str]); 4] = [
             "supervise",
             "load",
             "record",
+            "hosts",
             "analysis",
             "report",
             "serve",
@@ -94,7 +97,7 @@ pub const LIBRARIES: [(&str, &[&str]); 4] = [
         ],
     ),
     // The rest waits for nobody, or has threads.
-    ("tokio", &["tls", "supervise", "load", "executor", "serve", "cmd"]),
+    ("tokio", &["tls", "supervise", "load", "hosts", "executor", "serve", "cmd"]),
     // By far the most expensive to compile.
     ("polars", &["record", "analysis"]),
     // A C library: what opens databases stands where databases are read and written.

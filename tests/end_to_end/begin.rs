@@ -172,7 +172,7 @@ fn a_run_says_what_to_do_next() {
     assert_eq!(words[0], "compare", "{next}");
     says(&place.run(&words).expect(0), &["test: levels of kind against a"]);
     let alone = place.run(&["run", "test.yaml", "-n", "1", "--set", "kind=a", "--no-graphs"]).expect(0);
-    alone.complains(&["next: after a change, runner run test.yaml, then runner compare results/test/"]);
+    alone.complains(&["next: to compare two variants, make what differs a factor", "runner doctor --same test.yaml"]);
     let quiet = place.run(&["run", "test.yaml", "-n", "1", "--quiet", "--no-graphs"]).expect(0);
     assert!(!quiet.stderr.contains("next"), "{}", quiet.stderr);
 }

@@ -34,7 +34,7 @@ fn what_is_not_ours_is_not_touched() {
     let theirs = Connection::open(place.path("theirs.db")).unwrap();
     theirs.execute_batch("CREATE TABLE runs (a); INSERT INTO runs VALUES (1)").unwrap();
     let newer = Connection::open(place.path("newer.db")).unwrap();
-    newer.execute_batch("PRAGMA application_id = 0x72756e72; PRAGMA user_version = 4; CREATE TABLE runs (a)").unwrap();
+    newer.execute_batch("PRAGMA application_id = 0x72756e72; PRAGMA user_version = 5; CREATE TABLE runs (a)").unwrap();
     drop((theirs, newer));
     std::fs::create_dir(place.path("folder")).unwrap();
     place.write("folder/mine.csv", "mine");
@@ -53,7 +53,7 @@ fn what_is_not_ours_is_not_touched() {
     );
     refused(&sqlite(&run, "theirs.db"), &["theirs.db is a database of another program", ours]);
     refused(&sqlite(&run, "folder"), &["folder is a directory", ours]);
-    let words = "newer.db has schema version 4; this runner writes version 3: use a runner that writes that version, or export into another file";
+    let words = "newer.db has schema version 5; this runner writes version 4: use a runner that writes that version, or export into another file";
     refused(&sqlite(&run, "newer.db"), &[words]);
     let run = run.to_str().unwrap();
     refused(&["export", "csv", run, "-o", "folder"], &["folder contains `mine.csv`", "a new or empty directory"]);

@@ -38,6 +38,7 @@ mod figures;
 mod foreign;
 mod framed;
 mod guards;
+mod hosts;
 mod http;
 mod licences;
 mod lifetime;

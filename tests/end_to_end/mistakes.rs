@@ -241,6 +241,9 @@ mistakes! {
     graphs_is_a_map
     header_expect
     header_name
+    host_role_several
+    host_role_unknown
+    host_step_of_run
     http_2_without_keep_alive
     http_redirects_no_number
     http_redirects_trust_a_path

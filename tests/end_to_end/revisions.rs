@@ -354,3 +354,25 @@ fn a_checkout_that_was_broken_off_is_made_anew_and_by_one_runner_only() {
     repository.run(&run).expect(0);
     assert_eq!(repository.builds().len(), 5);
 }
+
+#[test]
+fn a_change_in_the_second_of_the_commit_is_part_of_the_snapshot() {
+    let (mut repository, _) = servers();
+    let second = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    // git looks at seconds: the file is as long as before, and of the same second as the index.
+    while second().subsec_millis() > 100 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let began = second().as_secs();
+    repository.write("delay", "3ms");
+    repository.commit();
+    repository.write("delay", "9ms");
+    assert_eq!(second().as_secs(), began, "this took too long");
+    while second().as_secs() == began {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    repository.place.write("test.yaml", &TOOL.replace("OF", "['+dirty']").replace("git: .", "git: repo"));
+    let said = repository.run(&["plan", "test.yaml", "--json"]).expect(0);
+    let plan: Json = serde_json::from_str(&said.stdout).unwrap();
+    assert_ne!(commits(&plan)[0].1, repository.git(&["rev-parse", "HEAD"]));
+}

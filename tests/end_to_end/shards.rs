@@ -219,3 +219,26 @@ fn a_shard_that_is_continued_elsewhere_is_booked_there_from_then_on() {
     let outcome = place.run(&["merge", run.to_str().unwrap(), "--no-graphs"]).expect(4);
     assert!(outcome.stdout.contains("executed by n1 (1 round), n1+n2 (1 round), n2 (2 rounds)"), "{}", outcome.stdout);
 }
+
+#[test]
+fn nodes_that_differ_are_named_above_every_table() {
+    let place = place();
+    let shards = [shard(&place, "1/2", "n1", "1"), shard(&place, "2/2", "n2", "1")];
+    // Each was asked at its start how fast it is.
+    let mut second = read_json(&shards[1].join("manifest.json"));
+    let speed = second["host"]["ceiling_per_s"].as_f64().unwrap();
+    assert!(speed > 1_000.0, "{speed}");
+    let mut first = read_json(&shards[0].join("manifest.json"));
+    first["host"]["ceiling_per_s"] = json!(speed);
+    std::fs::write(shards[0].join("manifest.json"), first.to_string()).unwrap();
+    let words: Vec<&str> = shards.iter().map(|shard| shard.to_str().unwrap()).collect();
+    let merge = |out: &str| place.run(&[&["merge"], &words[..], &["--no-graphs", "--out", out]].concat()).expect(0).flat();
+    assert!(!merge("alike").contains("NODES DIFFER"));
+    second["host"]["ceiling_per_s"] = json!(speed * 1.5);
+    second["host"]["processor"] = json!("another one");
+    std::fs::write(shards[1].join("manifest.json"), second.to_string()).unwrap();
+    let said = merge("apart");
+    let (notes, _) = said.split_once("medians over repetitions").unwrap();
+    assert!(notes.contains("NODES DIFFER: processor:") && notes.contains("another one on n2"), "{said}");
+    assert!(notes.contains("NODES DIFFER: what the generator can send:"), "{said}");
+}

@@ -474,3 +474,54 @@ fn the_main_job_on_three_nodes_has_the_cells_and_counts_that_it_has_alone() {
 fn executed(cell: &Json) -> u64 {
     ["valid", "invalid", "failed"].iter().map(|what| cell["repetitions"][what].as_u64().unwrap()).sum()
 }
+
+// ---- roles
+
+#[test]
+fn roles_are_nodes_of_one_allocation_that_is_given_back() {
+    let mut place = Place::with(
+        "
+experiment: test
+hosts: {server: {}, clients: {count: 2}}
+repetitions: 2
+targets:
+  web: {on: server, fixture: null-server, port: 8000}
+workloads:
+  users:
+    on: clients
+    url: http://${hosts.server.address}:8000
+    load: {open: {rate: 400/s}, duration: 1s}
+    steps: [{get: /}]
+",
+    );
+    let Some(lab) = Lab::start_apart(&mut place) else { return };
+    let words = ["run", "test.yaml", "--on", "slurm", "--no-graphs"];
+    let started = Started::spawn(&mut on_slurm(&place, &lab, &words));
+    started.wait_within(Duration::from_secs(90)).expect(0);
+    for n in 1..=2 {
+        let status = place.status(&format!("all/run{n}"));
+        let seen = &status["reconciled"][0];
+        assert_eq!((seen["sent"].as_u64(), seen["seen"].as_u64()), (Some(400), Some(400)), "{status}");
+        let hosts: Vec<&str> = status["hosts"].as_array().unwrap().iter().map(|host| host["name"].as_str().unwrap()).collect();
+        assert_eq!(hosts, ["server n1", "clients n2", "clients n3"]);
+    }
+    within(Duration::from_secs(20), "no job is left", || lab.jobs().is_empty().then_some(()));
+    // More machines than nodes: Slurm says so, and nothing is left in its queue.
+    place.write("test.yaml", &std::fs::read_to_string(place.path("test.yaml")).unwrap().replace("count: 2", "count: 9"));
+    let started = Started::spawn(&mut on_slurm(&place, &lab, &words));
+    started
+        .wait_within(Duration::from_secs(60))
+        .expect(2)
+        .complains(&["the scenario needs 10 machines, and Slurm has 3 nodes to offer"]);
+    // A submitter that dies gives its nodes back, too.
+    place.write(
+        "test.yaml",
+        &std::fs::read_to_string(place.path("test.yaml")).unwrap().replace("count: 9", "count: 2").replace("1s}", "60s}"),
+    );
+    let mut started = Started::spawn(&mut on_slurm(&place, &lab, &words));
+    started.until("the allocation is at work", || (lab.jobs().len() == 1).then_some(()));
+    std::thread::sleep(Duration::from_secs(2));
+    started.signal(rustix::process::Signal::KILL);
+    started.wait_within(Duration::from_secs(10));
+    within(Duration::from_secs(30), "no job is left", || lab.jobs().is_empty().then_some(()));
+}

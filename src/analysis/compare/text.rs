@@ -130,11 +130,15 @@ pub fn method(comparison: &Comparison) -> String {
         if comparison.nodes.len() > 1 {
             text += &format!("within each of {} nodes: what a node does to both sides cancels out\n", comparison.nodes.len());
         }
-    } else {
+    } else if comparison.rows.iter().any(|row| row.ratio_interval.is_some()) {
         text +=
             "ratio: other over base, geometric means\nof sessions, with the 95 % interval of Student's t on their logarithms\n";
+    } else {
+        text += "ratio: other over base\n";
     }
-    text += &format!("p: corrected over {over}; metrics marked * first, then the others\n");
+    if comparison.rows.iter().any(|row| row.p_corrected.is_some()) {
+        text += &format!("p: corrected over {over}; metrics marked * first, then the others\n");
+    }
     text += &format!("differences within {threshold} % do not matter\n");
     let any = |of: fn(&Row) -> bool| comparison.rows.iter().any(of);
     if any(|r| r.more_for_seen.is_some() || r.more_for_threshold.is_some()) {
@@ -149,8 +153,8 @@ pub fn method(comparison: &Comparison) -> String {
     }
     if any(|r| r.verdict == Verdict::CannotTell) {
         text += "cannot tell: sessions differ even when nothing changed, and it is unknown by how\n";
-        text += "much; `runner doctor --same FILE` measures it, `runner repeat --sessions 4` makes\n";
-        text += "several of each, and levels of one run (`--by`) need neither\n";
+        text += "much; `runner doctor --same FILE` measures it, `runner repeat --sessions 4`\n";
+        text += "makes several of each, and levels of one run (`--by`) need neither\n";
     } else if let Some(sessions) = comparison.floor_sessions.filter(|n| *n > 0) {
         text += &format!("the floor: {sessions} sessions of the same thing\n");
     }

@@ -65,7 +65,7 @@ pub(super) struct Array<'a> {
 ///
 /// # Errors
 /// In words.
-pub(super) fn options(words: &[String]) -> Result<Vec<(String, String)>, String> {
+pub(crate) fn options(words: &[String]) -> Result<Vec<(String, String)>, String> {
     let mut options = Vec::new();
     for word in words.iter().flat_map(|words| words.split(',')).filter(|word| !word.is_empty()) {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
@@ -145,6 +145,57 @@ pub(super) async fn submit(guard: &Guard, array: &Array<'_>) -> Result<String, S
     if job.is_empty() { Err("sbatch did not say which job it made".to_owned()) } else { Ok(job) }
 }
 
+/// How many nodes there are, idle or not.
+///
+/// # Errors
+/// See [`ask`].
+pub(crate) async fn all_nodes(guard: &Guard, options: &[(String, String)]) -> Result<usize, String> {
+    let mut argv = words(&["sinfo", "-h", "-o", "%D"]);
+    argv.extend(options.iter().filter(|(name, _)| name == "partition").map(|(_, value)| format!("--partition={value}")));
+    let said = ask(guard, argv).await?;
+    Ok(said.lines().filter_map(|line| line.trim().parse::<usize>().ok()).sum())
+}
+
+/// Waits for exclusive nodes: so many, or these; returns the number of the job that has them.
+///
+/// # Errors
+/// See [`ask`].
+pub(crate) async fn allocate(
+    guard: &Guard,
+    name: &str,
+    (count, wanted): (usize, &[String]),
+    options: &[(String, String)],
+    patience: Duration,
+) -> Result<String, String> {
+    let mut argv = words(&["salloc", "--no-shell", "--exclusive", "--quiet"]);
+    argv.extend([format!("--nodes={count}"), format!("--job-name={name}")]);
+    if !wanted.is_empty() {
+        argv.push(format!("--nodelist={}", wanted.join(",")));
+    }
+    for (name, value) in options {
+        argv.push(if value.is_empty() { format!("--{name}") } else { format!("--{name}={value}") });
+    }
+    ask_within(guard, argv, patience).await?;
+    let jobs = ask(guard, words(&["squeue", "-h", &format!("--name={name}"), "-o", "%A"])).await?;
+    jobs.lines().next().map(str::to_owned).ok_or_else(|| "salloc ended, and there is no allocation".to_owned())
+}
+
+/// The nodes of a job, each with its address.
+///
+/// # Errors
+/// See [`ask`].
+pub(crate) async fn nodes(guard: &Guard, job: &str) -> Result<Vec<(String, String)>, String> {
+    let list = ask(guard, words(&["squeue", "-h", "-j", job, "-o", "%N"])).await?;
+    let names = ask(guard, words(&["scontrol", "show", "hostnames", list.trim()])).await?;
+    let mut nodes = Vec::new();
+    for name in names.lines() {
+        let said = ask(guard, words(&["scontrol", "show", "node", name, "--oneliner"])).await?;
+        let address = said.split_whitespace().find_map(|word| word.strip_prefix("NodeAddr=")).unwrap_or(name);
+        nodes.push((name.to_owned(), address.to_owned()));
+    }
+    Ok(nodes)
+}
+
 /// How the tasks of jobs stand, by their numbers; those that Slurm has forgotten are missing. Of a task that was submitted several
 /// times, the last.
 ///
@@ -175,7 +226,7 @@ fn parsed(text: &str) -> BTreeMap<u32, Task> {
 }
 
 /// The command that cancels the jobs of a name.
-pub(super) fn cancelling(name: &str) -> Vec<String> {
+pub(crate) fn cancelling(name: &str) -> Vec<String> {
     words(&["scancel", &format!("--name={name}")])
 }
 
@@ -183,7 +234,7 @@ pub(super) fn cancelling(name: &str) -> Vec<String> {
 ///
 /// # Errors
 /// See [`ask`].
-pub(super) async fn cancel(guard: &Guard, name: &str) -> Result<(), String> {
+pub(crate) async fn cancel(guard: &Guard, name: &str) -> Result<(), String> {
     ask(guard, cancelling(name)).await.map(drop)
 }
 

@@ -17,13 +17,17 @@ use self::session::Session;
 use self::status::Conclusion;
 use self::timing::{Stage, Stopwatch, ns_since};
 use super::context::Context;
+use super::epoch::Epoch;
 use super::error::Error;
 use super::interrupt::Interrupt;
 use super::kept::{Kept, Over, fresh_logs};
 use super::limits;
 use super::memory::Memory;
+use super::part::{Part, Point};
+use super::progress::Progress;
 use super::recorder::Recorder;
-use super::taps;
+use super::together::{Conductor, Directed};
+use super::{taps, targets};
 use observe::{Sampler, Settings, outbox};
 use plan::Late;
 use plan::links::Link;
@@ -38,9 +42,7 @@ use record::{RepetitionWriter, RunDirectory};
 use supervise::{Guard, journal};
 use vocabulary::Task;
 
-pub use self::session::Epoch;
 pub(super) use self::session::Events;
-pub use self::timing::Progress;
 
 /// How soon a full disk is tried again.
 const FULL_AGAIN: Duration = Duration::from_secs(1);
@@ -80,6 +82,10 @@ pub struct Executor<'a> {
     pub measuring: bool,
     /// When loads started and ended, until somebody takes it.
     pub marks: RefCell<Vec<LoadMark>>,
+    /// Set if this is one of several machines that execute repetitions together.
+    pub part: Option<&'a Part<'a>>,
+    /// Set if this process directs several machines, and executes nothing itself.
+    pub conductor: Option<&'a Conductor>,
 }
 
 impl Executor<'_> {
@@ -90,14 +96,31 @@ impl Executor<'_> {
     /// fails otherwise is a result: its status says why.
     pub fn repetition<'f>(&'f self, turn: Turn, progress: &'f Progress) -> Task<'f, Result<Status, Error>> {
         Box::pin(async move {
+            if let Some(conductor) = self.conductor {
+                let directed = Directed {
+                    plan: self.plan,
+                    guard: self.guard,
+                    directory: self.directory,
+                    interrupt: self.interrupt,
+                    progress,
+                };
+                return match conductor.repetition(&directed, turn).await {
+                    Err(failed @ (Error::Elsewhere { .. } | Error::Link(_) | Error::LinkHelper { .. })) => {
+                        self.record_failed(turn, &failed)
+                    }
+                    ended => ended,
+                };
+            }
             let cell = &self.plan.cells[turn.cell];
             let link_names: Vec<String> = cell.links.iter().flat_map(Link::late_names).collect();
             let mut repetition = Repetition::open(self, turn, progress, &link_names)?;
             let measured = tokio::select! {
                 biased;
                 () = self.interrupt.asked(1) => Err(Error::Interrupted),
+                elsewhere = self.abandoned() => Err(elsewhere),
                 measured = repetition.measure() => measured,
             };
+            self.tell_broken(&measured);
             let torn_down = tokio::select! {
                 biased;
                 () = self.interrupt.asked(2) => {
@@ -105,11 +128,30 @@ impl Executor<'_> {
                     self.guard.sweep(&[]).await?;
                     Err(Error::Interrupted)
                 },
-                torn_down = repetition.tear_down() => torn_down,
+                torn_down = repetition.tear_down(measured.is_ok()) => torn_down,
             };
             self.kept.replace(repetition.session.hand_over());
             repetition.conclude(measured, torn_down).await
         })
+    }
+
+    /// Waits until another machine brings the repetition down; for ever where there is none.
+    async fn abandoned(&self) -> Error {
+        match self.part {
+            Some(part) => part.abandoned().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Tells the others what went wrong here.
+    fn tell_broken(&self, measured: &Result<(), Error>) {
+        if let (Some(part), Err(error)) = (self.part, measured)
+            // A machine that is wanted back ends, and the others hear that it is gone.
+            && !matches!(error, Error::Elsewhere { .. } | Error::Asked(_) | Error::Interrupted)
+        {
+            let why = self.plan.secrets.mask(&vocabulary::errors::chain(error)).into_owned();
+            part.post.say(&hosts::ToController::Broke { why });
+        }
     }
 
     /// The directory of the run for targets that outlive repetitions.
@@ -123,6 +165,9 @@ impl Executor<'_> {
     /// When the guard is gone, something does not stop, or the user no longer wants to wait.
     pub fn end_lifetimes(&self, over: Over) -> Task<'_, Result<(), Error>> {
         Box::pin(async move {
+            if let Some(conductor) = self.conductor {
+                return conductor.end_lifetimes(over, self.interrupt).await;
+            }
             let mut kept = self.kept.take();
             if kept.running().next().is_none() {
                 return Ok(());
@@ -159,16 +204,22 @@ impl Executor<'_> {
     /// # Errors
     /// Results that cannot be written.
     pub fn record_unstarted(&self, turn: Turn, reason: &str) -> Result<Status, Error> {
+        self.record_failed(turn, &Error::CellSetUp { reason: reason.to_owned() })
+    }
+
+    /// Records a repetition of which there is nothing but why it failed.
+    fn record_failed(&self, turn: Turn, why: &Error) -> Result<Status, Error> {
         let mut writer = self.directory.repetition(&self.plan.cells[turn.cell], turn.repetition, None)?;
         let status = Conclusion {
             plan: self.plan,
             turn,
             started_at: now(),
-            outcome: &Err(Error::CellSetUp { reason: reason.to_owned() }),
+            outcome: Err(why),
             session: &Session::default(),
             observer: ObserverStatus::default(),
             host: None,
             left_behind: Vec::new(),
+            machines: 1,
             memory_full: None,
             cut_short: None,
         };
@@ -266,23 +317,44 @@ impl<'a> Repetition<'a> {
         self.make_scratch()?;
         self.timed(Stage::StopTargets, Self::stop_ended).await?;
         self.timed(Stage::SetUp, Self::set_up).await?;
+        self.reach(Point::SetUp).await?;
         self.timed(Stage::LayLinks, Self::lay_links).await?;
         self.claim_ports()?;
         self.follow_taps()?;
         self.timed(Stage::Start, Self::start).await?;
         self.timed(Stage::Start, Self::connect_taps).await?;
+        self.reach(Point::Ready).await?;
         self.timed(Stage::SetUpLoad, Self::set_up_load).await?;
+        self.reach(Point::LoadSetUp).await?;
         self.timed(Stage::Verify, Self::verify).await?;
-        self.load_begins();
+        self.reach(Point::Verified).await?;
+        self.timed(Stage::Verify, Self::read_counts).await?;
+        let epoch = match self.executor.part {
+            Some(part) => Epoch::at(part.instant_of(Point::Epoch).await?),
+            None => Epoch::now(),
+        };
+        self.load_begins(epoch);
         self.timed(Stage::Load, Self::load).await?;
         self.load_ends();
         self.all_alive()?;
         self.reconcile().await?;
-        self.timed(Stage::Collect, Self::collect).await
+        self.timed(Stage::Collect, Self::collect).await?;
+        self.reach(Point::Collected).await
+    }
+
+    /// Waits for the other machines, if there are any.
+    async fn reach(&self, point: Point) -> Result<(), Error> {
+        let Some(part) = self.executor.part else { return Ok(()) };
+        tokio::select! {
+            biased;
+            // Others would find that nobody answers.
+            died = targets::death(&self.session.running) => Err(died),
+            passed = part.reach(point) => passed.map(drop),
+        }
     }
 
     /// Ends load and targets, proves that nothing is left, and cleans up. Returns what had been left behind.
-    async fn tear_down(&mut self) -> Result<Vec<String>, Error> {
+    async fn tear_down(&mut self, is_complete: bool) -> Result<Vec<String>, Error> {
         // An abandoned load took time, too.
         if let (0, Some(epoch)) = (self.session.timings.load_ns, self.session.epoch) {
             self.session.timings.load_ns = ns_since(epoch.instant);
@@ -293,6 +365,13 @@ impl<'a> Repetition<'a> {
         result = result.and(self.timed(Stage::EndLoad, Self::end_taps).await);
         if self.session.clean_up_load {
             result = result.and(self.timed(Stage::CleanUpLoad, Self::clean_up_load).await);
+        }
+        // The clean-up of another machine may need the targets of this one.
+        if is_complete {
+            self.executor.tell_broken(&result);
+            if result.is_ok() {
+                result = self.reach(Point::LoadCleanedUp).await;
+            }
         }
         let stopped = self.timed(Stage::StopTargets, Self::stop_targets).await;
         result = result.and(self.session.network.undo(self.context.guard).await);
@@ -360,11 +439,19 @@ impl<'a> Repetition<'a> {
         timings.total_ns = ns_since(begin);
         let told_apart = timings.steps_ns + timings.target_start_ns + timings.load_ns + timings.target_stop_ns;
         timings.overhead_ns = timings.total_ns.saturating_sub(told_apart);
+        let host = written?.filter(|h| h.time_ns >= limits::SHORTEST_HOST_NS);
+        if let Some(part) = executor.part {
+            part.ended.replace(hosts::Ended {
+                late_ns: session.late.as_nanos() as u64,
+                ours_ppm: host.as_ref().map(|host| (host.ours_share * 1e6) as u64),
+                broken: None,
+            });
+        }
         let status = Conclusion {
             plan: executor.plan,
             turn,
             started_at,
-            outcome: &outcome,
+            outcome: outcome.as_ref().copied(),
             session: &session,
             observer: ObserverStatus {
                 samples: observer.samples,
@@ -373,8 +460,9 @@ impl<'a> Repetition<'a> {
                 skipped_ticks: observer.skipped_ticks,
                 incomplete_samples: observer.incomplete_samples,
             },
-            host: written?.filter(|h| h.time_ns >= limits::SHORTEST_HOST_NS),
+            host,
             left_behind,
+            machines: executor.part.map_or(1, |part| part.of),
             memory_full: executor.memory.and_then(|memory| memory.was_full(&spill)),
             cut_short: is_cut.then_some(CutShort::Interrupted),
         };

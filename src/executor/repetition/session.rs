@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::epoch::Epoch;
 use crate::kept::Kept;
 use crate::network::Network;
 use crate::reconcile::{Baselines, Reconciled};
 use crate::taps::{TapReport, Taps};
 use crate::targets::{Claim, Running};
+use hosts::Sent;
 use load::{self, Report};
 use plan::Workload;
 use record::status::Timings;
@@ -32,6 +34,8 @@ pub(super) struct Session {
     pub ready_at: Option<Instant>,
     /// Whether the set-up of the load was started.
     pub clean_up_load: bool,
+    /// Which of the workloads are made on this machine, by index.
+    pub here: Vec<usize>,
     /// The workloads of the cell, with late names filled in.
     pub workloads: Vec<Arc<Workload>>,
     /// What servers had counted before the load.
@@ -45,6 +49,12 @@ pub(super) struct Session {
     pub loads: Vec<load::Running>,
     /// By index of the workload.
     pub reports: Vec<(usize, Report)>,
+    /// What all machines have sent to the servers that count.
+    pub sent: Vec<Sent>,
+    /// From the first to the last request of all machines, in nanoseconds since the epoch.
+    pub span: Option<(u64, u64)>,
+    /// By how much the load started later than agreed with other machines.
+    pub late: Duration,
     pub reconciled: Vec<Reconciled>,
     pub taps: Taps,
     /// What the status says of the taps, once they have ended.
@@ -58,24 +68,6 @@ impl Session {
         let mut kept = std::mem::take(&mut self.kept);
         kept.put(&mut self.running, std::mem::take(&mut self.claims));
         kept
-    }
-}
-
-/// An instant on both clocks: above all, the start of the load.
-#[derive(Clone, Copy, Debug)]
-pub struct Epoch {
-    /// By the clock that is never set.
-    pub instant: Instant,
-    /// Since the start of 1970.
-    pub unix: Duration,
-}
-
-impl Epoch {
-    /// This instant.
-    pub fn now() -> Self {
-        let instant = Instant::now();
-        let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self { instant, unix }
     }
 }
 

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::session::{Epoch, Session};
+use super::session::Session;
 use super::{LoadMark, Repetition};
 use crate::collect::collect;
 use crate::context::Context;
+use crate::epoch::Epoch;
 use crate::error::Error;
 use crate::kept::{falling, take_over_logs};
 use crate::late::fill_workload;
+use crate::part::Point;
 use crate::reconcile::Baselines;
 use crate::revive::{Reviver, last_deaths};
 use crate::taps::TapFiles;
@@ -97,7 +99,7 @@ impl Repetition<'_> {
     /// Starts the targets in order; each is ready before the next one is started. Targets that outlived an earlier
     /// repetition continue.
     pub(super) async fn start(&mut self) -> Result<(), Error> {
-        let Self { cell, context, sampler, session, turn, lasting_logs, .. } = self;
+        let Self { executor, cell, context, sampler, session, turn, lasting_logs, .. } = self;
         let Session { running, events, network, kept, .. } = &mut *session;
         let context: &Context<'_> = context;
         let lasting = Context { logs: lasting_logs.clone(), ..context.clone() };
@@ -107,20 +109,28 @@ impl Repetition<'_> {
             }
             events.now(json!({"event": event, "target": one.name, "pid": one.status.pid}));
         };
-        for target in &cell.targets {
-            if kept.has(&target.name) {
-                let first = running.len();
-                running.extend(kept.take(&target.name));
-                running[first..].iter().for_each(|one| watch(one, "goes-on"));
-                continue;
+        // Where several machines have targets, each group waits for the one before it.
+        let groups = executor.part.map(|part| part.groups_here(turn.cell)).unwrap_or_else(|| vec![cell.targets.len()]);
+        let mut targets = cell.targets.iter();
+        for (group, here) in groups.iter().enumerate() {
+            for target in targets.by_ref().take(*here) {
+                if kept.has(&target.name) {
+                    let first = running.len();
+                    running.extend(kept.take(&target.name));
+                    running[first..].iter().for_each(|one| watch(one, "goes-on"));
+                    continue;
+                }
+                let namespace = network.namespace(&target.name);
+                let context = if target.lifetime.is_repetition() { context } else { &lasting };
+                if !target.lifetime.is_repetition() {
+                    record::files::make_directory(&context.logs)?;
+                }
+                targets::start(target, context, namespace.as_deref(), turn.cell, running, |one| watch(one, "started")).await?;
+                events.now(json!({"event": "ready", "target": target.name}));
             }
-            let namespace = network.namespace(&target.name);
-            let context = if target.lifetime.is_repetition() { context } else { &lasting };
-            if !target.lifetime.is_repetition() {
-                record::files::make_directory(&context.logs)?;
+            if let Some(part) = executor.part.filter(|_| group + 1 < groups.len()) {
+                part.reach(Point::Targets(group as u32)).await?;
             }
-            targets::start(target, context, namespace.as_deref(), turn.cell, running, |one| watch(one, "started")).await?;
-            events.now(json!({"event": "ready", "target": target.name}));
         }
         session.ready_at = Some(Instant::now());
         Ok(())
@@ -131,40 +141,49 @@ impl Repetition<'_> {
         self.execute("set-up, load", &self.cell.set_up.load).await
     }
 
-    /// One pass of each workload, every answer checked; also reads what servers have counted so far.
+    /// One pass of each workload, every answer checked.
     ///
     /// A measurement of months has a checked pass in the first repetition only: later ones would be time without
     /// measuring, up to the sum of all workloads' time-outs if nothing answers.
     pub(super) async fn verify(&mut self) -> Result<(), Error> {
         let is_checked = !self.executor.measuring || self.turn.repetition == 1;
-        let Self { cell, context, session, seed, .. } = self;
+        let Self { executor, cell, context, session, seed, .. } = self;
         let reach = |host: &str, port| session.network.reach(host, port);
         session.workloads = cell.workloads.iter().map(|w| fill_workload(w, &context.late, reach)).collect();
-        for workload in session.workloads.iter().filter(|_| is_checked) {
+        let here = |workload: &&Arc<plan::Workload>| executor.part.is_none_or(|part| part.is_here(workload.on.as_deref()));
+        // The ids of several machines must differ.
+        let seed_here = *seed ^ executor.part.map_or(0, |part| part.index << 32);
+        for workload in session.workloads.iter().filter(|_| is_checked).filter(here) {
             tokio::select! {
                 biased;
                 died = targets::death(&session.running) => return Err(died),
-                verified = load::verify(workload, *seed) => if let Err(error) = verified {
+                verified = load::verify(workload, seed_here) => if let Err(error) = verified {
                     return Err(cause(hints::of_refusal(error, workload, &cell.targets), session).await);
                 },
             }
         }
-        session.baselines = Baselines::read(cell, context).await?;
         Ok(())
     }
 
-    /// The instant from which all times of the load are counted.
-    pub(super) fn load_begins(&mut self) {
+    /// Reads what servers have counted so far.
+    pub(super) async fn read_counts(&mut self) -> Result<(), Error> {
+        self.session.baselines = Baselines::read(self.cell, &self.context).await?;
+        Ok(())
+    }
+
+    /// `epoch`: the instant from which all times of the load are counted.
+    pub(super) fn load_begins(&mut self, epoch: Epoch) {
         self.progress.expected.set(expected_passes(self.cell));
         self.progress.planned.set(planned_time(self.cell));
         self.sampler.sample_now();
-        let epoch = Epoch::now();
         self.progress.load_began.set(Some(epoch.instant));
         self.progress.live.load_begins(epoch.instant);
         self.session.epoch = Some(epoch);
         self.recorder.set_epoch(epoch.instant);
         self.session.taps.set_start(epoch.instant, epoch.unix);
-        self.session.events.now(json!({"event": "load-begins"}));
+        // Machines have one instant and each its own wall clock, by which logs are found again.
+        let unix_ns = epoch.unix.as_nanos() as u64;
+        self.session.events.now(json!({"event": "load-begins", "unix_ns": unix_ns}));
         self.executor.marks.borrow_mut().push(LoadMark::Began(epoch));
     }
 
@@ -172,35 +191,64 @@ impl Repetition<'_> {
     pub(super) async fn load(&mut self) -> Result<(), Error> {
         let (launcher, mut asked_for) = tokio::sync::mpsc::unbounded_channel();
         // The recorder ends when nobody can send to it any more: no job outlives this loop.
-        for job in self.jobs(&launcher) {
-            self.session.loads.push(load::start(&job)?);
+        let jobs = self.jobs(&launcher);
+        for job in &jobs {
+            self.session.loads.push(load::start(job)?);
         }
+        let gate = jobs.first().map_or_else(|| Arc::new(Gate::new(0)), |job| Arc::clone(&job.setting.gate));
+        drop(jobs);
         let Self { executor, cell, turn, context, sampler, session, lasting_logs, .. } = self;
-        let Session { running, events, network, loads, .. } = &mut *session;
+        let Session { running, events, network, loads, late, .. } = &mut *session;
         let (context, lasting) = (&*context, Context { logs: lasting_logs.clone(), ..context.clone() });
         let contexts = [context, &lasting];
         let reviver = Reviver { cell, turn: *turn, contexts, network, sampler, events, all: executor.measuring };
         let over = async {
+            if let Some(part) = executor.part {
+                gate.full().await;
+                let start = part.instant_of(Point::Start).await?;
+                *late = crate::part::late(start);
+                gate.open(start);
+            }
             while !loads.iter().all(load::Running::is_finished) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
+            Ok::<(), Error>(())
         };
         tokio::select! {
             biased;
-            () = over => {},
+            over = over => over?,
             broken = reviver.watch(running) => match broken? {},
             broken = launches::serve(context.guard, sampler, &context.logs, &mut asked_for) => match broken? {},
         }
         for (index, load) in std::mem::take(&mut session.loads).into_iter().enumerate() {
+            let index = session.here.get(index).copied().unwrap_or(index);
             session.reports.push((index, load.finish().await?));
+        }
+        session.sent = crate::part::sent(cell, &session.reports);
+        session.span = span(&session.reports);
+        // Targets are watched until the loads of all machines are over.
+        if let Some(part) = executor.part {
+            let reviver =
+                Reviver { cell, turn: *turn, contexts, network: &session.network, sampler, events: &session.events, all: false };
+            let passed = tokio::select! {
+                biased;
+                passed = part.load_over(session.sent.clone(), session.span) => passed?,
+                broken = reviver.watch(&mut session.running) => match broken? {},
+            };
+            (session.sent, session.span) = (passed.sent, passed.span);
         }
         Ok(())
     }
 
     /// A job for each workload.
-    fn jobs(&self, launcher: &Launcher) -> Vec<Job> {
+    fn jobs(&mut self, launcher: &Launcher) -> Vec<Job> {
+        let part = self.executor.part;
+        let here = |workload: &plan::Workload| part.is_none_or(|part| part.is_here(workload.on.as_deref()));
+        let all = self.session.workloads.iter().enumerate();
+        self.session.here = all.filter(|(_, workload)| here(workload)).map(|(index, _)| index).collect();
         let Self { executor, session, .. } = self;
-        let workloads = &session.workloads;
+        let workloads: Vec<_> = session.here.iter().map(|index| &session.workloads[*index]).collect();
+        let threads = workloads.iter().map(|w| load::threads(w)).sum();
         let setting = Setting {
             seed: self.seed,
             epoch: session.epoch.expect("the start of the load was recorded").instant,
@@ -208,12 +256,13 @@ impl Repetition<'_> {
             requests: executor.plan.record.requests,
             rows: self.recorder.rows.clone(),
             launcher: launcher.clone(),
-            gate: Arc::new(Gate::new(workloads.iter().map(|w| load::threads(w)).sum())),
+            part: part.map_or(load::Part::WHOLE, |part| part.share()),
+            gate: Arc::new(if part.is_some() { Gate::held(threads) } else { Gate::new(threads) }),
             progress: Arc::clone(&self.progress.passes),
             abort: session.abort.subscribe(),
         };
-        let jobs = workloads.iter().enumerate().map(|(index, workload)| Job::new(Arc::clone(workload), index as u16, &setting));
-        let mut jobs: Vec<Job> = jobs.collect();
+        let jobs = session.here.iter().zip(workloads);
+        let mut jobs: Vec<Job> = jobs.map(|(index, one)| Job::new(Arc::clone(one), *index as u16, &setting)).collect();
         load::link_followers(&mut jobs);
         jobs
     }
@@ -252,7 +301,7 @@ impl Repetition<'_> {
     pub(super) async fn reconcile(&mut self) -> Result<(), Error> {
         let Self { executor, cell, context, session, .. } = self;
         let limit = executor.plan.limits.reconcile;
-        session.reconciled = session.baselines.judge(cell, limit, context, &session.reports).await?;
+        session.reconciled = session.baselines.judge(cell, limit, context, &session.sent).await?;
         // A server that ended meanwhile has forgotten its count.
         let Session { running, reconciled, .. } = session;
         let died = |target: &str| running.iter().any(|one| one.status.target == target && one.status.deaths > 0);
@@ -262,16 +311,15 @@ impl Repetition<'_> {
 
     /// Takes the metrics that the scenario asks for, while the targets still run.
     pub(super) async fn collect(&mut self) -> Result<(), Error> {
-        let Self { cell, context, recorder, session, .. } = self;
+        let Self { executor, cell, context, recorder, session, .. } = self;
         let Some(epoch) = session.epoch.filter(|_| !cell.collect.is_empty()) else { return Ok(()) };
-        let measured = || session.reports.iter().flat_map(|(_, r)| &r.phases).filter(|p| p.phase != vocabulary::Phase::WarmUp);
-        let begin = measured().map(|p| p.start_ns).min().unwrap_or_default();
-        let end = measured().map(|p| p.end_ns).max().unwrap_or_default();
+        let (begin, end) = session.span.unwrap_or_default();
         let seconds = |ns: u64| format!("{:.9}", (epoch.unix + Duration::from_nanos(ns)).as_secs_f64());
         let mut context = Context::clone(context);
         context.late.extend([("load_begin", seconds(begin)), ("load_end", seconds(end))]);
         let tables = context.logs.with_file_name("collected");
-        for (index, wanted) in cell.collect.iter().enumerate() {
+        let here = |collected: &plan::Collect| executor.part.is_none_or(|part| part.is_here(collected.on.as_deref()));
+        for (index, wanted) in cell.collect.iter().enumerate().filter(|(_, wanted)| here(wanted)) {
             let values = collect(wanted, &context, &tables).await?;
             for (metric, value) in values.into_iter().enumerate() {
                 let row = vocabulary::rows::MetricRow {
@@ -295,7 +343,10 @@ impl Repetition<'_> {
         let mut result = Ok(());
         for (index, load) in std::mem::take(&mut self.session.loads).into_iter().enumerate() {
             match load.finish().await {
-                Ok(report) => self.session.reports.push((index, report)),
+                Ok(report) => {
+                    let index = self.session.here.get(index).copied().unwrap_or(index);
+                    self.session.reports.push((index, report));
+                }
                 Err(error) => result = result.and(Err(error.into())),
             }
         }
@@ -369,6 +420,12 @@ impl Repetition<'_> {
         let Context { guard, late, logs, targets, .. } = &self.context;
         actions::execute(guard, level, steps, late, logs, &hints::ports(targets.iter())).await
     }
+}
+
+/// From the first to the last request that was measured; none if there was none here.
+fn span(reports: &[(usize, load::Report)]) -> Option<(u64, u64)> {
+    let measured = || reports.iter().flat_map(|(_, r)| &r.phases).filter(|p| p.phase != vocabulary::Phase::WarmUp);
+    Some((measured().map(|p| p.start_ns).min()?, measured().map(|p| p.end_ns).max()?))
 }
 
 /// Why a pass failed: a target whose end is about to be noticed, or the answer itself.

@@ -20,11 +20,13 @@ pub(super) struct Conclusion<'a> {
     pub turn: Turn,
     pub started_at: String,
     /// Whether it was completed.
-    pub outcome: &'a Result<(), Error>,
+    pub outcome: Result<(), &'a Error>,
     pub session: &'a Session,
     pub observer: ObserverStatus,
     /// What was used of the host during the load; `None` if the load was too short to say.
     pub host: Option<HostUse>,
+    /// How many machines share each workload.
+    pub machines: u64,
     /// Processes that had to be killed at the end.
     pub left_behind: Vec<String>,
     /// Whether the memory for recording was used up, in words.
@@ -59,6 +61,8 @@ impl Conclusion<'_> {
             started_at: self.started_at,
             left_behind: self.left_behind,
             cut_short: self.cut_short,
+            start: None,
+            hosts: Vec::new(),
             compacted_at: None,
         };
         // Masked first: what is replaced later could be part of a secret.
@@ -85,7 +89,7 @@ impl Conclusion<'_> {
         }
         let session = self.session;
         let reports: Vec<_> = session.reports.iter().map(|(i, r)| (self.workload(*i), r)).collect();
-        let mut reasons = limits::reasons(&self.plan.limits, &reports, self.host.as_ref());
+        let mut reasons = limits::reasons(&self.plan.limits, &reports, self.machines, self.host.as_ref());
         reasons.extend(limits::unseen(&self.observer));
         reasons.extend(session.network.reasons());
         reasons.extend(session.reconciled.iter().filter_map(|r| r.reason.clone()));
@@ -96,7 +100,7 @@ impl Conclusion<'_> {
 
     /// What kept it from starting, if that is why it failed.
     fn never_ready(&self) -> Option<NeverReady> {
-        let (target, kind, reason) = match self.outcome.as_ref().err()? {
+        let (target, kind, reason) = match self.outcome.err()? {
             Error::Supervise(supervise::Error::NotReady { name, kind, reason, .. }) => (name, kind.clone(), reason.clone()),
             Error::Supervise(supervise::Error::EndedEarly { name, exit, .. }) => (name, exit.to_string(), format!("it {exit}")),
             _ => return None,

@@ -183,7 +183,10 @@ impl Judged {
                 return Err(unknown(Outcome::Body, "it cannot be compared with what was expected", values));
             }
             if text.fill(values).as_bytes() != body {
-                let words = format!("{} answered with an unexpected body: {}{coding}", label(values), excerpt(body));
+                // As typed: what is carried may be a secret.
+                let expected = excerpt(text.source().as_bytes());
+                let words =
+                    format!("{} answered with an unexpected body: {}{coding}, expected {expected}", label(values), excerpt(body));
                 return Err(Failure::new(Outcome::Body, words));
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use super::commands::find_file;
+use super::commands::locate;
 use super::diagnostics::{Diagnostics, find_name, refuse};
 use super::programs::missing_program;
 use super::{commands, control, requests, tls};
@@ -113,9 +113,9 @@ fn content(scenario: &Path, dir: &str, file: &str) -> Option<Vec<u8>> {
     }
     let path = match dir {
         // A program with `/` may lie above.
-        "" if file.contains('/') => find_file(scenario, file),
-        "" => find_file(scenario, ".").map(|dir| dir.join(file)),
-        dir => find_file(scenario, dir).map(|dir| dir.join(file)),
+        "" if file.contains('/') => locate(scenario, file),
+        "" => locate(scenario, ".").map(|dir| dir.join(file)),
+        dir => locate(scenario, dir).map(|dir| dir.join(file)),
     };
     let path = path.filter(|path| path.metadata().is_ok_and(|there| there.is_file() && there.len() <= MOST_CONTENT))?;
     std::fs::read(path).ok()

@@ -8,7 +8,7 @@ use super::diagnostics::Diagnostics;
 use super::drivers::READERS;
 use super::experiment::{Builder, KEPT, WINDOW};
 use super::expr::Scope;
-use super::{actions, arrivals, collect, lifetimes, links, reconcile, taps, targets, workloads};
+use super::{actions, arrivals, collect, hosts, lifetimes, links, reconcile, taps, targets, workloads};
 use plan::{Action, Cell, CellId, Collect, Length, Link, Reconcile, Steps, Tap, Target, Workload};
 use schema::source::all_of;
 use schema::{Data, Entry, Mistake, Node, Span, decode, types};
@@ -18,7 +18,9 @@ use vocabulary::{Phase, units};
 
 impl Builder<'_> {
     pub(super) fn scope<'s>(&'s self, env: &'s minijinja::Environment<'static>, levels: &[usize]) -> Scope<'s> {
-        let values = self.factors.iter().zip(levels).map(|(f, l)| (f.name.clone(), f.levels[*l].node.clone())).collect();
+        let levels = self.factors.iter().zip(levels).map(|(f, l)| (f.name.clone(), f.levels[*l].node.clone()));
+        let hosts = (!self.hosts.is_empty()).then(|| ("hosts".to_owned(), hosts::as_value(&self.hosts)));
+        let values = levels.chain(hosts).collect();
         Scope {
             file: self.file,
             env,
@@ -91,7 +93,7 @@ impl Builder<'_> {
         for entry in self.links {
             let Some(resolved) = self.resolved_here(scope, entry, mistakes) else { continue };
             made.extend(decode::decode_and(self.file, &resolved, mistakes, |typed: types::Link, mistakes| {
-                links::link(&mut Diagnostics { file: self.file, mistakes }, entry, &resolved, &typed, targets, known)
+                links::link(&mut Diagnostics::new(self.file, mistakes), entry, &resolved, &typed, targets, known)
             }));
         }
         made
@@ -106,11 +108,14 @@ impl Builder<'_> {
         for entry in self.collect {
             let Some(resolved) = self.resolved_here(scope, entry, mistakes) else { continue };
             let collected = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Collect, mistakes| {
-                collect::collect(&mut Diagnostics { file: self.file, mistakes }, entry, &resolved, &typed, &self.file.path)
+                let (on, places) = (typed.on.as_deref(), self.places());
+                places.check(self.file, &resolved, on, Some("a figure is read on one"), mistakes);
+                let mut notes = Diagnostics::new(self.file, mistakes).here(places.is_here(on));
+                collect::collect(&mut notes, entry, &resolved, &typed, &self.file.path)
             });
             let Some((collected, reason)) = collected else { continue };
+            skipped = skipped.or(reason.filter(|_| self.places().is_here(collected.on.as_deref())));
             made.push(collected);
-            skipped = skipped.or(reason);
         }
         for name in ["load_begin", "load_end"] {
             scope.late.remove(name);
@@ -132,11 +137,19 @@ impl Builder<'_> {
         for entry in self.taps {
             let Some(resolved) = self.resolved_here(scope, entry, mistakes) else { continue };
             let tap = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Tap, mistakes| {
-                taps::tap(&mut Diagnostics { file: self.file, mistakes }, entry, &resolved, &typed, &context)
+                let of_log =
+                    || targets.iter().find(|target| typed.log.as_ref() == Some(&target.name)).and_then(|t| t.on.as_deref());
+                let (on, places) = (typed.on.as_deref().or_else(of_log), self.places());
+                places.check(self.file, &resolved, typed.on.as_deref(), Some("a tap is followed on one"), mistakes);
+                let mut notes = Diagnostics::new(self.file, mistakes).here(places.is_here(on));
+                if typed.log.is_some() && typed.on.is_some() && of_log() != typed.on.as_deref() {
+                    notes.say(&resolved, "on", "the log is on the machine of its target", "expected no `on` beside `log`");
+                }
+                taps::tap(&mut notes, entry, &resolved, &typed, &context)
             });
             let Some((tap, reason)) = tap else { continue };
+            skipped = skipped.or(reason.filter(|_| self.places().is_here(tap.on.as_deref())));
             made.push(tap);
-            skipped = skipped.or(reason);
         }
         (made, skipped)
     }
@@ -147,9 +160,24 @@ impl Builder<'_> {
         let made = decode::decode_and(self.file, &list, mistakes, |typed: Vec<types::Action>, mistakes| {
             // If one of them could not be read at all, the others cannot be matched any more.
             let same = typed.len() == list.items().len();
-            let mut notes = Diagnostics { file: self.file, mistakes };
+            let mut notes = Diagnostics::new(self.file, mistakes);
             let pairs = list.items().iter().zip(&typed).filter(|_| same);
-            Some(pairs.filter_map(|(node, typed)| actions::action(&mut notes, node, typed)).collect())
+            // Steps around repetitions are done by whoever directs the run.
+            let is_around = matches!(level, "run" | "cell");
+            let places = self.places();
+            let placed = pairs.filter_map(|(node, typed)| {
+                let on = typed.on.as_deref();
+                notes.is_here = is_around || places.is_here(on);
+                let action = actions::action(&mut notes, node, typed);
+                if is_around && on.is_some() {
+                    let found = format!("steps of `{level}` are done once, on the machine of the run itself");
+                    notes.say(node, "on", found, "expected `on` only in `repetition` and `load`");
+                }
+                places.check(self.file, node, on, None, notes.mistakes);
+                let Some(on) = &typed.on else { return action };
+                action.map(|action| Action::On { on: on.clone(), action: Box::new(action) })
+            });
+            Some(placed.collect())
         });
         made.unwrap_or_default()
     }
@@ -165,7 +193,7 @@ impl Builder<'_> {
         let (mut made, mut skipped) = (Vec::new(), None);
         for (outline, _) in outlines {
             self.active.borrow_mut().insert(outline.entry.key.clone());
-            if let Some((target, reason)) = targets::target(scope, outline, names, mistakes) {
+            if let Some((target, reason)) = targets::target(scope, outline, names, self.places(), mistakes) {
                 skipped = skipped.or(reason);
                 made.push(target);
             }
@@ -209,7 +237,7 @@ impl Builder<'_> {
         let outlines: Vec<(targets::Outline<'_>, bool)> = self
             .targets
             .iter()
-            .filter_map(|entry| match targets::outline(&mut scope, entry, mistakes) {
+            .filter_map(|entry| match targets::outline(&mut scope, entry, self.places(), mistakes) {
                 targets::Outlined::Here(outline) => Some((outline, true)),
                 targets::Outlined::Mistaken(outline) => Some((outline, false)),
                 targets::Outlined::NotHere => None,
@@ -217,7 +245,16 @@ impl Builder<'_> {
             .collect();
         scope.values.insert("targets".to_owned(), targets::as_value(&outlines));
         if !self.links.is_empty() {
-            scope.values.insert("links".to_owned(), links::as_value(self.links));
+            let value = match self.options.hosts.is_empty() {
+                true => links::as_value(self.links),
+                false => links::between_machines(self.links, |entry| {
+                    let to = scope.resolve(entry.value.get("to")?, &mut Vec::new());
+                    let name = to.items().first().unwrap_or(&to).as_text()?.to_owned();
+                    let (outline, _) = outlines.iter().find(|(outline, _)| outline.entry.key == name)?;
+                    Some((outline.machine.clone(), outline.ports.first().copied().flatten().unwrap_or_default()))
+                }),
+            };
+            scope.values.insert("links".to_owned(), value);
         }
         for name in ["scratch", "repetition"] {
             scope.late.insert(name.to_owned(), "when a repetition starts");
@@ -250,7 +287,7 @@ impl Builder<'_> {
         let (collect, reason) = self.collected(&mut scope, mistakes);
         skipped = skipped.or(reason);
         let before_load = scope.late.clone();
-        let (workloads, reason) = self.cell_workloads(&mut scope, &links, mistakes);
+        let (workloads, reason) = self.cell_workloads(&mut scope, &started, &links, mistakes);
         skipped = skipped.or(reason);
         scope.late = before_load;
         let reconcile = self.reconciled(&scope, &started, &workloads, &collect, mistakes);
@@ -313,7 +350,7 @@ impl Builder<'_> {
             let node = scope.resolve(item, mistakes);
             let one = decode::decode_and(self.file, &node, mistakes, |typed: types::Reconcile, mistakes| {
                 let typed = reconcile::TypedEntry { node: &node, typed };
-                reconcile::read(&mut Diagnostics { file: self.file, mistakes }, &typed, &paths, &context)
+                reconcile::read(&mut Diagnostics::new(self.file, mistakes), &typed, &paths, &context)
             });
             let Some(one) = one else { continue };
             made.retain(|other| other.asked || other.target != one.target);
@@ -326,13 +363,14 @@ impl Builder<'_> {
     fn cell_workloads(
         &self,
         scope: &mut Scope<'_>,
+        targets: &[Target],
         links: &[Link],
         mistakes: &mut Vec<Mistake>,
     ) -> (Vec<Workload>, Option<String>) {
         let timeline = self.root.get("phases").and_then(|node| {
             let node = scope.resolve(node, mistakes);
             decode::decode_and(self.file, &node, mistakes, |typed: types::Phases, mistakes| {
-                Some(arrivals::timeline(&mut Diagnostics { file: self.file, mistakes }, &node, &typed))
+                Some(arrivals::timeline(&mut Diagnostics::new(self.file, mistakes), &node, &typed))
             })
         });
         let names = ["id", "pass", "connection", "ivorn"].map(str::to_owned);
@@ -345,10 +383,14 @@ impl Builder<'_> {
         for entry in self.workloads {
             let Some(resolved) = self.resolved_here(scope, entry, mistakes) else { continue };
             let workload = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Workload, mistakes| {
-                let mut notes = Diagnostics { file: self.file, mistakes };
+                let mut notes = Diagnostics::new(self.file, mistakes).here(self.places().is_here(typed.on.as_deref()));
                 workloads::workload(&mut notes, &entry.key, &resolved, &typed, &in_use, timeline.as_ref())
             });
+            let on = resolved.get("on").and_then(Node::as_text).map(str::to_owned);
+            let why_one = workload.as_ref().and_then(|(workload, _)| hosts::why_not_shared(workload));
+            self.places().check(self.file, &resolved, on.as_deref(), why_one, mistakes);
             let Some((workload, reason)) = workload else { continue };
+            let reason = reason.filter(|_| self.places().is_here(on.as_deref()));
             if workload.protocol().is_program() && self.targets.iter().any(|t| t.key == entry.key) {
                 // Both are processes that are watched, logged and shown by name.
                 let mistake = Mistake::new(self.file, entry.key_span, format!("there is also a target `{}`", entry.key));
@@ -360,9 +402,17 @@ impl Builder<'_> {
             nodes.push(&entry.value);
             skipped = skipped.or(reason);
         }
-        let mut notes = Diagnostics { file: self.file, mistakes };
+        let mut notes = Diagnostics::new(self.file, mistakes);
         READERS.iter().for_each(|reader| (reader.join)(&mut notes, &mut made, &nodes));
-        links::reachable(&mut notes, links, &made, &nodes, self.root.get("links").unwrap_or(self.root));
+        let section = self.root.get("links").unwrap_or(self.root);
+        match self.options.hosts.is_empty() {
+            true => links::reachable(&mut notes, links, &made, &nodes, section),
+            false => {
+                hosts::reachable(&mut notes, targets, &made, &nodes);
+                hosts::together(&mut notes, self.places(), targets, &made, &nodes);
+                hosts::links_between(&mut notes, links, targets, section);
+            }
+        }
         (made, skipped)
     }
 
@@ -378,7 +428,7 @@ impl Builder<'_> {
             let place = node.get("load").filter(|load| load.get("warm-up").is_some());
             let place = place.or_else(|| self.root.get("phases")).unwrap_or(node);
             let windows = length.as_nanos() / window.as_nanos().max(1);
-            Diagnostics { file: self.file, mistakes }.say(
+            Diagnostics::new(self.file, mistakes).say(
                 place,
                 "warm-up",
                 format!("{windows} windows are too few to find the steady state in"),
@@ -391,10 +441,13 @@ impl Builder<'_> {
     }
 
     fn check_ports(&self, targets: &[Target], mistakes: &mut Vec<Mistake>) {
-        let mut owner: BTreeMap<u16, &str> = BTreeMap::new();
+        // Where all roles are this machine, they share its ports.
+        let alone = self.options.here.is_none();
+        let mut owner: BTreeMap<(Option<&str>, u16), &str> = BTreeMap::new();
         for target in targets {
             for (i, port) in target.replicas.iter().flat_map(|r| r.ports.iter().enumerate()) {
-                match owner.insert(*port, &target.name) {
+                let machine = target.on.as_deref().filter(|_| !alone);
+                match owner.insert((machine, *port), &target.name) {
                     Some(other) if other != target.name => {
                         let entry = self.targets.iter().find(|e| e.key == target.name);
                         let place = |e: &Entry| match e.value.get("port") {
@@ -402,14 +455,13 @@ impl Builder<'_> {
                             _ => e.value.get("ports").map_or(e.key_span, |n| n.span),
                         };
                         let span = entry.map_or(self.root.span, place);
-                        mistakes.push(
-                            Mistake::new(
-                                self.file,
-                                span,
-                                format!("the targets `{other}` and `{}` are both on port {port}", target.name),
-                            )
-                            .expected("expected a separate port for each"),
-                        );
+                        let found = format!("the targets `{other}` and `{}` are both on port {port}", target.name);
+                        let mistake = Mistake::new(self.file, span, found).expected("expected a separate port for each");
+                        let apart = targets.iter().find(|t| t.name == other).is_some_and(|other| other.on != target.on);
+                        mistakes.push(match apart {
+                            true => mistake.help("with `--on` they are on different machines, and may both have it"),
+                            false => mistake,
+                        });
                     }
                     _ => {}
                 }

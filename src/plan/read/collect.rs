@@ -88,7 +88,7 @@ pub(super) fn collect(
     }
     let skipped = missing_need(&typed.needs.0);
     (notes.mistakes.len() == before).then_some(())?;
-    Some((Collect { name: entry.key.clone(), source, metrics, table }, skipped))
+    Some((Collect { name: entry.key.clone(), on: typed.on.clone(), source, metrics, table }, skipped))
 }
 
 fn invocation(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Collect, argv: Vec<Template>) -> Invocation {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::diagnostics::Diagnostics;
+use super::files;
 use plan::Template;
 use plan::cache;
 use plan::template::Part;
@@ -18,6 +19,16 @@ fn folder_of(scenario: &Path) -> PathBuf {
 
 /// Finds a file that a scenario names: from the scenario's folder upwards, whatever the working directory of runner.
 pub(super) fn find_file(scenario: &Path, name: &str) -> Option<PathBuf> {
+    let found = locate(scenario, name);
+    // What has a full path must be there on every machine.
+    if let Some(found) = found.as_ref().filter(|_| !Path::new(name).is_absolute()) {
+        files::note(found);
+    }
+    found
+}
+
+/// The same for a file that is only looked at.
+pub(super) fn locate(scenario: &Path, name: &str) -> Option<PathBuf> {
     let name = Path::new(name);
     if name.is_absolute() {
         return name.exists().then(|| name.to_owned());

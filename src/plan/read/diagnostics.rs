@@ -14,17 +14,32 @@ use schema::{Entry, Mistake, Node, SourceFile, Span};
 pub(super) struct Diagnostics<'a> {
     pub file: &'a Arc<SourceFile>,
     pub mistakes: &'a mut Vec<Mistake>,
+    /// Whether what is read is done on this machine, where its programs can be looked for.
+    pub is_here: bool,
 }
 
-impl Diagnostics<'_> {
+impl<'a> Diagnostics<'a> {
+    /// For something that is done on this machine.
+    pub fn new(file: &'a Arc<SourceFile>, mistakes: &'a mut Vec<Mistake>) -> Self {
+        Self { file, mistakes, is_here: true }
+    }
+
+    /// The same, for something that is done on this machine only if `is_here`.
+    #[must_use]
+    pub fn here(self, is_here: bool) -> Self {
+        Self { is_here, ..self }
+    }
     /// Notes a mistake at a value in `node`, or at its name if the value is missing.
     pub fn say(&mut self, node: &Node, key: &str, found: impl Into<String>, expected: impl Into<String>) {
         let span = node.get(key).map_or(node.head, |n| n.span);
         self.mistakes.push(Mistake::new(self.file, span, found).expected(expected));
     }
 
-    /// Notes that a program is missing.
+    /// Notes that a program is missing, if it is needed on this machine.
     pub fn say_missing(&mut self, node: &Node, key: &str, program: &str) {
+        if !self.is_here {
+            return;
+        }
         let command = node.get(key).unwrap_or(node);
         let span = command.items().first().map_or(command.span, |n| n.span);
         self.mistakes.push(match program.contains(' ') {

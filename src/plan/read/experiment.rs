@@ -14,10 +14,10 @@ use super::factors::{self, Levels};
 use super::levels::Factor;
 use super::names::{RESERVED, ScenarioNames};
 use super::options::{Options, Rejection};
-use super::{expectations, graphs, lifetimes, spelling};
+use super::{expectations, files, graphs, hosts, lifetimes, spelling};
 use plan::experiment::Scratch;
 use plan::taps::UNJOINED;
-use plan::{Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Record, Secrets};
+use plan::{Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Record, Role, Secrets};
 use schema::source::{self, one_of};
 use schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
 use vocabulary::Phase;
@@ -37,6 +37,8 @@ const OPEN: f64 = 0.01;
 /// If a tenth of the time passes with every task waiting for memory, swapping is measured. Tasks wait for processors
 /// wherever those are saturated, and for storage wherever something is made durable: these have no default limit.
 const HOST_PRESSURE_MEMORY: f64 = 0.1;
+/// Phases are compared in windows, and the shortest window is 10 ms.
+const START_SKEW: Duration = Duration::from_millis(20);
 /// When the directory of a run is known.
 pub(super) const KEPT: &str = "when a run starts";
 /// Default length of a window.
@@ -99,11 +101,13 @@ pub fn build(document: &Document, options: &Options, fresh_seed: u64) -> Result<
         return Err(Rejection::Option("`--repetitions 0`: expected at least 1".to_owned()));
     }
     let mut mistakes = Vec::new();
+    files::forget();
     let built = Builder::new(document, options, &mut mistakes).and_then(|b| b.build(fresh_seed, &mut mistakes).transpose());
     match built.transpose() {
         Err(option) => Err(Rejection::Option(option)),
         Ok(Some(mut plan)) if mistakes.is_empty() => {
             plan.notes.splice(0..0, document.notes.iter().cloned());
+            plan.files = files::found();
             Ok(plan)
         }
         Ok(_) => {
@@ -130,6 +134,7 @@ pub(super) struct Builder<'a> {
     pub(super) collect: &'a [Entry],
     pub(super) taps: &'a [Entry],
     pub(super) links: &'a [Entry],
+    pub(super) hosts: Vec<Role>,
     pub(super) environment: Environment,
     /// Names of carried values and of drawn values.
     pub(super) carried: BTreeSet<String>,
@@ -168,6 +173,7 @@ impl<'a> Builder<'a> {
                     "scratch" | "repetition" => "inside a repetition",
                     "kept" => "while a run is executed",
                     "load_begin" | "load_end" => "in `collect`",
+                    "hosts" => "where the scenario has `hosts`",
                     "env" => "with the name of a variable, such as `env.HOME`",
                     "cache" => "in a cell, where a set-up step has `cache`",
                     _ => "in the steps of a workload",
@@ -202,7 +208,8 @@ impl<'a> Builder<'a> {
             collect: section("collect"),
             taps: section("taps"),
             links: section("links"),
-            environment: Environment::read(file, root.get("env"), |name| std::env::var_os(name), mistakes),
+            hosts: hosts::read(file, root.get("hosts"), options, mistakes),
+            environment: Environment::read(file, root.get("env"), |name| options.variable(name), mistakes),
             carried,
             elsewhere,
             used: RefCell::default(),
@@ -213,6 +220,11 @@ impl<'a> Builder<'a> {
         };
         builder.check_names(mistakes);
         Some(builder)
+    }
+
+    /// The machines of the scenario.
+    pub(super) fn places(&self) -> hosts::Places<'_> {
+        hosts::Places { roles: &self.hosts, options: self.options }
     }
 
     fn check_names(&self, mistakes: &mut Vec<Mistake>) {
@@ -425,6 +437,8 @@ impl<'a> Builder<'a> {
             },
             environment: self.environment.record(),
             secrets: self.secrets(&cells, [&set_up, &clean_up]),
+            hosts: self.hosts.clone(),
+            files: Vec::new(),
             factors,
             set_up,
             clean_up,
@@ -442,6 +456,7 @@ impl<'a> Builder<'a> {
         let errors = self.typed.limits.errors.map_or(ERRORS, |s| s.0);
         Limits {
             generator_cpu: self.typed.limits.generator_cpu.map_or(GENERATOR_CPU, |p| p.0),
+            start_skew: (!self.hosts.is_empty()).then(|| self.typed.limits.start_skew.map_or(START_SKEW, |d| d.0)),
             lag_p99: self.typed.limits.lag_p99.map(|d| d.0),
             errors,
             silence: self.typed.limits.silence.map_or(SILENCE.max(errors), |s| s.0),

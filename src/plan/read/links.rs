@@ -98,6 +98,17 @@ fn shape(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::LinkShape, mec
     Shape { delay, jitter, loss, rate_bits_per_s: typed.rate.map(|r| r.0) }
 }
 
+/// The same where machines have addresses of their own, which are known beforehand. `far`: the address of a link's first target, and
+/// its port.
+pub(super) fn between_machines(links: &[Entry], far: impl Fn(&Entry) -> Option<(String, u16)>) -> Node {
+    let entry = |entry: &Entry| {
+        let (host, port) = far(entry)?;
+        let value = json!({"host": host, "port": port, "address": format!("{host}:{port}")});
+        Some(Entry { key: entry.key.clone(), key_span: entry.key_span, value: Node::from_json(&value, entry.key_span) })
+    };
+    Node::new(Span::default(), Data::Map(links.iter().filter_map(entry).collect()))
+}
+
 /// `links` as expressions see it: addresses that are known when the links are made.
 pub(super) fn as_value(links: &[Entry]) -> Node {
     let entry = |entry: &Entry| {

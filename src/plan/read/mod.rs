@@ -19,7 +19,9 @@ mod experiment;
 pub mod expr;
 mod extracted;
 mod factors;
+mod files;
 mod graphs;
+mod hosts;
 mod levels;
 mod lifetimes;
 mod links;
@@ -47,5 +49,6 @@ mod workloads;
 
 pub use arrivals::{amount_fits, fits};
 pub use experiment::{Document, build};
-pub use options::{Options, Rejection};
+pub use files::normal;
+pub use options::{Here, Options, Rejection};
 pub use targets::FIXTURES;

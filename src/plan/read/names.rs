@@ -10,7 +10,7 @@ use vocabulary::metric::{Row, catalogue};
 use vocabulary::{Metric, Time};
 
 /// Names that factors and `let` may not take, with their existing meaning.
-pub(super) const RESERVED: [(&str, &str); 15] = [
+pub(super) const RESERVED: [(&str, &str); 16] = [
     ("id", "the fresh id of each pass"),
     ("pass", "the number of each pass"),
     ("connection", "the number of a connection"),
@@ -23,6 +23,7 @@ pub(super) const RESERVED: [(&str, &str); 15] = [
     ("targets", "the targets' ports and addresses"),
     ("container", "the name of a container"),
     ("links", "the far sides of links"),
+    ("hosts", "the addresses of machines"),
     ("cache", "the directories that set-up steps keep"),
     ("load_begin", "the start of the load"),
     ("load_end", "the end of the load"),

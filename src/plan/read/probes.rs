@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::diagnostics::{Diagnostics, refuse};
 use super::programs::missing_program;
 use super::{commands, requests, tls};
+use plan::hosts::LOOPBACK;
 use plan::{Probe, SentLine, Template, Url};
 use schema::{Node, types};
 
@@ -24,6 +25,7 @@ pub(super) fn timeout(typed: &types::Ready) -> Duration {
 pub(super) fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target, address: Option<&Url>) -> Option<Probe> {
     let has_port = node.get("port").is_some();
     let by_default = || Some(address.map_or(Probe::Started, |a| Probe::Tcp { address: a.authority() }));
+    let node_of_target = node;
     let (Some(typed), Some(node)) = (&typed.ready, node.get("ready")) else { return by_default() };
     // Only how long it may take.
     if node.get("timeout").is_some() && node.entries().len() == 1 {
@@ -42,7 +44,9 @@ pub(super) fn probe(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Tar
     }
     match kind {
         "tcp" => {
-            let address = format!("127.0.0.1:{}", typed.tcp?.0);
+            // Others reach the target where its own port is, and so does the probe.
+            let host = address.filter(|_| node_of_target.get("address").is_none()).map_or(LOOPBACK, |url| &url.host);
+            let address = format!("{host}:{}", typed.tcp?.0);
             let Some(expect) = &typed.expect else {
                 if node.get("send").is_some() {
                     notes.say(node, "send", "nothing says what the answer must be", "expected `expect` beside `send`");

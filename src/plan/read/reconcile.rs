@@ -149,7 +149,7 @@ fn owner(targets: &[Target], host: &str, port: u16) -> Option<usize> {
     let authority = Url { tls: false, host: host.to_owned(), port, path: String::new() }.authority();
     targets.iter().position(|target| {
         target.replicas.iter().any(|replica| match &replica.ready {
-            _ if is_here && replica.ports.contains(&port) => true,
+            _ if replica.ports.contains(&port) && target.machine.as_deref().map_or(is_here, |machine| machine == host) => true,
             // It runs elsewhere, and only its address is known.
             Probe::Tcp { address } if !replica.start.is_started() => *address == authority,
             Probe::Http { url, .. } if !replica.start.is_started() => url.authority() == authority,

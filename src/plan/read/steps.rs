@@ -31,7 +31,7 @@ pub(super) fn read<T: DeserializeOwned, S: Step>(
     for item in workload.get("steps").map(Node::items).unwrap_or_default() {
         let file = notes.file;
         let step = decode::decode_and(file, item, notes.mistakes, |typed: T, mistakes| {
-            make(&mut Diagnostics { file, mistakes }, item, &typed)
+            make(&mut Diagnostics::new(file, mistakes), item, &typed)
         });
         if let Some(mut step) = step {
             check_carried(notes, item, step.inserted(), &carried);

@@ -59,7 +59,9 @@ pub(super) fn tap(
     let (source, fields) = (source?, fields?);
     (notes.mistakes.len() == before).then(|| {
         let (name, regex) = (entry.key.clone(), typed.regex.clone().unwrap_or_default());
-        (Tap { name, source, regex, fields, join, metrics, required: typed.required }, skipped)
+        let of_log = || context.targets.iter().find(|target| typed.log.as_ref() == Some(&target.name)).and_then(|t| t.on.clone());
+        let on = typed.on.clone().or_else(of_log);
+        (Tap { name, on, source, regex, fields, join, metrics, required: typed.required }, skipped)
     })
 }
 

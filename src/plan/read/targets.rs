@@ -8,9 +8,11 @@ use serde_json::json;
 
 use super::diagnostics::{Diagnostics, forget_repeated};
 use super::expr::Scope;
+use super::hosts::Places;
 use super::programs::{missing_need, missing_program};
 use super::{commands, containers, lifetimes, probes, processors, rendered};
 use plan::containers::engine;
+use plan::hosts::LOOPBACK;
 use plan::{Replica, Start, Target, Template, Url};
 use schema::source::one_of;
 use schema::{Data, Entry, Mistake, Node, Span, decode, types};
@@ -44,6 +46,8 @@ pub(super) struct Outline<'a> {
     pub ports: Vec<Option<u16>>,
     /// Where it already runs.
     pub address: Option<Url>,
+    /// The address of the machine on which it runs.
+    pub machine: String,
 }
 
 /// The result of the first pass over a target.
@@ -57,7 +61,12 @@ pub(super) enum Outlined<'a> {
 }
 
 /// The first pass: `when`, `replicas` and `port`, which everything else may refer to.
-pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mut Vec<Mistake>) -> Outlined<'a> {
+pub(super) fn outline<'a>(
+    scope: &mut Scope<'_>,
+    entry: &'a Entry,
+    places: Places<'_>,
+    mistakes: &mut Vec<Mistake>,
+) -> Outlined<'a> {
     #[derive(serde::Deserialize)]
     struct Ports {
         #[serde(default)]
@@ -66,12 +75,14 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
         replicas: Option<u32>,
         #[serde(default)]
         when: Option<bool>,
+        #[serde(default)]
+        on: Option<String>,
     }
     let pick = |keys: &[&str]| {
         entry.value.with(Data::Map(entry.value.entries().iter().filter(|e| keys.contains(&e.key.as_str())).cloned().collect()))
     };
-    let first_node = scope.resolve(&pick(&["when", "replicas"]), mistakes);
-    let mistaken = |ports| Outlined::Mistaken(Outline { entry, ports, address: None });
+    let first_node = scope.resolve(&pick(&["when", "replicas", "on"]), mistakes);
+    let mistaken = |ports| Outlined::Mistaken(Outline { entry, ports, address: None, machine: LOOPBACK.to_owned() });
     let Some(first) = decode::decode::<Ports>(scope.file, &first_node, mistakes) else {
         return mistaken(vec![None]);
     };
@@ -103,7 +114,8 @@ pub(super) fn outline<'a>(scope: &mut Scope<'_>, entry: &'a Entry, mistakes: &mu
     if address.is_some() && url.is_none() {
         return mistaken(ports);
     }
-    let outline = Outline { entry, ports, address: url };
+    let machine = places.address(first.on.as_deref()).to_owned();
+    let outline = Outline { entry, ports, address: url, machine };
     if sound { Outlined::Here(outline) } else { Outlined::Mistaken(outline) }
 }
 
@@ -138,7 +150,7 @@ pub(super) fn as_value(outlines: &[(Outline<'_>, bool)]) -> Node {
         let ports: Vec<u16> = outline.ports.iter().copied().flatten().collect();
         // A target that runs elsewhere has an address instead of ports.
         let elsewhere = outline.address.as_ref();
-        let address = |port: &u16| elsewhere.map_or_else(|| format!("127.0.0.1:{port}"), Url::authority);
+        let address = |port: &u16| elsewhere.map_or_else(|| authority(&outline.machine, *port), Url::authority);
         let ports = elsewhere.map_or(ports, |url| vec![url.port]);
         let url = |port: &u16| elsewhere.map_or_else(|| format!("http://{}", address(port)), Url::to_string);
         let replicas: Vec<_> = ports
@@ -159,12 +171,18 @@ pub(super) fn as_value(outlines: &[(Outline<'_>, bool)]) -> Node {
     Node::new(Span::default(), Data::Map(targets))
 }
 
+/// `host:port`, with brackets where the host is an address of IPv6.
+fn authority(host: &str, port: u16) -> String {
+    Url { tls: false, host: host.to_owned(), port, path: String::new() }.authority()
+}
+
 /// The second pass: everything else. Returns the target and, if a program that it needs is missing, why its cell is
 /// skipped.
 pub(super) fn target(
     scope: &mut Scope<'_>,
     outline: &Outline<'_>,
     names: &[String],
+    places: Places<'_>,
     mistakes: &mut Vec<Mistake>,
 ) -> Option<(Target, Option<String>)> {
     let entry = outline.entry;
@@ -180,9 +198,9 @@ pub(super) fn target(
             let resolved = scope.with_replica(entry.key_span, number, |scope| scope.resolve(&entry.value, mistakes));
             let file = scope.file;
             let made = decode::decode_and(file, &resolved, mistakes, |typed: types::Target, mistakes| {
-                let mut notes = Diagnostics { file, mistakes };
+                let mut notes = Diagnostics::new(file, mistakes).here(places.is_here(typed.on.as_deref()));
                 after_known(&mut notes, &resolved, &typed, entry, names);
-                let replica = replica(&mut notes, scope, entry, &resolved, &typed, number)?;
+                let replica = replica(&mut notes, scope, entry, (&resolved, &typed), number, places)?;
                 lifetimes::names_known(&mut notes, &resolved, typed.lifetime, &replica);
                 Some((replica, typed))
             });
@@ -193,7 +211,7 @@ pub(super) fn target(
         for mistake in mistakes[before..].iter_mut().filter(|m| of_links.contains(&m.found)) {
             mistake.help = Some(format!("it belongs to a link: `links: {{name: {{to: {}, delay: 100ms}}}}`", entry.key));
         }
-        let mut notes = Diagnostics { file, mistakes };
+        let mut notes = Diagnostics::new(file, mistakes);
         let Some((replica, typed)) = made else {
             sound = false;
             if number > 50 {
@@ -218,11 +236,15 @@ pub(super) fn target(
     forget_repeated(mistakes, start, before);
     let (typed, resolved) = common.filter(|_| sound)?;
     let skipped = missing_need(&typed.needs.0).or_else(|| typed.container.as_ref().and_then(|_| containers::missing()));
+    let (on, here) = (typed.on.as_deref(), places.is_here(typed.on.as_deref()));
+    places.check(scope.file, &resolved, on, Some("a target runs on one"), mistakes);
+    let skipped = skipped.filter(|_| here);
     if skipped.is_none()
+        && here
         && let Some(program) = replicas[0].start.program()
         && let Some(program) = missing_program(&program, typed.dir.as_deref())
     {
-        Diagnostics { file: scope.file, mistakes }.say_missing(&resolved, "command", &program);
+        Diagnostics::new(scope.file, mistakes).say_missing(&resolved, "command", &program);
         // One text for a whole command line is not a program that a target could need, and a path is a file of one's own.
         if let Some(mistake) = mistakes.last_mut().filter(|_| !program.contains([' ', '/'])) {
             mistake.help = Some(format!("with `needs: {program}`, cells with this target are skipped where it is missing"));
@@ -230,10 +252,12 @@ pub(super) fn target(
     }
     if typed.log_limit.is_some_and(|limit| limit.0.0 < LEAST_LOG) {
         let expected = "expected at least `64KiB`, half of which is the start and half the end of a log";
-        Diagnostics { file: scope.file, mistakes }.say(&resolved, "log-limit", "a log this short is useless", expected);
+        Diagnostics::new(scope.file, mistakes).say(&resolved, "log-limit", "a log this short is useless", expected);
     }
     let target = Target {
         name: entry.key.clone(),
+        machine: on.filter(|_| !places.options.hosts.is_empty()).map(|on| places.address(Some(on)).to_owned()),
+        on: typed.on.clone(),
         replicas,
         after: typed.after.0,
         lifetime: typed.lifetime,
@@ -287,14 +311,15 @@ fn replica(
     notes: &mut Diagnostics<'_>,
     scope: &mut Scope<'_>,
     entry: &Entry,
-    node: &Node,
-    typed: &types::Target,
+    (node, typed): (&Node, &types::Target),
     number: u32,
+    places: Places<'_>,
 ) -> Option<Replica> {
     notes.exactly_one(node, "what to start", &["fixture", "command", "shell", "container", "address"])?;
     let ports: Vec<u16> = typed.port.iter().chain(typed.ports.values()).map(|p| p.0).collect();
     if let Some(address) = &typed.address {
         for key in [
+            "on",
             "args",
             "env",
             "dir",
@@ -348,7 +373,12 @@ fn replica(
             return None;
         }
         let port = typed.port.iter().flat_map(|p| ["--port".to_owned(), p.0.to_string()]);
-        let args = port.chain(typed.args.iter().map(|t| t.0.clone())).map(|word| Template::parse(&word)).collect();
+        // A fixture listens on the loopback, unless others must reach it.
+        let own = typed.args.iter().any(|word| word.0 == "--host" || word.0.starts_with("--host="));
+        let listens = typed.port.is_some() && fixture != "vtp-subscriber";
+        let host = typed.on.as_ref().filter(|_| listens && !own && !places.options.hosts.is_empty());
+        let host = host.iter().flat_map(|on| ["--host".to_owned(), places.address(Some(on)).to_owned()]).collect::<Vec<_>>();
+        let args = port.chain(host).chain(typed.args.iter().map(|t| t.0.clone())).map(|word| Template::parse(&word)).collect();
         Start::Fixture { name: fixture.clone(), args }
     } else if let Some(container) = &typed.container {
         for key in ["args", "env", "dir", "cpus", "rlimits"] {
@@ -365,7 +395,12 @@ fn replica(
         Start::of_command(commands::argv(notes, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?)
     };
     processors::check(notes, node, &typed.cpus);
-    let here = |port: &types::Port| Url { tls: false, host: "127.0.0.1".to_owned(), port: port.0, path: String::new() };
+    let here = |port: &types::Port| Url {
+        tls: false,
+        host: places.address(typed.on.as_deref()).to_owned(),
+        port: port.0,
+        path: String::new(),
+    };
     let ready = probes::probe(notes, node, typed, typed.port.as_ref().map(here).as_ref())?;
     let files = rendered::files(notes, scope, entry, node, typed, number);
     // A container has its own folder.

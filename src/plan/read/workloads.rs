@@ -85,6 +85,7 @@ pub(super) fn workload(
     Some((
         Workload {
             name: name.to_owned(),
+            on: typed.on.clone(),
             driver: driver?,
             load: load?,
             threads,

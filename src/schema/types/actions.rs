@@ -43,6 +43,11 @@ pub struct Action {
     #[serde(default)]
     #[schemars(extend("x-default" = "true", "examples" = ["${n > 1}"]))]
     pub when: Option<bool>,
+    /// The [role](hosts.md) of the machine on which the step is done, in `repetition` and `load`. Steps of `run` and `cell` are done once, on this
+    /// machine.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "this machine", "examples" = ["server"]))]
+    pub on: Option<String>,
     /// The name of a directory that `command` or `shell` fills once and that is kept for later runs: `$CACHE` to the command,
     /// `${cache.<name>}` elsewhere. The command is executed again only when the step, or a file that it names, has changed.
     #[serde(default)]

@@ -16,6 +16,10 @@ pub struct Collect {
     #[serde(default)]
     #[schemars(extend("x-default" = "true", "examples" = ["${n > 1}"]))]
     pub when: Option<bool>,
+    /// The [role](hosts.md) of the machine on which the source is read.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "this machine", "examples" = ["server"]))]
+    pub on: Option<String>,
     /// A program and its arguments, without a shell: what it prints is the source. It must end with exit code 0.
     /// `${load_begin}` and `${load_end}` are the first request sent and the last answer, in seconds since 1970.
     #[serde(default)]

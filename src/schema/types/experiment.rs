@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde_json::Value as Json;
 
 use crate::types::{
-    Collect, Duration, Expectation, Factor, Graph, Limits, Link, Order, Phases, Reconciles, Size, Steps, Tap, Target, Text,
-    Workload,
+    Collect, Duration, Expectation, Factor, Graph, HostRole, Limits, Link, Order, Phases, Reconciles, Size, Steps, Tap, Target,
+    Text, Workload,
 };
 
 /// An experiment: one scenario file that answers one question.
@@ -78,6 +78,11 @@ pub struct Experiment {
     #[serde(default, rename = "let")]
     #[schemars(with = "BTreeMap<String, Json>", extend("examples" = [{"blob_url": "/blobs/u/${id}"}]))]
     pub lets: serde_json::Map<String, Json>,
+    /// The roles of machines, for a cell that needs several: [Hosts](hosts.md). Without `--on` all of them are this machine. A name
+    /// has letters, digits and `_`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, HostRole>", extend("examples" = [{"server": {}, "clients": {"count": 2}}]))]
+    pub hosts: serde_json::Map<String, Json>,
     /// The programs under test and what they need around them: [Targets](targets.md). A name has up to 100 letters, digits, `-`
     /// and `_`.
     #[serde(default)]

@@ -14,6 +14,10 @@ pub struct Limits {
     #[serde(default)]
     #[schemars(extend("x-default" = "95%", "examples" = ["80%"]))]
     pub generator_cpu: Option<Percent>,
+    /// How far apart the load may start on several [hosts](hosts.md), beyond what their clocks leave open.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "20ms", "examples" = ["5ms"]))]
+    pub start_skew: Option<Duration>,
     /// The longest 99th percentile of the schedule lag in an open loop, in any phase after the warm-up. With this limit a
     /// repetition is also invalid when more than 1 % of the arrivals of a phase were never sent.
     #[serde(default)]

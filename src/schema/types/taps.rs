@@ -16,6 +16,10 @@ pub struct Tap {
     #[serde(default)]
     #[schemars(extend("x-default" = "true", "examples" = ["${n > 1}"]))]
     pub when: Option<bool>,
+    /// The [role](hosts.md) of the machine on which the source is followed.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "this machine; with `log` that of the target", "examples" = ["server"]))]
+    pub on: Option<String>,
     /// A target: the output and the error output of all its replicas, from their start. In cells without the target there is
     /// no tap either. `runner` must start the target itself.
     #[serde(default)]

@@ -20,6 +20,10 @@ pub struct Target {
     #[serde(default)]
     #[schemars(extend("x-default" = "true", "examples" = ["${proxy == \"nginx\"}"]))]
     pub when: Option<bool>,
+    /// The [role](hosts.md) of the machine on which the target runs, which must be one machine.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "this machine", "examples" = ["server"]))]
+    pub on: Option<String>,
     /// A server that ships with `runner`; `--port` is added if the target has a `port`. General servers: `blobs-server`, `proxy`,
     /// `faulty`, `null-server`, `stall`, `queue`, `cpu-server`. For [typing over a websocket](../terminal.md): `terminal`,
     /// `websocket-echo`, `faulty-websocket`. For [transfers through Tor](../fixtures-tor.md): `random-data`, `socks`. For

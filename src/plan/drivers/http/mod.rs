@@ -69,7 +69,7 @@ impl Http {
         let during = Segment { phase: Phase::During, length: Length::Amount(1), active: true };
         let load = Load { segments: vec![during], ..Load::unset() };
         let driver = Driver::Http(self);
-        Workload { name: name.to_owned(), driver, load, threads: 1, cpus: Vec::new(), needs: Vec::new() }
+        Workload { name: name.to_owned(), on: None, driver, load, threads: 1, cpus: Vec::new(), needs: Vec::new() }
     }
 }
 

@@ -230,7 +230,8 @@ fn own(notes: &mut Diagnostics<'_>, part: &Node, typed: &types::Reconcile, conte
     let file = notes.file;
     let name = Entry { key: format!("reconcile-{}", typed.target), key_span: part.span, value: Node::new(part.span, Data::Null) };
     decode::decode_and(file, &whole, notes.mistakes, |typed: types::Collect, mistakes| {
-        collect::collect(&mut Diagnostics { file, mistakes }, &name, &whole, &typed, context.scenario).map(|(collect, _)| collect)
+        collect::collect(&mut Diagnostics::new(file, mistakes), &name, &whole, &typed, context.scenario)
+            .map(|(collect, _)| collect)
     })
 }
 

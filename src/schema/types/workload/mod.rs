@@ -35,6 +35,10 @@ pub struct Workload {
     #[serde(default)]
     #[schemars(extend("x-default" = "true", "examples" = ["${n > 1}"]))]
     pub when: Option<bool>,
+    /// The [role](hosts.md) of the machine that makes the load: if several have it, they share it.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "this machine", "examples" = ["clients"]))]
+    pub on: Option<String>,
     /// The server, for a workload over HTTP: `http://host:port`, `https://…`, or a list of URLs. Connections are dealt out
     /// over a list in turn. The path of a step follows that of the URL. Several URLs must have the same path, and a query is
     /// refused: it belongs in the steps.

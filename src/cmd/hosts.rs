@@ -1,0 +1,209 @@
+//! `run` and `repeat` over several machines: `--on` says where the roles of a scenario are, an agent is started on each machine, and
+//! the conductor of `executor` directs them. `places` finds the machines, `bring` copies the program to them.
+//!
+//! If this process dies, each agent's input ends, and with it everything on its machine; the guard here undoes namespaces and
+//! allocations.
+
+mod allocation;
+mod bring;
+mod places;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use sha1::{Digest as _, Sha1};
+
+use self::places::{Machine, Places};
+use super::execute::{self, Invocation, RunStart};
+use super::{Stop, open_files, plan_of, prepare};
+use crate::cli;
+use crate::executor::together::files_of;
+use crate::executor::{Conductor, Error, Member};
+use crate::exit::Exit;
+use crate::hosts::{Here, Launch, Scenario};
+use crate::plan::{Plan, Role, revisions};
+use crate::plan_read::{self, Here as Place, Options};
+use crate::record::manifest::{Choice, MachineRecord};
+use crate::record::write::plan_json;
+use crate::supervise::Guard;
+use crate::vocabulary::errors::tell;
+
+/// The name of the machine of the run itself.
+const CONTROLLER: &str = "controller";
+
+/// The SHA-1 of this executable: only the same program understands what agents say.
+pub(super) fn own_hash() -> Result<String, Stop> {
+    let failed = |e: std::io::Error| Stop::new(Exit::Failure, format!("cannot read the executable of runner itself: {e}"));
+    let path = std::env::current_exe().map_err(failed)?;
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let mut hash = Sha1::new();
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        match std::io::Read::read(&mut file, &mut piece).map_err(failed)? {
+            0 => break,
+            read => hash.update(&piece[..read]),
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A scenario that is executed over several machines.
+pub(super) struct OverHosts<'a> {
+    /// Its file.
+    pub file: &'a Path,
+    /// What the command line changes in it.
+    pub options: Options,
+    /// Where its roles are.
+    pub cluster: &'a cli::Cluster,
+    /// The nodes of a cluster that an earlier part of the run had.
+    pub nodes: Vec<String>,
+}
+
+/// The roles of a scenario; none where everything is done on one machine.
+pub(super) fn roles(file: &Path, options: &Options) -> Result<Vec<Role>, Stop> {
+    // What other machines need is not looked for on this one.
+    let options = Options { here: Some(Place { role: None }), ..options.clone() };
+    Ok(plan_of(file, &options)?.hosts)
+}
+
+/// Executes a scenario over several machines. `adjust`: what the subcommand changes in the plan; `start`: where the run starts.
+pub(super) fn execute<'s>(
+    over: OverHosts<'_>,
+    output: &cli::Output,
+    stop: &cli::StopEarly,
+    adjust: impl FnOnce(&mut Plan) -> Result<(), Stop>,
+    start: impl FnOnce(&Plan, Choice) -> Result<RunStart<'s>, Stop>,
+) -> Result<Exit, Stop> {
+    let OverHosts { file, mut options, cluster, nodes } = over;
+    let Some(on) = &cluster.on else { return Err(Stop::new(Exit::InvalidInput, "it is not said where the machines are")) };
+    let roles = roles(file, &options)?;
+    // Nothing of a repetition is executed by this process.
+    let prepared = prepare::prepare(&[], output)?;
+    let runtime = &prepared.runtime;
+    // It undoes what is made for the machines; the run has a guard of its own.
+    let guard = runtime.block_on(Guard::start(open_files::of_the_shell())).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    let nothing = || Stop::new(Exit::Interrupted, "interrupted; nothing was started");
+    let places = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            () = prepared.interrupt.asked(1) => Err(nothing()),
+            places = Places::find(on, &roles, cluster, &nodes, &guard) => places,
+        }
+    })?;
+    options.hosts = places.addresses.clone();
+    options.here = Some(Place { role: None });
+    let mut plan = plan_of(file, &options)?;
+    if let Some(link) = plan.cells.iter().flat_map(|cell| &cell.links).next().filter(|_| *on != cli::On::Netns) {
+        runtime.block_on(places.undo(&guard));
+        let message = format!(
+            "the link `{}` would lie between machines that are there already: links between machines are emulated with `--on netns` only",
+            link.name
+        );
+        return Err(Stop::new(Exit::InvalidInput, message));
+    }
+    if plan.factors.iter().any(|factor| factor.revisions.is_some()) {
+        runtime.block_on(places.undo(&guard));
+        let message = "revisions are built on this machine, and are not brought to others: expected a scenario without `git`";
+        return Err(Stop::new(Exit::InvalidInput, message));
+    }
+    adjust(&mut plan)?;
+    prepare::require_trusted_caches(&plan)?;
+    let machines = places.machines(needs_controller(&plan));
+    let members = members(&plan, &options, &machines)?;
+    let conductor = Conductor::new(members, own_hash()?);
+    if prepared.style == super::progress::Style::People {
+        let names: Vec<String> = machines.iter().map(Machine::words).collect();
+        tell(format_args!("machines: {}", names.join(", ")));
+    }
+    let started = runtime.block_on(conductor.start(&prepared.interrupt));
+    let (here, skipped) = match started {
+        Ok(started) => started,
+        Err(error) => {
+            runtime.block_on(async {
+                conductor.end().await;
+                places.undo(&guard).await;
+            });
+            return Err(match error {
+                Error::Interrupted => nothing(),
+                Error::Elsewhere { host, why } => Stop::new(Exit::Failure, format!("the machine {host} cannot take part: {why}")),
+                other => Stop::from_error(Exit::Failure, &other),
+            });
+        }
+    };
+    for (cell, why) in skipped {
+        plan.cells[cell].skipped.get_or_insert(why);
+    }
+    let choice = Choice {
+        settings: options.settings.clone(),
+        repetitions: options.repetitions,
+        shard: None,
+        on: Some(on.to_string()),
+        bring: cluster.bring,
+        slurm: cluster.slurm.clone(),
+    };
+    let machines = records(&machines, &here);
+    let invocation =
+        Invocation { fail_fast: stop.fail_fast, keep_going: stop.keep_going, conductor: Some(conductor), machines, ..prepared };
+    let done = start(&plan, choice).and_then(|start| invocation.runtime.block_on(execute::execute(&plan, start, &invocation)));
+    if let Some(conductor) = &invocation.conductor {
+        invocation.runtime.block_on(conductor.end());
+    }
+    invocation.runtime.block_on(places.undo(&guard));
+    done
+}
+
+/// Whether anything is done on the machine of the run itself.
+fn needs_controller(plan: &Plan) -> bool {
+    plan.cells.iter().any(|cell| cell.needs_host(None))
+}
+
+/// What each machine is told.
+fn members(plan: &Plan, options: &Options, machines: &[Machine]) -> Result<Vec<Member>, Stop> {
+    let path = plan_read::normal(&std::path::absolute(&plan.source).unwrap_or_else(|_| plan.source.clone()));
+    let (files, folders) = files_of(plan);
+    let raw = plan_json(plan).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
+    let commits = revisions::recorded(&raw).into_iter().map(|((factor, label), commit)| (factor, label, commit)).collect();
+    let variable = |name: &String| Some((name.clone(), std::env::var(name).ok()?));
+    let scenario = Scenario {
+        path,
+        text: plan.text.clone(),
+        folders,
+        environment: plan.environment.keys().filter_map(variable).collect(),
+        settings: options.settings.clone(),
+        repetitions: options.repetitions,
+        seed: plan.seed,
+        commits,
+        hosts: options.hosts.clone(),
+        name: String::new(),
+        role: None,
+        index: 0,
+        of: 1,
+    };
+    let member = |machine: &Machine| Member {
+        launch: Launch { argv: machine.argv.clone(), name: machine.name.clone() },
+        scenario: Scenario {
+            name: machine.name.clone(),
+            role: machine.role.clone(),
+            index: machine.index,
+            of: machine.of,
+            ..scenario.clone()
+        },
+        files: files.clone(),
+        machine: machine.namespace.clone(),
+    };
+    Ok(machines.iter().map(member).collect())
+}
+
+fn records(machines: &[Machine], here: &[Here]) -> Vec<MachineRecord> {
+    let record = |(machine, here): (&Machine, &Here)| MachineRecord {
+        name: machine.name.clone(),
+        role: machine.role.clone(),
+        address: machine.address.clone(),
+        host: here.host.clone(),
+        settings: here.settings.clone(),
+    };
+    machines.iter().zip(here).map(record).collect()
+}
+
+/// Addresses by role, for a plan.
+type Addresses = BTreeMap<String, Vec<String>>;

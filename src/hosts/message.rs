@@ -1,0 +1,212 @@
+//! What controller and agents say to each other. Both are the same program: their executables are compared before anything else,
+//! so messages need not be understood by another version.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use record::manifest::Host;
+use serde::{Deserialize, Serialize};
+
+/// The number of this protocol; it changes when [`Here`] or the frames change.
+pub const PROTOCOL: u32 = 1;
+
+/// From the controller to an agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToAgent {
+    /// A file that the scenario names follows in pieces, of so many bytes.
+    File(FileHead),
+    /// What will be executed.
+    Scenario(Box<Scenario>),
+    /// What time is it?
+    Clock {
+        /// When this was asked, by the controller's clock.
+        asked_ns: i64,
+    },
+    /// Execute a repetition.
+    Execute {
+        /// Its cell, by index.
+        cell: usize,
+        /// Its number.
+        repetition: u32,
+    },
+    /// All machines have reached a point.
+    Passed(Passed),
+    /// The repetition fails.
+    Abandon {
+        /// Which machine brought it down; none: the user.
+        host: Option<String>,
+        /// Why.
+        why: String,
+    },
+    /// Targets whose lifetime is over are stopped.
+    EndLifetimes(Lifetimes),
+    /// The controller is there.
+    Alive,
+    /// Nothing else will be asked.
+    Stop,
+}
+
+/// A file that follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileHead {
+    /// Its path: of a scenario's file the full one, of results relative to the repetition.
+    pub path: PathBuf,
+    /// How long it is.
+    pub bytes: u64,
+    /// Who may read, write and execute it, as nine bits.
+    pub mode: u32,
+}
+
+/// A scenario, and what the machine has to do with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scenario {
+    /// The full path of its file on the controller.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+    /// Folders that it names.
+    pub folders: Vec<PathBuf>,
+    /// The values of environment variables that it reads.
+    pub environment: BTreeMap<String, String>,
+    /// `--set`
+    pub settings: Vec<String>,
+    /// `--repetitions`
+    pub repetitions: Option<u32>,
+    /// The seed of the plan.
+    pub seed: u64,
+    /// The commits that revisions mean, by factor and label.
+    pub commits: Vec<(String, String, String)>,
+    /// The addresses of all machines, by role.
+    pub hosts: BTreeMap<String, Vec<String>>,
+    /// The machine's name.
+    pub name: String,
+    /// Its role; none: that of the run's own machine.
+    pub role: Option<String>,
+    /// Its number among the machines of that role, from 0.
+    pub index: u64,
+    /// How many they are.
+    pub of: u64,
+}
+
+/// All machines have reached a point.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passed {
+    /// The point.
+    pub point: u32,
+    /// The instant that belongs to it, by the agent's clock, if one does.
+    pub at_ns: Option<i64>,
+    /// What all of them have sent to servers that count.
+    pub sent: Vec<Sent>,
+    /// From the first to the last request of all of them, in nanoseconds since the epoch, once they are known.
+    pub span: Option<(u64, u64)>,
+}
+
+/// What was sent to a server that counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// Requests that were written.
+    pub sent: u64,
+    /// Those that were answered.
+    pub answered: u64,
+    /// Those that followed redirects.
+    pub elsewhere: u64,
+}
+
+/// Which targets are stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lifetimes {
+    /// Those of cells other than this one.
+    OtherCells(usize),
+    /// Those of this cell.
+    Cell(usize),
+    /// All.
+    Run,
+}
+
+/// From an agent to the controller.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToController {
+    /// The first message.
+    Here(Box<Here>),
+    /// The scenario can be executed, except for these cells.
+    Planned {
+        /// Cells by index, each with the reason why it is skipped here.
+        skipped: Vec<(usize, String)>,
+    },
+    /// The scenario cannot be executed here.
+    Refused {
+        /// Why, as `check` says it.
+        why: String,
+    },
+    /// An answer about the time.
+    Clock {
+        /// When it was asked, by the controller's clock.
+        asked_ns: i64,
+        /// When the question arrived, by the agent's clock.
+        received_ns: i64,
+        /// When this answer left.
+        answered_ns: i64,
+    },
+    /// The repetition has reached a point and waits there for the others.
+    Reached {
+        /// The point.
+        point: u32,
+        /// What was sent to servers that count.
+        sent: Vec<Sent>,
+        /// From the first to the last request, in nanoseconds since the epoch, if any was made here.
+        span: Option<(u64, u64)>,
+    },
+    /// The repetition cannot go on here.
+    Broke {
+        /// Why.
+        why: String,
+    },
+    /// The agent is there, with so many passes so far.
+    Alive {
+        /// Passes of this repetition that ended.
+        passes: u64,
+    },
+    /// A file of the repetition follows in pieces.
+    File(FileHead),
+    /// The repetition has ended, and all of its files were sent.
+    Ended(Ended),
+    /// What was asked of lifetimes is done.
+    LifetimesEnded {
+        /// What went wrong.
+        why: Option<String>,
+    },
+    /// A word for the user.
+    Tell {
+        /// What to say.
+        words: String,
+    },
+}
+
+/// How a repetition ended on a machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// By how much its load started later than agreed, by its own clock.
+    pub late_ns: u64,
+    /// What the run's processes there used of all processors' time, in parts of a million; none where that is not known.
+    pub ours_ppm: Option<u64>,
+    /// Why there is no result; none: its status says how it ended.
+    pub broken: Option<String>,
+}
+
+/// What an agent is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Here {
+    /// Version of runner.
+    pub version: String,
+    /// The SHA-1 of its executable.
+    pub hash: String,
+    /// The machine.
+    pub host: Host,
+    /// Kernel settings that change results.
+    pub settings: BTreeMap<String, String>,
+    /// An identity that two agents on one machine share.
+    pub machine: String,
+}
