@@ -67,7 +67,8 @@ impl Stability {
             ));
         }
         if self.lag1_p < SIGNIFICANT {
-            warnings.push(format!("successive rounds are alike (r {:.2}, p {})", self.lag1_autocorrelation, p(self.lag1_p)));
+            let how = if self.lag1_autocorrelation < 0.0 { "successive rounds alternate" } else { "successive rounds are alike" };
+            warnings.push(format!("{how} (r {:.2}, p {})", self.lag1_autocorrelation, p(self.lag1_p)));
         }
         if self.warm_up_rounds > 0 {
             warnings.push(match self.warm_up_rounds {

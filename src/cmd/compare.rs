@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::record::files::{json_bytes, read_json};
 use crate::record::floor;
 use crate::record::manifest::Manifest;
+use crate::record::read::RunRecord;
 use crate::vocabulary::Metric;
 use crate::vocabulary::errors::tell;
 use crate::vocabulary::units;
@@ -70,11 +71,27 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     Ok(if args.fail_on_slower { gate(&comparison) } else { Exit::Success })
 }
 
-/// How to go on where levels of a run are not decided.
+/// How to go on where levels of a run are not decided: with more repetitions, as long as `repeat` would get there.
 fn next(comparison: &Comparison, run: &std::path::Path) -> Option<String> {
     let by = comparison.by.as_ref()?;
-    comparison.rows.iter().find(|row| row.verdict == Verdict::TooFewRepetitions && row.asked)?;
+    let open = || comparison.rows.iter().filter(|row| row.verdict == Verdict::TooFewRepetitions && row.asked);
+    open().next()?;
     let manifest: Manifest = read_json(&run.join("manifest.json")).ok()?;
+    let more = |row: &compare::Row| row.more_for_seen.into_iter().chain(row.more_for_threshold).min();
+    let needed = open().filter_map(|row| Some(row.n.min(row.baseline_n) + more(row)?)).max();
+    if let Some(needed) = needed.filter(|needed| *needed > run::MOST_ROUNDS as usize) {
+        return Some(format!(
+            "{needed} repetitions of each are hardly worth their time: a longer load varies less from one to the next, and a larger \
+             `--threshold` asks less"
+        ));
+    }
+    // Where it repeats until that is decided already, it was interrupted.
+    let plan = RunRecord::open(run).ok()?.plan;
+    let decides = plan.repeat.as_ref().filter(|repeat| repeat.budget_s.is_none()).and_then(|repeat| repeat.decide.as_ref());
+    let fewest = open().map(|row| row.n.min(row.baseline_n)).min().unwrap_or_default();
+    if decides.is_some_and(|decide| decide.by == *by) && fewest < plan.repetitions as usize {
+        return Some(format!("runner resume {}", in_shell(&run.to_string_lossy())));
+    }
     let chosen = manifest.choice.map(|choice| choice.settings).unwrap_or_default();
     let chosen: String = chosen.iter().map(|setting| format!(" --set {}", in_shell(setting))).collect();
     Some(format!("runner repeat {}{chosen} --until decided --by {}", in_shell(&manifest.source), in_shell(by)))

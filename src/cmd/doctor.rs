@@ -6,28 +6,20 @@
 mod same;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command as Program, Stdio};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Stop, fixture, load, print, print_data, read_plan, scenario_files};
+use super::ceiling::{CONNECTIONS, Ceiling, measure};
+use super::{Stop, print, print_data, read_plan, scenario_files};
 use crate::cli;
 use crate::exit::Exit;
 use crate::observe::{HostSources, host_sources};
-use crate::plan::drivers::http::Http;
 use crate::plan::programs::find_program;
-use crate::plan::{Arrivals, Expect, Length, Pattern, Segment, Spacing, Step, Template, Url, Workload};
 use crate::record::manifest::Host;
-use crate::vocabulary::Phase;
 use crate::vocabulary::units::{count, human_bytes, human_duration, significant};
 
-/// Connections used by the measurements.
-const CONNECTIONS: u32 = 64;
-/// How long the ceiling is measured where nodes are told apart by it.
-const QUICK: Duration = Duration::from_millis(500);
 /// Above this load average, other programs use the machine.
 const QUIET_LOAD: f64 = 0.5;
 /// A generator whose arrivals are later than this at the 99th percentile is of little use.
@@ -81,20 +73,6 @@ impl From<HostSources> for Watched {
             io_pressure,
         }
     }
-}
-
-#[derive(Debug, Serialize)]
-struct Ceiling {
-    /// Closed loop, one generator thread.
-    requests_per_s: f64,
-    requests_per_cpu_s: f64,
-    generator_cpu_share: f64,
-    /// Open loop at half of the ceiling.
-    offered_per_s: f64,
-    lag_p50_ns: u64,
-    lag_p99_ns: u64,
-    timer_late_p50_ns: Option<u64>,
-    timer_late_p99_ns: Option<u64>,
 }
 
 /// Examines this machine.
@@ -180,96 +158,6 @@ fn warnings(machine: &Machine) -> Vec<String> {
         warnings.push(format!("the clock source is `{}`: reading the clock is expensive", machine.clock_source));
     }
     warnings
-}
-
-/// A server that is killed when this value is dropped.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Starts the null server, on the first processor if there are several; returns its URL.
-fn null_server(cores: usize) -> Result<(Server, Url), Stop> {
-    use std::os::unix::process::CommandExt as _;
-    let failed = |e: &dyn std::fmt::Display| Stop::new(Exit::Failure, format!("the null server cannot be started: {e}"));
-    let program = fixture::program().map_err(|m| Stop::new(Exit::Failure, m))?;
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).map_err(|e| failed(&e))?.port();
-    let mut command = Program::new(program);
-    command.args(["null-server", "--port", &port.to_string()]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let own = rustix::process::getpid();
-    // SAFETY: two system calls and nothing else.
-    unsafe {
-        command.pre_exec(move || {
-            rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-            // The parent may have ended before the line above.
-            if rustix::process::getppid() != Some(own) {
-                return Err(std::io::Error::other("the parent has ended"));
-            }
-            if cores > 1 {
-                let mut first = rustix::thread::CpuSet::new();
-                first.set(0);
-                let _ = rustix::thread::sched_setaffinity(None, &first);
-            }
-            Ok(())
-        });
-    }
-    let server = Server(command.spawn().map_err(|e| failed(&e))?);
-    for _ in 0..200 {
-        if std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            let url = Url::parse(&format!("http://127.0.0.1:{port}")).expect("a constant form");
-            return Ok((server, url));
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    Err(failed(&"it does not answer"))
-}
-
-fn measure(cores: usize, time: Duration) -> Result<Ceiling, Stop> {
-    let (_server, url) = null_server(cores)?;
-    let mut workload = closed_loop(cores, url, time);
-    let closed = load::execute(&workload, 1, None, false)?;
-    let offered = (closed.throughput_per_s / 2.0).max(1.0);
-    workload.load.arrivals = Arrivals::open(CONNECTIONS, Pattern::Rate(offered), Spacing::Poisson);
-    let open = load::execute(&workload, 1, None, false)?;
-    let lag = open.lag_ns.ok_or_else(|| Stop::new(Exit::Failure, "nothing was answered"))?;
-    Ok(Ceiling {
-        requests_per_s: closed.throughput_per_s,
-        requests_per_cpu_s: closed.generator.requests_per_cpu_s,
-        generator_cpu_share: closed.generator.cpu_share,
-        offered_per_s: offered,
-        lag_p50_ns: lag.p50,
-        lag_p99_ns: lag.p99,
-        timer_late_p50_ns: open.generator.timer_late_p50_ns,
-        timer_late_p99_ns: open.generator.timer_late_p99_ns,
-    })
-}
-
-/// A closed loop of [`CONNECTIONS`] connections to a server that does nothing, on a processor of its own where there are two.
-fn closed_loop(cores: usize, url: Url, time: Duration) -> Workload {
-    let step = Step {
-        expect: Expect { statuses: vec![200], length: Some(12), ..Expect::default() },
-        ..Step::plain("get", Template::parse("/"), crate::plan::step::REQUEST_TIMEOUT)
-    };
-    let mut workload: Workload = Http::plain(url, vec![step]).once("doctor");
-    let segment = |phase, time| Segment { phase, length: Length::Duration(time), active: true };
-    workload.load.segments = vec![segment(Phase::WarmUp, time / 10), segment(Phase::During, time)];
-    workload.load.arrivals = Arrivals::closed(CONNECTIONS);
-    if cores > 1 {
-        workload.cpus = vec![1];
-    }
-    workload
-}
-
-/// The ceiling of the generator on this machine, in requests per second, measured quickly; none where that is not possible.
-pub(super) fn ceiling() -> Option<f64> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let (_server, url) = null_server(cores).ok()?;
-    let closed = load::execute(&closed_loop(cores, url, QUICK), 1, None, false).ok()?;
-    Some(closed.throughput_per_s)
 }
 
 /// Programs that experiments need and that are not installed, each with the experiments that need it.

@@ -39,9 +39,17 @@ impl Estimate {
 
     /// The time of so many rounds of a plan, and where that comes from.
     pub(super) fn words(&self, plan: &Plan, rounds: u32) -> String {
+        format!("estimated time: {} ({})", human_duration(self.round(plan).as_nanos() as f64 * f64::from(rounds)), self.basis)
+    }
+
+    /// The time of each round, where nobody knows how many there will be.
+    pub(super) fn words_of_a_round(&self, plan: &Plan) -> String {
+        format!("estimated time of a round: {} ({})", human_duration(self.round(plan).as_nanos() as f64), self.basis)
+    }
+
+    fn round(&self, plan: &Plan) -> Duration {
         let executed = plan.cells.iter().zip(&self.by_cell).filter(|(cell, _)| cell.skipped.is_none());
-        let total = executed.map(|(_, time)| *time).sum::<Duration>() * rounds;
-        format!("estimated time: {} ({})", human_duration(total.as_nanos() as f64), self.basis)
+        executed.map(|(_, time)| *time).sum()
     }
 }
 

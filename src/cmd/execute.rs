@@ -329,8 +329,11 @@ fn announce(plan: &Plan, shard: Option<Shard>, estimate: Option<&Estimate>, repo
         let more = if rounds.len() > first.len() { ", …" } else { "" };
         reporter.say(&format!("shard {shard}: {} of {} rounds: {}{more}", rounds.len(), plan.repetitions, first.join(", ")));
     }
-    if let Some(estimate) = estimate.filter(|_| !plan.repeat.as_ref().is_some_and(crate::plan::Repeat::is_open_ended)) {
-        reporter.say(&estimate.words(plan, shard.map_or(plan.repetitions, |shard| shard.count(plan.repetitions))));
+    if let Some(estimate) = estimate {
+        reporter.say(&match plan.repeat.as_ref().is_some_and(crate::plan::Repeat::is_open_ended) {
+            true => estimate.words_of_a_round(plan),
+            false => estimate.words(plan, shard.map_or(plan.repetitions, |shard| shard.count(plan.repetitions))),
+        });
     }
     let skipped = skips(plan);
     if !skipped.is_empty() {

@@ -34,8 +34,15 @@ pub(super) fn plan(args: &cli::Plan) -> Result<Exit, Stop> {
     text += &skips(&plan);
     text += &notes(&plan);
     text += &format!("{}\n", Estimate::of(&plan, &args.out).words(&plan, plan.repetitions));
-    if let Some(warning) = too_few(&plan) {
-        text += &format!("WARNING: {warning}\n");
+    match too_few(&plan) {
+        Some(warning) => text += &format!("WARNING: {warning}\n"),
+        None if plan.factors.iter().any(|f| f.levels.len() > 1) => {
+            text += &format!(
+                "{} repetitions of each can give a verdict, if the difference is clear beside their spread\n",
+                plan.repetitions
+            );
+        }
+        None => (),
     }
     let builds = plan.checkouts().into_iter().filter(|c| !checkout::is_there(c)).count();
     if builds > 0 {

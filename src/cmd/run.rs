@@ -8,7 +8,7 @@ use super::hosts::{self, OverHosts};
 use super::prepare::prepare;
 use super::progress::Style;
 use super::serve;
-use super::{Stop, again, cluster, doctor, plan_of, plan_of_shard, report_all, require_utf8_path};
+use super::{Stop, again, ceiling, cluster, plan_of, plan_of_shard, report_all, require_utf8_path};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::{Decide, Factor, Plan, Repeat};
@@ -47,7 +47,7 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
     let plans = report_all(args.files.iter().map(|file| plan(file, &options, args.shard)))?;
     let (fail_fast, keep_going, shard) = (args.stop.fail_fast, args.stop.keep_going, args.shard);
     // Whoever merges shards wants to know whether their nodes are equally fast.
-    let ceiling_per_s = shard.and_then(|_| doctor::ceiling());
+    let ceiling_per_s = shard.and_then(|_| ceiling::ceiling());
     let invocation = Invocation { fail_fast, keep_going, shard, ceiling_per_s, ..prepare(&plans, &args.output)? };
     let _serving = serve::during(&args.serving, args.out.clone())?;
     execute_each(&plans, &options, &args.out, &invocation)
@@ -167,8 +167,8 @@ fn repeat_until(args: &cli::Repeat) -> Result<RepeatUntil, Stop> {
         (Some(rounds), ..) => rounds,
         // An hour of repetitions of a third of a second.
         (None, _, Some(_)) => 10_000,
-        (None, Some(_), None) => 100,
-        (None, None, None) if decides => 100,
+        (None, Some(_), None) => MOST_ROUNDS,
+        (None, None, None) if decides => MOST_ROUNDS,
         // With `--sessions`, each session has as many rounds as the scenario.
         (None, None, None) if args.sessions > 1 => 0,
         (None, None, None) => {
@@ -267,6 +267,8 @@ fn aim(plan: &mut Plan, args: &cli::Repeat, decides: bool, threshold: f64) -> Re
     Ok(())
 }
 
+/// The rounds after which `--until` gives up, unless `-n` says otherwise.
+pub(super) const MOST_ROUNDS: u32 = 100;
 /// The rounds after which the first look checks whether a comparison is decided.
 const FIRST_LOOK: u32 = 5;
 
@@ -304,7 +306,7 @@ fn decide(plan: &Plan, args: &cli::Repeat, threshold: f64) -> Result<Decide, Sto
 /// Repeats session after session; each session is a separate run.
 fn sessions(plans: &[Plan], options: &Options, args: &cli::Repeat, pause: Duration) -> Result<Exit, Stop> {
     let (fail_fast, keep_going, shard) = (args.stop.fail_fast, args.stop.keep_going, args.shard);
-    let ceiling_per_s = shard.and_then(|_| doctor::ceiling());
+    let ceiling_per_s = shard.and_then(|_| ceiling::ceiling());
     let invocation = Invocation { fail_fast, keep_going, shard, ceiling_per_s, ..prepare(plans, &args.output)? };
     let mut exit = Exit::Success;
     for session in 1..=args.sessions {

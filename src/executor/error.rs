@@ -115,6 +115,14 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// A machine is gone, and cannot be had again.
+    #[error("the machine {host} is gone, and cannot be had again: {why}")]
+    NoMachine {
+        /// Its name.
+        host: String,
+        /// Why.
+        why: String,
+    },
     /// Whoever directs the machines asked for an end.
     #[error("{0}")]
     Asked(String),
@@ -126,6 +134,13 @@ pub enum Error {
 impl Error {
     /// Whether it makes no sense to continue with the next repetition.
     pub fn ends_the_run(&self) -> bool {
-        matches!(self, Self::Record(_) | Self::Fixtures(_) | Self::Interrupted | Self::Supervise(supervise::Error::GuardGone))
+        matches!(
+            self,
+            Self::Record(_)
+                | Self::Fixtures(_)
+                | Self::Interrupted
+                | Self::NoMachine { .. }
+                | Self::Supervise(supervise::Error::GuardGone)
+        )
     }
 }

@@ -1,6 +1,7 @@
 //! The caveats of a result: the notes that `analysis` shows with its table, by kind, the most serious first.
 
 use analysis::Summary;
+use analysis::compare::Comparison;
 use analysis::notes::notes;
 use vocabulary::words::harmless;
 
@@ -42,6 +43,14 @@ pub fn against(summary: &Summary, letter: &str, id: impl Fn(usize) -> String) ->
     objections.iter_mut().for_each(|o| o.count = o.lines.len());
     objections.sort_by_key(|o| ORDER.iter().position(|kind| *kind == o.kind).unwrap_or(ORDER.len()));
     objections
+}
+
+/// What speaks against the verdicts of a comparison: drift, missing levels, levels that were measured one after the other.
+pub fn of_comparison(comparison: &Comparison) -> Option<Objection> {
+    let line = |note: &String| ObjectionLine { words: harmless(note).into_owned(), details: Vec::new(), to: None };
+    let lines: Vec<ObjectionLine> = comparison.notes.iter().map(line).collect();
+    let objection = Objection { kind: "COMPARISON".to_owned(), run: String::new(), count: lines.len(), lines };
+    Some(objection).filter(|objection| objection.count > 0)
 }
 
 /// A note: its kind, its words, and the lines below it.

@@ -153,8 +153,9 @@ fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Opt
     }
     if !few.is_empty() {
         let what = match (same.is_empty(), is_everything) {
-            (true, true) => "no difference is significant".to_owned(),
-            (true, false) => "no other difference is significant".to_owned(),
+            // Other metrics may well differ: only this one was asked about.
+            (true, true) => format!("no difference in {} is significant", Metric::by_name(&few[0].metric).words()),
+            (true, false) => format!("no other difference in {} is significant", Metric::by_name(&few[0].metric).words()),
             (false, _) => format!("{} undecided", few.len()),
         };
         let n = few.iter().map(|row| row.n.min(row.baseline_n)).min().unwrap_or_default();
@@ -164,7 +165,7 @@ fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Opt
     let mut sentence = Sentence::default().link(capitalized(&words), "compared").say(".");
     if let (Some(by), false) = (&comparison.by, few.is_empty()) {
         let until = format!("runner repeat --until decided --by {by}");
-        sentence = sentence.say(" ").name(until).say(" goes on until it is decided.");
+        sentence = sentence.say(" ").name(until).say(" repeats it until that is decided, at most 100 times.");
     }
     Some(behind(comparison).into_iter().fold(sentence, |sentence, metric| {
         let first = format!("runner compare RUN --primary {}", metric.name());
@@ -183,12 +184,13 @@ fn behind(comparison: &Comparison) -> Option<Metric> {
 fn enough(few: &[&Row], within: &str) -> String {
     let most = |more: fn(&Row) -> Option<usize>| few.iter().filter_map(|row| Some(row.n.min(row.baseline_n) + more(row)?)).max();
     let words = |n: usize| if n > MOST { format!("more than {MOST}") } else { n.to_string() };
+    let about = |n: usize| if n > MOST { words(n) } else { format!("about {n}") };
     match (most(|row| row.more_for_seen), most(|row| row.more_for_threshold)) {
         (Some(seen), Some(threshold)) if seen < threshold => {
             format!(
-                "; about {} of each would show the difference that is seen, {} one of {within}",
-                words(seen),
-                words(threshold)
+                "; it takes {} of each to show the difference that is seen, and {} to show one of {within}",
+                about(seen),
+                about(threshold)
             )
         }
         (seen, threshold) => match threshold.or(seen) {

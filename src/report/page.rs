@@ -73,6 +73,7 @@ pub fn page(asked: &Asked<'_>) -> Result<Page, Error> {
         page.cells.extend(views.collect::<Vec<CellView>>());
         page.circumstances.push(circumstances::circumstances(record, &letter));
     }
+    page.against.extend(asked.comparison.and_then(against::of_comparison));
     for index in (0..page.table.columns.len()).filter(|at| page.table.columns[*at].is_name).collect::<Vec<_>>() {
         let mut levels: Vec<String> = Vec::new();
         for row in &page.table.rows {

@@ -130,15 +130,16 @@ fn the_answer_names_differences_and_how_many_repetitions_the_rest_needs() {
         said(vec![row("2", 1.18, Verdict::Faster, None), few("4"), few("8")]),
         [
             "`get` with `processes=2`: throughput 1.180 times that of `processes=1` (95 %: 1.062 to 1.298): faster.",
-            "No other difference is significant at 5 repetitions; about 15 of each would show the difference that is seen, 25 one of \
-             5 %. `runner repeat --until decided --by processes` goes on until it is decided."
+            "No other difference in throughput is significant at 5 repetitions; it takes about 15 of each \
+             to show the difference that is seen, and about 25 to show one of 5 %. `runner repeat --until decided --by processes` repeats it until that is decided, at most 100 times."
         ]
     );
     assert_eq!(
         said(vec![few("2")]),
         [
-            "No difference is significant at 5 repetitions; about 15 of each would show the difference that is seen, 25 one of 5 %. \
-             `runner repeat --until decided --by processes` goes on until it is decided."
+            "No difference in throughput is significant at 5 repetitions; it takes about 15 of each to show the difference that is seen, \
+             and about 25 to show one of 5 %. \
+             `runner repeat --until decided --by processes` repeats it until that is decided, at most 100 times."
         ]
     );
     assert_eq!(said(vec![row("2", 1.0, Verdict::NoDifferenceShown, None)]), ["No difference in throughput beyond 5 %."]);
@@ -152,8 +153,8 @@ fn the_answer_names_differences_and_how_many_repetitions_the_rest_needs() {
         [
             "Slower in 4 of 5 comparisons; the largest difference:",
             "`get` with `processes=2`: throughput 5.000 times that of `processes=1` (95 %: 4.500 to 5.500): slower.",
-            "No other difference is significant at 5 repetitions; about 15 of each would show the difference that is seen, 25 one of \
-             5 %. `runner repeat --until decided --by processes` goes on until it is decided."
+            "No other difference in throughput is significant at 5 repetitions; it takes about 15 of each \
+             to show the difference that is seen, and about 25 to show one of 5 %. `runner repeat --until decided --by processes` repeats it until that is decided, at most 100 times."
         ]
     );
 }

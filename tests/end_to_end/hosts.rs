@@ -627,3 +627,27 @@ fn a_machine_that_is_wanted_back_gives_its_repetition_up() {
     assert_eq!(place.status("all/run1")["verdict"]["is"], "valid");
     place.assert_cleared(CLEARED);
 }
+
+#[test]
+fn a_machine_that_does_not_come_back_ends_the_run_and_resume_goes_on() {
+    if !may_make_namespaces() {
+        return;
+    }
+    let place = Place::with(&LONG.replace("duration: 3s", "duration: 1s").replace("hosts:", "repetitions: 3\nhosts:"));
+    let mut started = place.start(&ON_NETNS);
+    let run = started.until("a repetition is complete", || {
+        let run = std::fs::read_dir(place.path("results/test")).ok()?.flatten().next()?.path();
+        run.join("cells/all/run1/status.json").exists().then_some(run)
+    });
+    // As an allocation whose time is up: the machine is gone, and so is the way to it.
+    let namespace = own_namespaces(&place)[1].clone();
+    assert!(Command::new("ip").args(["netns", "del", &namespace]).status().unwrap().success());
+    place.process(&namespace).signal(Signal::KILL);
+    let outcome = started.wait_within(Duration::from_secs(90)).expect(1);
+    outcome.complains(&["is gone, and cannot be had again", "continue with: runner resume"]);
+    place.assert_cleared(CLEARED);
+    place.run(&["resume", run.to_str().unwrap(), "--no-graphs"]).expect(0);
+    for n in 1..=3 {
+        assert_eq!(place.status(&format!("all/run{n}"))["verdict"]["is"], "valid");
+    }
+}

@@ -236,18 +236,27 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
             if let Ok(memory) = stats::lag1(sample)
                 && memory.p < level
             {
-                words.push(format!("is similar in successive rounds (r {:.2})", memory.r));
+                words.push(match memory.r < 0.0 {
+                    true => format!("alternates from round to round (r {:.2})", memory.r),
+                    false => format!("is similar in successive rounds (r {:.2})", memory.r),
+                });
             }
             if words.is_empty() {
                 continue;
             }
-            let worth = stats::serial_dependence(sample).map_or_else(
-                |_| String::new(),
-                |memory| format!(", {} of them are worth about {:.0}", sample.len(), memory.worth.max(1.0)),
-            );
+            // A series that only alternates is worth no fewer repetitions.
+            let worth = stats::serial_dependence(sample)
+                .ok()
+                .filter(|memory| memory.inflation > 1.0)
+                .map_or_else(String::new, |memory| {
+                    format!(", {} of them are worth about {:.0}", sample.len(), memory.worth.max(1.0))
+                });
             let run = if sides { format!(" in {run}") } else { String::new() };
             let what = format!("{} of {cell}{run}", case.metric.name());
-            let means = "; the verdict is unchanged, but rests on fewer independent repetitions than it counts";
+            let means = match worth.is_empty() {
+                true => "",
+                false => "; the verdict is unchanged, but rests on fewer independent repetitions than it counts",
+            };
             let large = if is_large { ". Find out what changed during the run before you rely on the verdict" } else { "" };
             let note = format!("{what} {}: its repetitions are not independent{worth}{means}{large}", words.join(" and "));
             if !comparison.notes.contains(&note) {

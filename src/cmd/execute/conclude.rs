@@ -68,7 +68,7 @@ pub(super) fn conclude_unfinished(
     }
     // Completed repetitions are worth a summary, if there is still room for one. What happened first is reported first.
     let Stop { mut message, exit } = failure(plan, error);
-    if matches!(error, Error::Supervise(crate::supervise::Error::GuardGone)) {
+    if matches!(error, Error::Supervise(crate::supervise::Error::GuardGone) | Error::NoMachine { .. }) {
         message += &format!("\nwhat was completed is kept; continue with: runner resume {}", directory.path.display());
     }
     if let Err(stop) = conclude(invocation, directory, reporter, true, Some(&message)) {

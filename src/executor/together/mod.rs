@@ -27,7 +27,7 @@ use record::status::Status;
 use supervise::Guard;
 use vocabulary::errors::tell;
 
-pub use parts::Part;
+use parts::Recorded;
 
 /// How often a repetition is tried of which a machine was lost.
 pub const TRIES: u32 = 3;
@@ -44,7 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const STEPS: Duration = Duration::from_secs(3600);
 /// From the decision to the start of the load, besides the longest way to a machine: enough to be heard in time.
 const MARGIN: Duration = Duration::from_millis(2);
-/// The pause before a repetition is tried again of which a machine was lost; the second pause is four times as long.
+/// How long a machine that is gone is waited for, and the first pause between two attempts to start its agent.
+const COMES_BACK: Duration = Duration::from_secs(30);
 const BREATH: Duration = Duration::from_secs(1);
 /// How long the program of an agent that is gone may take to end.
 const LAST_WORDS: Duration = Duration::from_millis(100);
@@ -245,17 +246,10 @@ impl Conductor {
         let mut tries = 0;
         loop {
             tries += 1;
-            let complete = tokio::select! {
-                biased;
-                () = directed.interrupt.asked(1) => return Err(Error::Interrupted),
-                complete = self.complete(&mut state) => complete,
-            };
-            let (number, why) = match complete {
-                Err((number, why)) => (number, why),
-                Ok(()) => match self.attempt(&mut state, directed, turn).await? {
-                    Tried::Done(status) => return Ok(*status),
-                    Tried::Lost(number, why) => (number, why),
-                },
+            self.wait_for_all(&mut state, directed.interrupt).await?;
+            let (number, why) = match self.attempt(&mut state, directed, turn).await? {
+                Tried::Done(status) => return Ok(*status),
+                Tried::Lost(number, why) => (number, why),
             };
             if directed.interrupt.count() > 0 {
                 return Err(Error::Interrupted);
@@ -265,8 +259,27 @@ impl Conductor {
                 return Err(self.elsewhere(number, format!("it was lost {TRIES} times, the last time: {why}")));
             }
             tell(format_args!("warning: {name} is lost: {why}; the repetition is executed again ({} of {TRIES})", tries + 1));
-            // A machine that starts again takes a while, and so does a network.
-            tokio::select! { () = directed.interrupt.asked(1) => {}, () = tokio::time::sleep(BREATH * (tries * tries)) => {} }
+        }
+    }
+
+    /// Starts the agents that are missing, again and again for a while: a machine or a network may come back.
+    ///
+    /// # Errors
+    /// [`Error::NoMachine`] if one does not.
+    async fn wait_for_all(&self, state: &mut State, interrupt: &Interrupt) -> Result<(), Error> {
+        let (until, mut pause) = (tokio::time::Instant::now() + COMES_BACK, BREATH);
+        loop {
+            let complete = tokio::select! {
+                biased;
+                () = interrupt.asked(1) => return Err(Error::Interrupted),
+                complete = self.complete(state) => complete,
+            };
+            let Err((number, why)) = complete else { return Ok(()) };
+            if tokio::time::Instant::now() + pause > until {
+                return Err(Error::NoMachine { host: self.members[number].launch.name.clone(), why });
+            }
+            tokio::select! { () = interrupt.asked(1) => {}, () = tokio::time::sleep(pause) => {} }
+            pause *= 2;
         }
     }
 
@@ -396,11 +409,11 @@ impl Conductor {
         if let Some(Broken { number, why, is_lost: true }) = broken {
             return Ok(Tried::Lost(number, why));
         }
-        let parts: Vec<Part> = taking
+        let parts: Vec<Recorded> = taking
             .into_iter()
             .map(|one| {
                 let member = &self.members[one.number];
-                Part {
+                Recorded {
                     name: member.launch.name.clone(),
                     role: member.scenario.role.clone(),
                     machine: state.here[one.number].as_ref().map_or_else(String::new, |here| here.machine.clone()),

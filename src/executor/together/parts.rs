@@ -20,7 +20,7 @@ use crate::network::Network;
 
 /// What one machine has recorded.
 #[derive(Debug)]
-pub struct Part {
+pub struct Recorded {
     /// Its name.
     pub name: String,
     /// Its role.
@@ -43,7 +43,7 @@ pub struct Part {
 pub(super) fn join(
     plan: &Plan,
     turn: Turn,
-    parts: &[Part],
+    parts: &[Recorded],
     network: &Network,
     mut broken: Option<(String, String)>,
     begun: Instant,
@@ -86,7 +86,7 @@ pub(super) fn join(
 }
 
 /// The status of all parts together.
-fn joined(plan: &Plan, turn: Turn, found: &[(&Part, Status)], network: &Network, broken: Option<(String, String)>) -> Status {
+fn joined(plan: &Plan, turn: Turn, found: &[(&Recorded, Status)], network: &Network, broken: Option<(String, String)>) -> Status {
     let statuses = || found.iter().map(|(_, status)| status);
     let hosts: Vec<HostPart> = found.iter().map(|(part, status)| host_part(part, status)).collect();
     let start = start(found.iter().map(|(part, _)| *part), &hosts);
@@ -163,7 +163,7 @@ fn joined(plan: &Plan, turn: Turn, found: &[(&Part, Status)], network: &Network,
     }
 }
 
-fn host_part(part: &Part, status: &Status) -> HostPart {
+fn host_part(part: &Recorded, status: &Status) -> HostPart {
     let before = part.before;
     let after = part.after.or(before);
     let start_late_ns = match (before, after) {
@@ -190,13 +190,13 @@ fn host_part(part: &Part, status: &Status) -> HostPart {
 }
 
 /// How far a machine's clock may be from what was found.
-fn bound_ns(part: &Part) -> u64 {
+fn bound_ns(part: &Recorded) -> u64 {
     let bounds = [part.before, part.after].into_iter().flatten().map(|offset| offset.bound_ns);
     bounds.max().unwrap_or_default()
 }
 
 /// How far apart the machines have started; none without a start.
-fn start<'p>(parts: impl Iterator<Item = &'p Part>, hosts: &[HostPart]) -> Option<StartStatus> {
+fn start<'p>(parts: impl Iterator<Item = &'p Recorded>, hosts: &[HostPart]) -> Option<StartStatus> {
     // Those that only have targets start nothing.
     let mut bounds = Vec::new();
     let mut lates = Vec::new();
@@ -273,8 +273,8 @@ fn observer(all: impl Iterator<Item = ObserverStatus>) -> ObserverStatus {
 }
 
 /// Of each figure of hosts the worst. Agents on one machine take each other for strangers; what they used themselves is taken off.
-fn worst(found: &[(&Part, Status)]) -> Option<HostStatus> {
-    let of = |(part, status): &(&Part, Status)| {
+fn worst(found: &[(&Recorded, Status)]) -> Option<HostStatus> {
+    let of = |(part, status): &(&Recorded, Status)| {
         let host = status.host?;
         let beside = found.iter().filter(|(other, _)| other.machine == part.machine && other.name != part.name);
         let beside: f64 = beside.filter_map(|(other, _)| other.ended.ours_ppm).map(|ppm| ppm as f64 / 1e6).sum();
@@ -325,8 +325,8 @@ mod tests {
         Offset { offset_ns, bound_ns, way_ns: 2 * bound_ns, at_ns }
     }
 
-    fn part(name: &str, late_ns: u64, clocks: [Offset; 2]) -> Part {
-        Part {
+    fn part(name: &str, late_ns: u64, clocks: [Offset; 2]) -> Recorded {
+        Recorded {
             name: name.to_owned(),
             role: None,
             machine: "m".to_owned(),
@@ -378,11 +378,12 @@ mod tests {
             ..empty()
         };
         let clocks = [offset(0, 0, 0); 2];
-        let ours = |name: &str, ppm| Part { ended: Ended { ours_ppm: Some(ppm), ..Ended::default() }, ..part(name, 0, clocks) };
+        let ours =
+            |name: &str, ppm| Recorded { ended: Ended { ours_ppm: Some(ppm), ..Ended::default() }, ..part(name, 0, clocks) };
         let (a, b) = (ours("a", 300_000), ours("b", 200_000));
         let host = worst(&[(&a, used(0.25)), (&b, used(0.35))]).unwrap();
         assert!((host.others_share - 0.05).abs() < 1e-9, "{host:?}");
-        let apart = Part { machine: "other".into(), ..b };
+        let apart = Recorded { machine: "other".into(), ..b };
         assert!((worst(&[(&a, used(0.25)), (&apart, used(0.35))]).unwrap().others_share - 0.35).abs() < 1e-9);
     }
 
