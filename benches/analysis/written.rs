@@ -267,6 +267,7 @@ fn status(cell: &Cell, repetition: u32, rows: &[WindowRow], rng: &mut Xoshiro256
         cut_short: None,
         start: None,
         hosts: Vec::new(),
+        attempts: Vec::new(),
         compacted_at: None,
         never_ready: None,
         phases: vec![PhaseStatus {

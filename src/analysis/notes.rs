@@ -300,6 +300,14 @@ fn of_cell(cell: &CellSummary) -> Vec<(String, String)> {
         let requests = if cell.sent_again == 1 { "request" } else { "requests" };
         add("SENT AGAIN", format!("{} {requests} that the server said (GOAWAY) it had not processed [{name}]", cell.sent_again));
     }
+    if let Some((count, first)) = &cell.executed_again {
+        let were = if *count == 1 {
+            "attempt of a repetition came to nothing, and it was"
+        } else {
+            "attempts of repetitions came to nothing, and these were"
+        };
+        add("LOST", format!("{count} {were} executed again: {first} [{name}]"));
+    }
     if let Some(busy) = &cell.busy {
         add("BUSY", format!("{busy} [{name}]"));
     }

@@ -71,6 +71,12 @@ pub(super) fn busy(valid: &[&Repetition]) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
+/// How many attempts of repetitions came to nothing, and why the first one did.
+pub(super) fn executed_again<'r>(repetitions: impl Iterator<Item = &'r Repetition>) -> Option<(usize, String)> {
+    let attempts: Vec<&String> = repetitions.flat_map(|repetition| &repetition.status.attempts).collect();
+    Some((attempts.len(), (*attempts.first()?).clone()))
+}
+
 /// Where servers counted something else than was sent to them in valid repetitions, each target once.
 pub(super) fn counts(valid: &[&Repetition]) -> Vec<String> {
     let mut told: BTreeMap<&str, String> = BTreeMap::new();

@@ -190,6 +190,7 @@ fn of_cell(
         generator: shape::generator(&figures, &mut estimates),
         logs_cut: shape::logs_cut(&valid),
         sent_again: valid.iter().map(|repetition| repetition.status.generator.sent_again).sum(),
+        executed_again: shape::executed_again(all.iter().copied()),
         busy: shape::busy(&valid),
         steadiness,
         loads: shape::loads(cell, &valid, window_ns),

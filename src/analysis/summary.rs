@@ -91,6 +91,9 @@ pub struct CellSummary {
     /// that count.
     #[serde(skip_serializing_if = "never")]
     pub sent_again: u64,
+    /// How many repetitions were executed again, as a machine was lost, and the first reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub executed_again: Option<(usize, String)>,
     /// What else used the processors meanwhile, in words, if that was much.
     pub busy: Option<String>,
     /// Whether each workload was steady within its repetitions.

@@ -1,12 +1,13 @@
 //! `runner check` and `runner schema`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Stop, print, print_data, read_plan, scenario_files};
+use super::{Stop, plan_of, print, print_data, read_plan, scenario_files};
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::links::is_local;
-use crate::plan::{Plan, Probe, Target, Workload, factors};
+use crate::plan::{Plan, Probe, Role, Target, Workload, factors};
+use crate::plan_read::{Here as Place, Options};
 use crate::vocabulary::choices::{Lifetime, Order};
 use crate::vocabulary::errors::tell;
 
@@ -16,7 +17,7 @@ pub(super) fn check(args: &cli::Check) -> Result<Exit, Stop> {
     let files = scenario_files(if args.files.is_empty() { &everything } else { &args.files })?;
     let mut exit = Exit::Success;
     for file in &files {
-        match read_plan(file, None) {
+        match read_plan(file, None).and_then(|plan| over_machines(file, &plan.hosts).map(|()| plan)) {
             Ok(plan) => print(&format!("{}: sound, {}\n{}{}", file.display(), size(&plan), skips(&plan), notes(&plan))),
             Err(stop) => {
                 tell(format_args!("error: {}\n", stop.message));
@@ -25,6 +26,20 @@ pub(super) fn check(args: &cli::Check) -> Result<Exit, Stop> {
         }
     }
     Ok(exit)
+}
+
+/// Where roles may be machines of their own, there are mistakes that one machine for all of them does not have.
+fn over_machines(file: &Path, roles: &[Role]) -> Result<(), Stop> {
+    if roles.is_empty() {
+        return Ok(());
+    }
+    // No machine has these addresses (RFC 2544), and none is asked.
+    let mut addresses = (0..250u32).flat_map(|a| (1..250u32).map(move |b| format!("198.18.{a}.{b}")));
+    let of = |role: &Role| (role.name.clone(), addresses.by_ref().take(role.addresses.len()).collect());
+    let hosts = roles.iter().map(of).collect();
+    let options = Options { hosts, here: Some(Place { role: None }), ..Options::default() };
+    let over = |stop: Stop| Stop::new(stop.exit, format!("over several machines (`--on`): {}", stop.message));
+    plan_of(file, &options).map(drop).map_err(over)
 }
 
 /// `48 cells x 5 repetitions = 240`

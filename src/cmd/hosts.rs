@@ -21,15 +21,13 @@ use crate::executor::together::files_of;
 use crate::executor::{Conductor, Error, Member};
 use crate::exit::Exit;
 use crate::hosts::{Here, Launch, Scenario};
+use crate::plan::hosts::CONTROLLER;
 use crate::plan::{Plan, Role, revisions};
 use crate::plan_read::{self, Here as Place, Options};
 use crate::record::manifest::{Choice, MachineRecord};
 use crate::record::write::plan_json;
 use crate::supervise::Guard;
 use crate::vocabulary::errors::tell;
-
-/// The name of the machine of the run itself.
-const CONTROLLER: &str = "controller";
 
 /// The SHA-1 of this executable: only the same program understands what agents say.
 pub(super) fn own_hash() -> Result<String, Stop> {
@@ -125,7 +123,14 @@ pub(super) fn execute<'s>(
             });
             return Err(match error {
                 Error::Interrupted => nothing(),
-                Error::Elsewhere { host, why } => Stop::new(Exit::Failure, format!("the machine {host} cannot take part: {why}")),
+                Error::Elsewhere { host, why } => {
+                    // The shell's code where it finds no such program.
+                    let hint = match why.contains("exit status: 127") {
+                        true => "\ninstall runner there, or let `--bring` copy it there for this run",
+                        false => "",
+                    };
+                    Stop::new(Exit::Failure, format!("the machine {host} cannot take part: {why}{hint}"))
+                }
                 other => Stop::from_error(Exit::Failure, &other),
             });
         }

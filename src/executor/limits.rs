@@ -73,8 +73,18 @@ pub fn reasons(limits: &Limits, reports: &[(&Workload, &Report)], machines: u64,
     reasons
 }
 
+/// A longer time without a sample is not the delay of a busy machine.
+const LONGEST_GAP_NS: u64 = 1_000_000_000;
+
 /// Why the measurements of targets cannot be trusted.
 pub(super) fn unseen(observer: &ObserverStatus) -> Option<String> {
+    if observer.longest_gap_ns > LONGEST_GAP_NS && observer.longest_gap_ns > observer.wall_ns / 10 {
+        return Some(format!(
+            "for {} targets and host were not sampled, so memory and other peaks may have been missed: runner stood still (stopped, or \
+             its machine was), or the samples took too long; `record` can make them rarer",
+            human_duration(observer.longest_gap_ns as f64)
+        ));
+    }
     (observer.incomplete_samples > 0).then(|| {
         format!(
             "{} of {} samples of targets and host are not complete, so memory and other peaks may have been missed: file \

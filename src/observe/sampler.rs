@@ -77,6 +77,8 @@ pub struct SamplerReport {
     pub late_ticks: u64,
     /// Ticks that were skipped because the previous one was not done in time.
     pub skipped_ticks: u64,
+    /// The longest time that was skipped at once.
+    pub longest_gap_ns: u64,
     /// Processor time of the sampler's thread.
     pub cpu_ns: u64,
     /// Time from start to stop; `cpu_ns / elapsed_ns` is the share of a core that was used.
@@ -222,7 +224,9 @@ impl Work {
             }
             // The grid is absolute: a late tick does not shift the others, and missed ticks are not made up for.
             let next = next_tick(tick, start.elapsed(), self.interval);
-            self.report.skipped_ticks += next - tick - 1;
+            let skipped = next - tick - 1;
+            self.report.skipped_ticks += skipped;
+            self.report.longest_gap_ns = self.report.longest_gap_ns.max(instant_of(skipped, self.interval).as_nanos() as u64);
             tick = next;
             let due = start + instant_of(tick, self.interval);
             if self.obey_until(tick, due, &mut cpu_before, inbox).is_err() {

@@ -14,3 +14,5 @@ pub struct Role {
 
 /// Where every role is this machine.
 pub const LOOPBACK: &str = "127.0.0.1";
+/// The machine on which runner is started, in messages and results; no role has this name.
+pub const CONTROLLER: &str = "controller";

@@ -105,6 +105,7 @@ impl RunDirectory {
             never_ready: None,
             start: None,
             hosts: Vec::new(),
+            attempts: Vec::new(),
             compacted_at: None,
         };
         let path = writer.finish(&[], &status)?;

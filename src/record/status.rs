@@ -61,6 +61,9 @@ pub struct Status {
     /// The machines that executed it together, each with its own part; empty if there was one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostPart>,
+    /// Why earlier attempts of it came to nothing: which machine was lost, in words; nothing of them is kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<String>,
     /// When its large tables and logs were removed because of its age, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compacted_at: Option<String>,
@@ -333,6 +336,9 @@ pub struct ObserverStatus {
     /// Samples of replicas of which something could not be read for lack of descriptors or memory.
     #[serde(default)]
     pub incomplete_samples: u64,
+    /// The longest time without a sample, beyond the interval; 0 in older results.
+    #[serde(default)]
+    pub longest_gap_ns: u64,
 }
 
 /// Who else used the processors during the load, as shares of their time.

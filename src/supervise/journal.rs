@@ -98,8 +98,14 @@ impl Journal {
 
     fn create_in(directory: &Path, run: &str) -> std::io::Result<Self> {
         let path = directory.join(format!("{run}.journal"));
-        let file = OpenOptions::new().create_new(true).append(true).read(true).mode(0o600).open(&path)?;
-        flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive)?;
+        let file = loop {
+            let file = OpenOptions::new().create_new(true).append(true).read(true).mode(0o600).open(&path)?;
+            flock(file.as_fd(), FlockOperation::LockExclusive)?;
+            // Before it was locked, another start may have swept it away as a dead run's: that looks the same.
+            if file.metadata()?.nlink() > 0 {
+                break file;
+            }
+        };
         let journal = Self { run: run.to_owned(), path, file };
         journal.write(&Entry::Runner(std::process::id()))?;
         Ok(journal)
@@ -272,14 +278,21 @@ fn sweep_in(directory: &Path) -> Vec<String> {
 
 fn sweep_one(path: &Path) -> Option<String> {
     let run = path.file_stem()?.to_str()?.to_owned();
-    let file = File::open(path).ok()?;
-    // A locked journal belongs to a living run, or another sweep is working on it.
-    flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive).ok()?;
+    let _lock = claim(path)?;
     let left = Left::of(&std::fs::read_to_string(path).ok()?);
     let mut found: Vec<String> = kill_run(&run).iter().map(|(pid, name)| format!("process {pid} ({name})")).collect();
     found.extend(clear(path));
     let who = left.runner.map_or_else(|| run.clone(), |pid| format!("{run} (process {pid})"));
     (!found.is_empty()).then(|| format!("run {who} ended without cleaning up; removed what it left behind: {}", found.join(", ")))
+}
+
+/// Locks a journal that nobody has.
+fn claim(path: &Path) -> Option<File> {
+    let file = File::open(path).ok()?;
+    // A locked journal belongs to a living run, or another sweep is working on it.
+    flock(file.as_fd(), FlockOperation::NonBlockingLockExclusive).ok()?;
+    // Where another sweep has removed it meanwhile, its name may belong to a journal that is new.
+    (file.metadata().ok()?.nlink() > 0).then_some(file)
 }
 
 /// Kills the processes of a run, which carry its id in their environment; returns them.
@@ -354,6 +367,35 @@ mod tests {
         assert_eq!(left.runner, Some(7));
         assert_eq!(left.paths, [PathBuf::from("/a")]);
         assert_eq!(left.commands, [["x", "2"]]);
+    }
+
+    /// Sweeping while others start must take nothing away from them.
+    #[test]
+    fn a_journal_that_is_being_made_is_not_swept_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let sweep = || {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    for entry in std::fs::read_dir(folder.path()).unwrap().flatten() {
+                        // As `sweep_one`, without its search for processes.
+                        if let Some(_lock) = claim(&entry.path()) {
+                            clear(&entry.path());
+                        }
+                    }
+                }
+            };
+            (0..4).for_each(|_| drop(scope.spawn(sweep)));
+            let missing = (0..20_000).filter(|number| {
+                let journal = Journal::create_in(folder.path(), &format!("run{number}")).unwrap();
+                let is_there = journal.path().exists();
+                clear(journal.path());
+                !is_there
+            });
+            let missing = missing.count();
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(missing, 0);
+        });
     }
 
     #[test]

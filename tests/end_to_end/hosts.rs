@@ -178,7 +178,37 @@ fn a_repetition_of_which_a_machine_was_lost_is_executed_again() {
     let outcome = started.wait().expect(0);
     outcome.complains(&["is lost: the agent has ended (signal: 9 (SIGKILL))", "the repetition is executed again (2 of 3)"]);
     assert_eq!(place.status("all/run1")["verdict"]["is"], "valid");
+    // Whoever reads the results later is told.
+    let attempts = place.status("all/run1")["attempts"].clone();
+    assert_eq!(attempts.as_array().unwrap().len(), 1, "{attempts}");
+    let told = place.run(&["summarize", "results/test"]).expect(0).stdout;
+    assert!(told.contains("LOST: 1 attempt of a repetition came to nothing, and it was executed again"), "{told}");
     place.assert_cleared(CLEARED);
+}
+
+#[test]
+fn a_repetition_in_which_an_agent_stood_still_does_not_count() {
+    if !may_make_namespaces() {
+        return;
+    }
+    let place = Place::with(LONG);
+    let started = under_way(&place);
+    let server = place.process(&own_namespaces(&place)[0]);
+    server.signal(Signal::STOP);
+    std::thread::sleep(Duration::from_millis(1500));
+    server.signal(Signal::CONT);
+    started.wait().expect(4);
+    let reasons = place.status("all/run1")["verdict"]["reasons"].to_string();
+    assert!(reasons.contains("server: for 1.") && reasons.contains("targets and host were not sampled"), "{reasons}");
+    place.assert_cleared(CLEARED);
+}
+
+#[test]
+fn check_finds_what_is_wrong_over_several_machines_only() {
+    let place = Place::with(&LONG.replace("${hosts.server.address}", "127.0.0.1"));
+    place.run(&["check", "test.yaml"]).expect(2).complains(&["over several machines (`--on`)", "is not on the machine of"]);
+    let place = Place::with(&LONG.replace("server: {}, ", "server: {}, controller: {}, "));
+    place.run(&["check", "test.yaml"]).expect(2).complains(&["`controller` cannot be the name of a role"]);
 }
 
 #[test]

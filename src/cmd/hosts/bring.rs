@@ -33,7 +33,7 @@ pub(super) fn address(destination: &str) -> Result<String, String> {
         .output()
         .map_err(|e| format!("`ssh` cannot be started: {e}"))?;
     if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+        return Err(String::from_utf8_lossy(&output.stderr).trim().replace('\r', ""));
     }
     let text = String::from_utf8_lossy(&output.stdout);
     let name = text.lines().find_map(|line| line.strip_prefix("hostname ")).unwrap_or(destination);
@@ -87,6 +87,7 @@ fn run(destination: &str, command: &str, input: Option<File>) -> Result<String, 
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    // `ssh` ends its lines as terminals want it.
+    let said = String::from_utf8_lossy(&output.stderr).trim().replace('\r', "");
     Err(if said.is_empty() { format!("`{command}` ended with {}", output.status) } else { said })
 }

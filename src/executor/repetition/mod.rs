@@ -459,6 +459,7 @@ impl<'a> Repetition<'a> {
                 wall_ns: observer.elapsed_ns,
                 skipped_ticks: observer.skipped_ticks,
                 incomplete_samples: observer.incomplete_samples,
+                longest_gap_ns: observer.longest_gap_ns,
             },
             host,
             left_behind,

@@ -63,6 +63,7 @@ impl Conclusion<'_> {
             cut_short: self.cut_short,
             start: None,
             hosts: Vec::new(),
+            attempts: Vec::new(),
             compacted_at: None,
         };
         // Masked first: what is replaced later could be part of a secret.

@@ -30,7 +30,7 @@ use vocabulary::errors::tell;
 use parts::Recorded;
 
 /// How often a repetition is tried of which a machine was lost.
-pub const TRIES: u32 = 3;
+pub const TRIES: usize = 3;
 /// How long a log-in and the first words of an agent may take.
 const LOG_IN: Duration = Duration::from_secs(40);
 /// How long a machine may take to make a plan, once it has the scenario.
@@ -243,11 +243,11 @@ impl Conductor {
     /// [`Error::Elsewhere`] if a machine was lost again and again: there is no result then.
     pub(super) async fn repetition(&self, directed: &Directed<'_>, turn: Turn) -> Result<Status, Error> {
         let mut state = self.state.lock().await;
-        let mut tries = 0;
+        let mut lost: Vec<String> = Vec::new();
         loop {
-            tries += 1;
+            let tries = lost.len() + 1;
             self.wait_for_all(&mut state, directed.interrupt).await?;
-            let (number, why) = match self.attempt(&mut state, directed, turn).await? {
+            let (number, why) = match self.attempt(&mut state, directed, turn, &lost).await? {
                 Tried::Done(status) => return Ok(*status),
                 Tried::Lost(number, why) => (number, why),
             };
@@ -259,6 +259,7 @@ impl Conductor {
                 return Err(self.elsewhere(number, format!("it was lost {TRIES} times, the last time: {why}")));
             }
             tell(format_args!("warning: {name} is lost: {why}; the repetition is executed again ({} of {TRIES})", tries + 1));
+            lost.push(format!("{name} was lost: {}", why.lines().next().unwrap_or_default()));
         }
     }
 
@@ -365,7 +366,7 @@ impl Conductor {
     }
 
     /// One try of a repetition.
-    async fn attempt(&self, state: &mut State, directed: &Directed<'_>, turn: Turn) -> Result<Tried, Error> {
+    async fn attempt(&self, state: &mut State, directed: &Directed<'_>, turn: Turn, lost: &[String]) -> Result<Tried, Error> {
         let begun = Instant::now();
         let Directed { plan, guard, directory, interrupt, progress } = *directed;
         let cell = &plan.cells[turn.cell];
@@ -427,7 +428,7 @@ impl Conductor {
             .collect();
         progress.stage.set("record");
         let broken = broken.map(|broken| (self.members[broken.number].launch.name.clone(), broken.why));
-        let status = parts::join(plan, turn, &parts, &network, broken, begun, &mut writer)?;
+        let status = parts::join(plan, turn, &parts, &network, parts::Attempts { broken, lost, begun }, &mut writer)?;
         Ok(Tried::Done(Box::new(status)))
     }
 }

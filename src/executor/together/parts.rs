@@ -39,16 +39,26 @@ pub struct Recorded {
     pub start_ns: i64,
 }
 
-/// Joins tables, logs and events of all machines, and makes the repetition durable. `broken`: which machine brought it down, and why.
+/// How a repetition came about.
+pub(super) struct Attempts<'a> {
+    /// Which machine brought it down, and why.
+    pub broken: Option<(String, String)>,
+    /// Why earlier attempts came to nothing.
+    pub lost: &'a [String],
+    /// When the last attempt began.
+    pub begun: Instant,
+}
+
+/// Joins tables, logs and events of all machines, and makes the repetition durable.
 pub(super) fn join(
     plan: &Plan,
     turn: Turn,
     parts: &[Recorded],
     network: &Network,
-    mut broken: Option<(String, String)>,
-    begun: Instant,
+    attempts: Attempts<'_>,
     writer: &mut RepetitionWriter,
 ) -> Result<Status, Error> {
+    let Attempts { mut broken, lost, begun } = attempts;
     let mut found = Vec::new();
     let mut events: Vec<Value> = Vec::new();
     for part in parts {
@@ -77,6 +87,7 @@ pub(super) fn join(
         let _ = std::fs::remove_dir_all(&part.folder);
     }
     let mut status = joined(plan, turn, &found, network, broken);
+    status.attempts = lost.to_vec();
     status.timings.total_ns = begun.elapsed().as_nanos() as u64;
     let timings = &mut status.timings;
     let told_apart = timings.steps_ns + timings.target_start_ns + timings.load_ns + timings.target_stop_ns;
@@ -159,6 +170,7 @@ fn joined(plan: &Plan, turn: Turn, found: &[(&Recorded, Status)], network: &Netw
         never_ready: statuses().find_map(|status| status.never_ready.clone()),
         start,
         hosts,
+        attempts: Vec::new(),
         compacted_at: None,
     }
 }
@@ -269,6 +281,7 @@ fn observer(all: impl Iterator<Item = ObserverStatus>) -> ObserverStatus {
         wall_ns: sum.wall_ns + one.wall_ns,
         skipped_ticks: sum.skipped_ticks + one.skipped_ticks,
         incomplete_samples: sum.incomplete_samples + one.incomplete_samples,
+        longest_gap_ns: sum.longest_gap_ns.max(one.longest_gap_ns),
     })
 }
 
@@ -411,6 +424,7 @@ mod tests {
             never_ready: None,
             start: None,
             hosts: Vec::new(),
+            attempts: Vec::new(),
             compacted_at: None,
         }
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::diagnostics::Diagnostics;
 use super::options::Options;
-use plan::hosts::LOOPBACK;
+use plan::hosts::{CONTROLLER, LOOPBACK};
 use plan::links::is_local;
 use plan::{Link, Load, Role, Target, Workload};
 use schema::source::one_of;
@@ -24,7 +24,11 @@ pub(super) fn read(file: &Arc<SourceFile>, node: Option<&Node>, options: &Option
             name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !fits {
             let mistake = Mistake::new(file, entry.key_span, format!("`{name}` cannot be the name of a role"));
-            mistakes.push(mistake.expected("expected letters, digits and `_`, so that expressions can use it"));
+            mistakes.push(mistake.expected("expected a letter, then letters, digits and `_`, so that expressions can use it"));
+        }
+        if name == CONTROLLER {
+            let mistake = Mistake::new(file, entry.key_span, format!("`{name}` cannot be the name of a role"));
+            mistakes.push(mistake.expected("it means the machine on which runner is started, which executes what names no role"));
         }
         // `server:` alone is a role, too.
         let count = match entry.value.data {
