@@ -446,8 +446,8 @@ impl Builder<'_> {
         let mut owner: BTreeMap<(Option<&str>, u16), &str> = BTreeMap::new();
         for target in targets {
             for (i, port) in target.replicas.iter().flat_map(|r| r.ports.iter().enumerate()) {
-                // Two roles may share a machine.
-                let machine = target.machine.as_deref().filter(|_| !alone);
+                // Two roles may share a machine; before their addresses are known, nobody can tell.
+                let machine = target.machine.as_deref().or(target.on.as_deref()).filter(|_| !alone);
                 match owner.insert((machine, *port), &target.name) {
                     Some(other) if other != target.name => {
                         let entry = self.targets.iter().find(|e| e.key == target.name);
