@@ -20,7 +20,7 @@
 //! middle are real losses, not failed sends that the sender notices. And whatever targets do in their namespace, the
 //! emulation is in another one.
 //!
-//! [`machines`] makes namespaces that stand for whole machines; no link leads there.
+//! [`machines()`] makes namespaces that stand for whole machines; no link leads there.
 //!
 //! [`names`] chooses the names before anything is made, [`choice`] finds out which mechanism works here, [`mod@make`] makes
 //! the link, [`mod@measure`] measures what it is really like, [`namespace`] undoes it. Nothing here knows the lifecycle of
