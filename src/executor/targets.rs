@@ -186,9 +186,10 @@ pub async fn start(
     let first = running.len();
     for replica in &target.replicas {
         render(target, replica, context)?;
-        let one = start_replica(target, replica, context, namespace, cell).await?;
-        started(&one);
-        running.push(one);
+        running.push(start_replica(target, replica, context, namespace, cell).await?);
+        let one = running.last_mut().expect("it was just pushed");
+        one.find_inside(target.ready_timeout).await;
+        started(one);
     }
     wait_until_ready(target, &target.replicas, context, namespace, &mut running[first..]).await?;
     running[first..].iter_mut().for_each(|one| one.is_ready = true);
@@ -213,6 +214,7 @@ pub(super) async fn start_again(
     let status = TargetStatus { deaths: one.status.deaths, ..new.status.clone() };
     // Its logs continue in the same files.
     *one = Running { status, taken: one.taken, log_keeper: one.log_keeper.take().or(new.log_keeper), ..new };
+    one.find_inside(target.ready_timeout).await;
     started(one);
     wait_until_ready(target, std::slice::from_ref(replica), context, namespace, std::slice::from_mut(one)).await?;
     one.is_ready = true;
@@ -258,20 +260,16 @@ async fn start_replica(
                 cpus: &replica.cpus,
                 namespace,
                 limits: &target.rlimits,
+                stop: Some((target.stop_signal, target.stop_grace)),
                 ..ProcessSpec::new(argv, env, [&logs[0], &logs[1]])
             };
             Some(context.guard.spawn(process).await?)
         }
     };
-    // For a container, the processes inside are watched.
-    let pid = match (&container, &process) {
-        (Some(container), Some(client)) => container.pid(client, target.ready_timeout).await,
-        (_, process) => process.as_ref().map(|p| p.pid),
-    };
     let status = TargetStatus {
         target: target.name.clone(),
         replica: replica.number,
-        pid,
+        pid: process.as_ref().map(|process| process.pid),
         start_up_ns: None,
         ended: None,
         killed: false,
@@ -382,6 +380,13 @@ pub(super) fn watched(one: &Running, guard: &Guard) -> Option<Watched> {
 }
 
 impl Running {
+    /// Of a container, the processes inside are watched instead of the engine's client.
+    async fn find_inside(&mut self, patience: Duration) {
+        if let (Some(container), Some(client)) = (&self.container, &self.process) {
+            self.status.pid = container.pid(client, patience).await;
+        }
+    }
+
     /// Takes the replica out of a repetition that ends, in which only its status is left.
     pub fn hand_over(&mut self) -> Self {
         Self {

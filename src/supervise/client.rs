@@ -85,6 +85,8 @@ fn has_ended(process: &OwnedFd) -> bool {
 struct Shared {
     slots: HashMap<u64, Slot>,
     swept: Vec<oneshot::Sender<Vec<(u32, String)>>>,
+    /// Processes whose starter gave up before it had their process id, and how they are stopped.
+    abandoned: Vec<(u64, (Signal, Duration))>,
     /// The guard has ended.
     gone: bool,
     /// It was asked to end, as it is no longer needed.
@@ -98,6 +100,21 @@ struct Slot {
     started: Option<oneshot::Sender<Result<u32, String>>>,
     exit: watch::Sender<Option<(Exit, u64)>>,
     stopped: watch::Sender<Option<bool>>,
+}
+
+/// A spawn that waits for the guard's answer. When it is given up meanwhile, as on Ctrl-C, the process is abandoned.
+struct Waiting<'g> {
+    guard: &'g Guard,
+    id: u64,
+    /// None: nobody waits any more.
+    stop: Option<(Signal, Duration)>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let abandoned = self.stop.map(|stop| (self.id, stop));
+        self.guard.shared().abandoned.extend(abandoned);
+    }
 }
 
 /// A process that the guard started.
@@ -131,6 +148,8 @@ pub struct ProcessSpec<'a> {
     pub namespace: Option<&'a Path>,
     /// Soft limits of resources that differ from those inherited from the shell; none: unlimited.
     pub limits: &'a [(Resource, Option<u64>)],
+    /// How [`Guard::end_abandoned`] stops it: the signal, and the time that it then has. None: it is killed by the next sweep.
+    pub stop: Option<(Signal, Duration)>,
 }
 
 impl<'a> ProcessSpec<'a> {
@@ -138,7 +157,7 @@ impl<'a> ProcessSpec<'a> {
     /// error output.
     pub fn new(argv: Vec<String>, env: Vec<(String, String)>, logs: [&'a Path; 2]) -> Self {
         let [stdout, stderr] = logs;
-        Self { argv, env, dir: None, stdout, stderr, cpus: &[], namespace: None, limits: &[] }
+        Self { argv, env, dir: None, stdout, stderr, cpus: &[], namespace: None, limits: &[], stop: None }
     }
 }
 
@@ -258,7 +277,11 @@ impl Guard {
                     .collect(),
             }))
             .await?;
-            match starting.await {
+            let mut waiting = Waiting { guard: self, id, stop: process.stop };
+            let answer = starting.await;
+            waiting.stop = None;
+            drop(waiting);
+            match answer {
                 Ok(Ok(pid)) => Ok(Process { id, pid, asked_at, exit, stopped }),
                 Ok(Err(reason)) => {
                     self.shared().slots.remove(&id);
@@ -278,22 +301,49 @@ impl Guard {
     /// # Errors
     /// [`Error::GuardGone`].
     pub fn stop<'f>(&'f self, process: &'f Process, signal: Signal, grace: Duration) -> Task<'f, Result<bool, Error>> {
+        Box::pin(self.stop_by_id(process.id, process.stopped.clone(), signal, grace))
+    }
+
+    /// Stops the processes that were asked for with a way to stop them, and whose starter gave up before it knew whether they
+    /// had started: they get their signal and their time, as all others do. Returns when all have ended.
+    ///
+    /// # Errors
+    /// [`Error::GuardGone`].
+    pub fn end_abandoned(&self) -> Task<'_, Result<(), Error>> {
         Box::pin(async move {
-            let signal = match signal {
-                Signal::Term => 15,
-                Signal::Int => 2,
-                Signal::Quit => 3,
-                Signal::Hup => 1,
-                Signal::Usr1 => 10,
-                Signal::Usr2 => 12,
-                Signal::Kill => 9,
+            let all = {
+                let mut shared = self.shared();
+                let all = std::mem::take(&mut shared.abandoned);
+                let known = |(id, stop)| Some((id, stop, shared.slots.get(&id)?.stopped.subscribe()));
+                all.into_iter().filter_map(known).collect::<Vec<_>>()
             };
-            self.say(&Request::Stop { id: process.id, signal, grace_ms: grace.as_millis() as u64 }).await?;
-            let mut stopped = process.stopped.clone();
-            let killed = stopped.wait_for(Option::is_some).await.map_err(|_| Error::GuardGone)?.unwrap_or_default();
-            self.shared().slots.remove(&process.id);
-            Ok(killed)
+            for (id, (signal, grace), stopped) in all {
+                self.stop_by_id(id, stopped, signal, grace).await?;
+            }
+            Ok(())
         })
+    }
+
+    async fn stop_by_id(
+        &self,
+        id: u64,
+        mut stopped: watch::Receiver<Option<bool>>,
+        signal: Signal,
+        grace: Duration,
+    ) -> Result<bool, Error> {
+        let signal = match signal {
+            Signal::Term => 15,
+            Signal::Int => 2,
+            Signal::Quit => 3,
+            Signal::Hup => 1,
+            Signal::Usr1 => 10,
+            Signal::Usr2 => 12,
+            Signal::Kill => 9,
+        };
+        self.say(&Request::Stop { id, signal, grace_ms: grace.as_millis() as u64 }).await?;
+        let killed = stopped.wait_for(Option::is_some).await.map_err(|_| Error::GuardGone)?.unwrap_or_default();
+        self.shared().slots.remove(&id);
+        Ok(killed)
     }
 
     /// Kills everything that is left, except `spared`; returns process ids and names. An empty list proves that nothing else

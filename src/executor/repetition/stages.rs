@@ -361,6 +361,8 @@ impl Repetition<'_> {
     /// they wait for has ended.
     pub(super) async fn stop_targets(&mut self) -> Result<(), Error> {
         let Self { context, session: Session { running, kept, .. }, .. } = self;
+        // An interruption may come between the start of a process and the news of it.
+        let abandoned = context.guard.end_abandoned().await;
         let all: Vec<&Running> = running.iter().chain(kept.running()).collect();
         let ending = |one: &Running| !one.is_ready || one.exited().is_some();
         let falling = falling(&all, |one| !one.lifetime.is_repetition() && ending(one));
@@ -369,7 +371,8 @@ impl Repetition<'_> {
         }
         let mut stopping: Vec<&mut Running> = running.iter_mut().filter(|one| !one.stays).collect();
         let stopped = targets::stop(context.guard, &mut stopping).await;
-        stopped.and(kept.stop(context.guard, |one| falling.contains(&one.status.target)).await)
+        let stopped = stopped.and(kept.stop(context.guard, |one| falling.contains(&one.status.target)).await);
+        Ok(abandoned?).and(stopped)
     }
 
     /// Ends all remaining processes, and reports what happened to each. Returns what had been left behind.
