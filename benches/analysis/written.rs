@@ -11,10 +11,10 @@ use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 use runner::load::windows::Windows;
 use runner::plan::{Cell, Plan};
 use runner::plan_read::{Document, Options, build};
+use runner::record::RunDirectory;
 use runner::record::manifest::{Choice, Manifest};
 use runner::record::status::{GeneratorStatus, PhaseStatus, Status, TargetStatus, Verdict};
 use runner::record::tables::{Tables, WorkloadNames};
-use runner::record::{FORMAT, RunDirectory};
 use runner::vocabulary::rows::{CoreClock, CoreTimes, HostPressure, HostSample, Pressure, ProcessSample, RequestRow, WindowRow};
 use runner::vocabulary::{Outcome, Phase};
 
@@ -257,19 +257,8 @@ fn samples(cell: &Cell, epoch: Instant, tables: &mut Tables, rng: &mut Xoshiro25
 fn status(cell: &Cell, repetition: u32, rows: &[WindowRow], rng: &mut Xoshiro256PlusPlus) -> Status {
     let passes = |ok: bool| rows.iter().filter(|r| r.step.is_none() && (r.outcome == Outcome::Ok) == ok).map(|r| r.count).sum();
     let (ok, errors): (u64, u64) = (passes(true), passes(false));
+    let seed = rng.next_u64();
     Status {
-        format: FORMAT,
-        cell: cell.id.to_string(),
-        repetition,
-        seed: rng.next_u64(),
-        started_at: "2026-01-01T00:00:00Z".to_owned(),
-        verdict: Verdict::Valid,
-        cut_short: None,
-        start: None,
-        hosts: Vec::new(),
-        attempts: Vec::new(),
-        compacted_at: None,
-        never_ready: None,
         phases: vec![PhaseStatus {
             workload: cell.workloads[0].name.clone(),
             phase: "during".to_owned(),
@@ -280,7 +269,6 @@ fn status(cell: &Cell, repetition: u32, rows: &[WindowRow], rng: &mut Xoshiro256
             errors,
             ..PhaseStatus::default()
         }],
-        trials: Vec::new(),
         targets: cell
             .targets
             .iter()
@@ -302,13 +290,6 @@ fn status(cell: &Cell, repetition: u32, rows: &[WindowRow], rng: &mut Xoshiro256
             connects: CONNECTIONS as u64,
             ..GeneratorStatus::default()
         },
-        host: None,
-        observer: Default::default(),
-        links: Vec::new(),
-        timings: Default::default(),
-        errors: Vec::new(),
-        reconciled: Vec::new(),
-        taps: Vec::new(),
-        left_behind: Vec::new(),
+        ..Status::of(cell.id.to_string(), repetition, seed, "2026-01-01T00:00:00Z".to_owned(), Verdict::Valid)
     }
 }

@@ -1,15 +1,15 @@
 //! `runner agent`: one of several machines that execute repetitions together. It is spoken to over standard input and output.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Stop, fixture, open_files};
+use super::{Stop, fixture, open_files, prepare};
 use crate::cli;
-use crate::executor::memory::{Memory, make_passable};
-use crate::executor::{Executor, Interrupt, Over, Part, Progress};
+use crate::executor::memory::make_passable;
+use crate::executor::{Executor, Interrupt, Lifetimes, Part, Progress};
 use crate::exit::Exit;
-use crate::hosts::{self, Clock, Ended, Here, Lifetimes, Order, Post, Scenario, ToController};
+use crate::hosts::{self, Clock, Ended, Here, Order, Post, Scenario, ToController};
 use crate::plan::order::Turn;
 use crate::plan::{CollectSource, Plan, Start};
 use crate::plan_read::{self, Document, Options, Rejection};
@@ -63,43 +63,28 @@ async fn serve(args: &cli::Agent) -> Result<Exit, Stop> {
     let Some(Order::Scenario(scenario)) = post.order().await else {
         return Err(failed("the controller asks for something else than a scenario".to_owned()));
     };
-    let refuse = |why: String| {
-        post.say(&ToController::Refused { why });
-    };
-    let plan = match plan_of(&scenario, &inbox) {
-        Ok(plan) => plan,
+    let (plan, fixtures) = match ready(&scenario, &inbox) {
+        Ok(ready) => ready,
         Err(why) => {
-            refuse(why);
+            post.say(&ToController::Refused { why });
             // The controller reads it, and ends.
             let _ = tokio::time::timeout(Duration::from_secs(10), post.order()).await;
             return Ok(Exit::Failure);
         }
     };
-    let fixtures = if needs_fixtures(&plan, scenario.role.as_deref()) { fixture::program() } else { Ok(Default::default()) };
-    let fixtures = match fixtures {
-        Ok(fixtures) => fixtures,
-        Err(why) => {
-            refuse(why);
-            let _ = tokio::time::timeout(Duration::from_secs(10), post.order()).await;
-            return Ok(Exit::Failure);
-        }
-    };
-    let allowed = open_files::raise();
-    for cell in &plan.cells {
-        let here = |on: &Option<String>| *on == scenario.role;
-        let connections = cell.workloads.iter().filter(|w| here(&w.on)).map(|w| u64::from(w.load.arrivals.connections()));
-        let replicas = cell.targets.iter().filter(|target| here(&target.on)).map(|target| target.replicas.len() as u64).sum();
-        let connections = connections.sum::<u64>().div_ceil(scenario.of.max(1));
-        if let Err(stop) = open_files::require(&format!("the cell {}", cell.id), connections, replicas, allowed) {
-            refuse(stop.message);
-            let _ = tokio::time::timeout(Duration::from_secs(10), post.order()).await;
-            return Ok(Exit::Failure);
-        }
-    }
     let skipped = plan.cells.iter().enumerate().filter_map(|(index, cell)| Some((index, cell.skipped.clone()?)));
     post.say(&ToController::Planned { skipped: skipped.collect() });
     let (part, plan) = Part::of(&plan, &post, scenario.role.clone(), (scenario.index, scenario.of));
     execute(&plan, &part, Means { guard: &guard, scratch: &scratch, fixtures: &fixtures, interrupt: &interrupt }).await
+}
+
+/// The plan of a scenario and the program with the fixtures that it needs here, if this machine can execute it.
+fn ready(scenario: &Scenario, inbox: &Path) -> Result<(Plan, PathBuf), String> {
+    let plan = plan_of(scenario, inbox)?;
+    let fixtures = if needs_fixtures(&plan, scenario.role.as_deref()) { fixture::program()? } else { PathBuf::new() };
+    let is_here = |on: &Option<String>| *on == scenario.role;
+    prepare::require_open_files_of_cells(&plan, is_here, scenario.of).map_err(|stop| stop.message)?;
+    Ok((plan, fixtures))
 }
 
 /// What an agent has to execute something.
@@ -116,11 +101,7 @@ async fn execute(plan: &Plan, part: &Part<'_>, means: Means<'_>) -> Result<Exit,
     let manifest = Manifest::collect(&plan.source.display().to_string(), Default::default(), scratch, Choice::default());
     let directory = RunDirectory::create(&scratch.join("results"), plan, &manifest).map_err(|e| failure(&e))?;
     let memory = match plan.record.tmpfs {
-        Some(size) => {
-            let path = super::execute::make_directory(super::execute::disk(), "record", guard)?;
-            guard.adopt(&Memory::instead_of(&path)).map_err(|e| failure(&e))?;
-            Some(Memory::make(&path, size).map_err(|reason| Stop::new(Exit::Failure, reason))?)
-        }
+        Some(size) => Some(super::execute::make_memory(size, "record", guard)?),
         None => None,
     };
     let work = super::execute::make_scratch(plan.scratch, guard)?;
@@ -157,11 +138,6 @@ async fn execute(plan: &Plan, part: &Part<'_>, means: Means<'_>) -> Result<Exit,
                 }
             }
             Some(Order::EndLifetimes(over)) => {
-                let over = match over {
-                    Lifetimes::OtherCells(cell) => Over::OtherCells(cell),
-                    Lifetimes::Cell(cell) => Over::Cell(cell),
-                    Lifetimes::Run => Over::Run,
-                };
                 let why = executor.end_lifetimes(over).await.err().map(|error| chain(&error));
                 part.post.say(&ToController::LifetimesEnded { why });
             }
@@ -169,7 +145,7 @@ async fn execute(plan: &Plan, part: &Part<'_>, means: Means<'_>) -> Result<Exit,
             Some(Order::Stop) | None => break,
         }
     }
-    let _ = executor.end_lifetimes(Over::Run).await;
+    let _ = executor.end_lifetimes(Lifetimes::Run).await;
     let _ = guard.sweep(&[]).await;
     journal::remove(&work);
     if let Some(memory) = &memory {
@@ -211,14 +187,13 @@ async fn repetition_of(executor: &Executor<'_>, part: &Part<'_>, turn: Turn) -> 
 /// What this machine is.
 fn here(scratch: &Path) -> Result<Here, Stop> {
     let manifest = Manifest::collect("", Default::default(), scratch, Choice::default());
-    let machine = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     Ok(Here {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         hash: super::hosts::own_hash()?,
         host: manifest.host,
         settings: manifest.settings,
         // Containers of one machine share its processors.
-        machine: machine("/proc/sys/kernel/random/boot_id"),
+        machine: super::measuring::boot(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! `runner compare`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::summarize::{read_samples, runs};
 use super::{Stop, print, print_data, run};
@@ -8,9 +8,8 @@ use crate::analysis::Summary;
 use crate::analysis::compare::{self, Comparison, Options, Verdict};
 use crate::cli::{self, Format};
 use crate::exit::Exit;
-use crate::record::files::{json_bytes, read_json};
+use crate::record::files::json_bytes;
 use crate::record::floor;
-use crate::record::manifest::Manifest;
 use crate::record::read::RunRecord;
 use crate::vocabulary::Metric;
 use crate::vocabulary::errors::tell;
@@ -26,15 +25,19 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     let sides = sides(&args.paths)?;
     let read = |path: &PathBuf| read_samples(path, |run| options.needs(run));
     let paths: Vec<PathBuf> = sides.iter().flatten().cloned().collect();
+    // The run, if levels of one are compared.
+    let mut within = None;
     let comparison = match (&args.by, sides.as_slice()) {
-        (Some(by), [side]) if side.len() == 1 => compare::levels(&read(&side[0])?, by, args.baseline.as_deref(), &options),
+        (Some(by), [side]) if side.len() == 1 => {
+            compare::levels(within.insert(read(&side[0])?), by, args.baseline.as_deref(), &options)
+        }
         (Some(_), _) => {
             return Err(wrong(format!("`--by` compares levels within one run, but {} are given", paths.len())));
         }
         (None, [side]) if side.len() == 1 => {
-            let read = read(&side[0])?;
-            let by = only_factor(&read.1).map_err(wrong)?;
-            compare::levels(&read, by, args.baseline.as_deref(), &options)
+            let run = &*within.insert(read(&side[0])?);
+            let by = only_factor(&run.1).map_err(wrong)?;
+            compare::levels(run, by, args.baseline.as_deref(), &options)
         }
         (None, [_]) => {
             return Err(wrong("sessions of one side alone cannot be compared: name a second side".to_owned()));
@@ -61,7 +64,7 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     match args.format {
         Format::Text => {
             print(&compare::text::text(&comparison));
-            if let Some(next) = next(&comparison, &paths[0]) {
+            if let Some(next) = within.and_then(|(run, _)| next(&comparison, &paths[0], &run)) {
                 tell(format_args!("next: {next}"));
             }
         }
@@ -72,29 +75,27 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
 }
 
 /// How to go on where levels of a run are not decided: with more repetitions, as long as `repeat` would get there.
-fn next(comparison: &Comparison, run: &std::path::Path) -> Option<String> {
+fn next(comparison: &Comparison, path: &Path, run: &RunRecord) -> Option<String> {
     let by = comparison.by.as_ref()?;
     let open = || comparison.rows.iter().filter(|row| row.verdict == Verdict::TooFewRepetitions && row.asked);
     open().next()?;
-    let manifest: Manifest = read_json(&run.join("manifest.json")).ok()?;
     let more = |row: &compare::Row| row.more_for_seen.into_iter().chain(row.more_for_threshold).min();
     let needed = open().filter_map(|row| Some(row.n.min(row.baseline_n) + more(row)?)).max();
-    if let Some(needed) = needed.filter(|needed| *needed > run::MOST_ROUNDS as usize) {
+    if let Some(needed) = needed.filter(|needed| *needed > super::run::MOST_ROUNDS as usize) {
         return Some(format!(
             "{needed} repetitions of each are hardly worth their time: a longer load varies less from one to the next, and a larger \
              `--threshold` asks less"
         ));
     }
     // Where it repeats until that is decided already, it was interrupted.
-    let plan = RunRecord::open(run).ok()?.plan;
-    let decides = plan.repeat.as_ref().filter(|repeat| repeat.budget_s.is_none()).and_then(|repeat| repeat.decide.as_ref());
+    let decides = run.plan.repeat.as_ref().filter(|repeat| repeat.budget_s.is_none()).and_then(|repeat| repeat.decide.as_ref());
     let fewest = open().map(|row| row.n.min(row.baseline_n)).min().unwrap_or_default();
-    if decides.is_some_and(|decide| decide.by == *by) && fewest < plan.repetitions as usize {
-        return Some(format!("runner resume {}", in_shell(&run.to_string_lossy())));
+    if decides.is_some_and(|decide| decide.by == *by) && fewest < run.plan.repetitions as usize {
+        return Some(format!("runner resume {}", in_shell(&path.to_string_lossy())));
     }
-    let chosen = manifest.choice.map(|choice| choice.settings).unwrap_or_default();
-    let chosen: String = chosen.iter().map(|setting| format!(" --set {}", in_shell(setting))).collect();
-    Some(format!("runner repeat {}{chosen} --until decided --by {}", in_shell(&manifest.source), in_shell(by)))
+    let chosen = run.manifest.choice.iter().flat_map(|choice| &choice.settings);
+    let chosen: String = chosen.map(|setting| format!(" --set {}", in_shell(setting))).collect();
+    Some(format!("runner repeat {}{chosen} --until decided --by {}", in_shell(&run.manifest.source), in_shell(by)))
 }
 
 /// The factor whose levels are compared where none is named: the only one that has several.

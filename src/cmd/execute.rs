@@ -114,7 +114,7 @@ pub(super) fn make_scratch(kind: Scratch, guard: &Guard) -> Result<PathBuf, Stop
 }
 
 /// A file system in memory.
-fn make_memory(size: u64, purpose: &str, guard: &Guard) -> Result<Memory, Stop> {
+pub(super) fn make_memory(size: u64, purpose: &str, guard: &Guard) -> Result<Memory, Stop> {
     let path = make_directory(disk(), purpose, guard)?;
     guard.adopt(&Memory::instead_of(&path)).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
     Memory::make(&path, size).map_err(|reason| Stop::new(Exit::Failure, reason))

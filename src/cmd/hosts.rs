@@ -55,13 +55,18 @@ pub(super) struct OverHosts<'a> {
     pub cluster: &'a cli::Cluster,
     /// The nodes of a cluster that an earlier part of the run had.
     pub nodes: Vec<String>,
+    /// Its roles.
+    pub roles: Vec<Role>,
 }
 
-/// The roles of a scenario; none where everything is done on one machine.
-pub(super) fn roles(file: &Path, options: &Options) -> Result<Vec<Role>, Stop> {
-    // What other machines need is not looked for on this one.
-    let options = Options { here: Some(Place { role: None }), ..options.clone() };
-    Ok(plan_of(file, &options)?.hosts)
+impl<'a> OverHosts<'a> {
+    /// Reads the roles of a scenario; there are none where everything is done on one machine.
+    pub fn read(file: &'a Path, mut options: Options, cluster: &'a cli::Cluster) -> Result<Self, Stop> {
+        // What other machines need is not looked for on this one.
+        options.here = Some(Place { role: None });
+        let roles = plan_of(file, &options)?.hosts;
+        Ok(Self { file, options, cluster, nodes: Vec::new(), roles })
+    }
 }
 
 /// Executes a scenario over several machines. `adjust`: what the subcommand changes in the plan; `start`: where the run starts.
@@ -72,27 +77,47 @@ pub(super) fn execute<'s>(
     adjust: impl FnOnce(&mut Plan) -> Result<(), Stop>,
     start: impl FnOnce(&Plan, Choice) -> Result<RunStart<'s>, Stop>,
 ) -> Result<Exit, Stop> {
-    let OverHosts { file, mut options, cluster, nodes } = over;
+    let OverHosts { cluster, nodes, roles, .. } = &over;
     let Some(on) = &cluster.on else { return Err(Stop::new(Exit::InvalidInput, "it is not said where the machines are")) };
-    let roles = roles(file, &options)?;
     // Nothing of a repetition is executed by this process.
-    let prepared = prepare::prepare(&[], output)?;
-    let runtime = &prepared.runtime;
+    let mut invocation = Invocation { fail_fast: stop.fail_fast, keep_going: stop.keep_going, ..prepare::prepare(&[], output)? };
     // It undoes what is made for the machines; the run has a guard of its own.
-    let guard = runtime.block_on(Guard::start(open_files::of_the_shell())).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-    let nothing = || Stop::new(Exit::Interrupted, "interrupted; nothing was started");
-    let places = runtime.block_on(async {
+    let guard = invocation.runtime.block_on(Guard::start(open_files::of_the_shell()));
+    let guard = guard.map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    let places = invocation.runtime.block_on(async {
         tokio::select! {
             biased;
-            () = prepared.interrupt.asked(1) => Err(nothing()),
-            places = Places::find(on, &roles, cluster, &nodes, &guard) => places,
+            () = invocation.interrupt.asked(1) => Err(interrupted()),
+            places = Places::find(on, roles, cluster, nodes, &guard) => places,
         }
     })?;
+    let done = execute_there(over, on, &places, &mut invocation, adjust, start);
+    invocation.runtime.block_on(async {
+        if let Some(conductor) = &invocation.conductor {
+            conductor.end().await;
+        }
+        places.undo(&guard).await;
+    });
+    done
+}
+
+fn interrupted() -> Stop {
+    Stop::new(Exit::Interrupted, "interrupted; nothing was started")
+}
+
+/// Executes a scenario on the machines that were found. The caller ends the conductor and gives the machines back.
+fn execute_there<'s>(
+    over: OverHosts<'_>,
+    on: &cli::On,
+    places: &Places,
+    invocation: &mut Invocation<'_>,
+    adjust: impl FnOnce(&mut Plan) -> Result<(), Stop>,
+    start: impl FnOnce(&Plan, Choice) -> Result<RunStart<'s>, Stop>,
+) -> Result<Exit, Stop> {
+    let OverHosts { file, mut options, cluster, .. } = over;
     options.hosts = places.addresses.clone();
-    options.here = Some(Place { role: None });
     let mut plan = plan_of(file, &options)?;
     if let Some(link) = plan.cells.iter().flat_map(|cell| &cell.links).next().filter(|_| *on != cli::On::Netns) {
-        runtime.block_on(places.undo(&guard));
         let message = format!(
             "the link `{}` would lie between machines that are there already: links between machines are emulated with `--on netns` only",
             link.name
@@ -100,44 +125,27 @@ pub(super) fn execute<'s>(
         return Err(Stop::new(Exit::InvalidInput, message));
     }
     if plan.factors.iter().any(|factor| factor.revisions.is_some()) {
-        runtime.block_on(places.undo(&guard));
         let message = "revisions are built on this machine, and are not brought to others: expected a scenario without `git`";
         return Err(Stop::new(Exit::InvalidInput, message));
     }
     adjust(&mut plan)?;
     prepare::require_trusted_caches(&plan)?;
     let machines = places.machines(needs_controller(&plan));
-    let members = members(&plan, &options, &machines)?;
-    let conductor = Conductor::new(members, own_hash()?);
-    if prepared.style == super::progress::Style::People {
+    let conductor = &*invocation.conductor.insert(Conductor::new(members(&plan, &options, &machines)?, own_hash()?));
+    if invocation.style == super::progress::Style::People {
         let names: Vec<String> = machines.iter().map(Machine::words).collect();
         tell(format_args!("machines: {}", names.join(", ")));
     }
-    let started = runtime.block_on(conductor.start(&prepared.interrupt));
-    let (here, skipped) = match started {
-        Ok(started) => started,
-        Err(error) => {
-            runtime.block_on(async {
-                conductor.end().await;
-                places.undo(&guard).await;
-            });
-            return Err(match error {
-                Error::Interrupted => nothing(),
-                Error::Elsewhere { host, why } => {
-                    // The shell's code where it finds no such program.
-                    let hint = match why.contains("exit status: 127") {
-                        true => "\ninstall runner there, or let `--bring` copy it there for this run",
-                        false => "",
-                    };
-                    Stop::new(Exit::Failure, format!("the machine {host} cannot take part: {why}{hint}"))
-                }
-                other => Stop::from_error(Exit::Failure, &other),
-            });
-        }
-    };
+    let started = invocation.runtime.block_on(conductor.start(&invocation.interrupt));
+    let (here, skipped) = started.map_err(|error| match error {
+        Error::Interrupted => interrupted(),
+        Error::Elsewhere { host, why } => Stop::new(Exit::Failure, format!("the machine {host} cannot take part: {why}")),
+        other => Stop::from_error(Exit::Failure, &other),
+    })?;
     for (cell, why) in skipped {
         plan.cells[cell].skipped.get_or_insert(why);
     }
+    invocation.machines = records(&machines, &here);
     let choice = Choice {
         settings: options.settings.clone(),
         repetitions: options.repetitions,
@@ -146,15 +154,8 @@ pub(super) fn execute<'s>(
         bring: cluster.bring,
         slurm: cluster.slurm.clone(),
     };
-    let machines = records(&machines, &here);
-    let invocation =
-        Invocation { fail_fast: stop.fail_fast, keep_going: stop.keep_going, conductor: Some(conductor), machines, ..prepared };
-    let done = start(&plan, choice).and_then(|start| invocation.runtime.block_on(execute::execute(&plan, start, &invocation)));
-    if let Some(conductor) = &invocation.conductor {
-        invocation.runtime.block_on(conductor.end());
-    }
-    invocation.runtime.block_on(places.undo(&guard));
-    done
+    let start = start(&plan, choice)?;
+    invocation.runtime.block_on(execute::execute(&plan, start, invocation))
 }
 
 /// Whether anything is done on the machine of the run itself.

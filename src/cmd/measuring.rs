@@ -298,7 +298,7 @@ pub(super) fn clocks() -> Clocks {
 }
 
 /// Identifies the current boot of the machine.
-fn boot() -> String {
+pub(super) fn boot() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 

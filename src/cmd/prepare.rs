@@ -20,7 +20,7 @@ pub(super) fn prepare<'a>(plans: &[Plan], output: &'a cli::Output) -> Result<Inv
     require_utf8_paths(output)?;
     plans.iter().try_for_each(require_trusted_caches)?;
     let fixtures = fixtures(plans)?;
-    plans.iter().try_for_each(require_open_files_of_cells)?;
+    plans.iter().try_for_each(|plan| require_open_files_of_cells(plan, |_| true, 1))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -74,12 +74,20 @@ fn fixtures(plans: &[Plan]) -> Result<PathBuf, Stop> {
     if needed { fixture::program().map_err(|m| Stop::new(Exit::Failure, m)) } else { Ok(PathBuf::new()) }
 }
 
-/// Reports before the run if the connections of a cell exceed the limit.
-fn require_open_files_of_cells(plan: &Plan) -> Result<(), Stop> {
+/// Reports before the run if the connections of a cell exceed the limit. `is_here`: whether what has a role is done on this machine;
+/// `machines`: how many share each workload.
+pub(super) fn require_open_files_of_cells(
+    plan: &Plan,
+    is_here: impl Fn(&Option<String>) -> bool,
+    machines: u64,
+) -> Result<(), Stop> {
     let allowed = open_files::raise();
     for cell in &plan.cells {
-        let replicas: u64 = cell.targets.iter().map(|t| t.replicas.len() as u64).sum();
-        open_files::require(&format!("the cell {}", cell.id), cell.connections(), replicas, allowed)?;
+        let workloads = cell.workloads.iter().filter(|workload| is_here(&workload.on));
+        let connections: u64 = workloads.map(|workload| u64::from(workload.load.arrivals.connections())).sum();
+        let targets = cell.targets.iter().filter(|target| is_here(&target.on));
+        let replicas = targets.map(|target| target.replicas.len() as u64).sum();
+        open_files::require(&format!("the cell {}", cell.id), connections.div_ceil(machines.max(1)), replicas, allowed)?;
     }
     Ok(())
 }

@@ -75,10 +75,7 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     if is_endless(&record.plan) {
         return salvage_measured(&path, &plan, &record.manifest);
     }
-    let (directory, done, aside) = RunDirectory::reopen(&path, &plan).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-    for moved in aside {
-        tell(format_args!("{} could not be read and was moved aside; it is executed again", moved.display()));
-    }
+    let (directory, done) = reopened(&path, &plan)?;
     let everything = of_shard(sequence(&plan), choice.shard);
     let known = match &plan.repeat {
         Some(repeat) => Known::open(&path, repeat).map_err(|e| Stop::from_error(Exit::Failure, &e))?.is_enough(),
@@ -94,6 +91,15 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
         ..prepare::prepare(std::slice::from_ref(&plan), &output)?
     };
     invocation.runtime.block_on(execute::execute(&plan, start, &invocation))
+}
+
+/// The directory of a run, and what of the plan is done.
+fn reopened(path: &Path, plan: &Plan) -> Result<(RunDirectory, BTreeSet<Turn>), Stop> {
+    let (directory, done, aside) = RunDirectory::reopen(path, plan).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    for moved in aside {
+        tell(format_args!("{} could not be read and was moved aside; it is executed again", moved.display()));
+    }
+    Ok((directory, done))
 }
 
 /// Where a run goes on, with the time that it has used.
@@ -129,7 +135,7 @@ fn resume_over_hosts(
     // Machines without a role come last, and have no node.
     let nodes = record.manifest.machines.iter().filter(|machine| machine.role.is_some()).map(|machine| machine.host.name.clone());
     let nodes = if cluster.on == Some(cli::On::Slurm) { nodes.collect() } else { Vec::new() };
-    let over = OverHosts { file: &file, options, cluster: &cluster, nodes };
+    let over = OverHosts { nodes, ..OverHosts::read(&file, options, &cluster)? };
     hosts::execute(
         over,
         output,
@@ -137,10 +143,7 @@ fn resume_over_hosts(
         |_| Ok(()),
         |plan, _| {
             same_plan(path, record, plan)?;
-            let (directory, done, aside) = RunDirectory::reopen(path, plan).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-            for moved in aside {
-                tell(format_args!("{} could not be read and was moved aside; it is executed again", moved.display()));
-            }
+            let (directory, done) = reopened(path, plan)?;
             resumed(path, record, directory, done)
         },
     )

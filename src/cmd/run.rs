@@ -28,8 +28,7 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
         keeps_snapshots: true,
         ..Options::default()
     };
-    if args.cluster.on.is_some() && is_over_hosts(&args.cluster, &args.files, &options)? {
-        let over = OverHosts { file: &args.files[0], options, cluster: &args.cluster, nodes: Vec::new() };
+    if let Some(over) = over_hosts(&args.cluster, &args.files, &options)? {
         let _serving = serve::during(&args.serving, args.out.clone())?;
         return hosts::execute(
             over,
@@ -53,18 +52,20 @@ pub(super) fn run(args: &cli::Run) -> Result<Exit, Stop> {
     execute_each(&plans, &options, &args.out, &invocation)
 }
 
-/// Whether `--on` says where the roles of a scenario are, and not where its rounds are executed.
-fn is_over_hosts(cluster: &cli::Cluster, files: &[PathBuf], options: &Options) -> Result<bool, Stop> {
+/// The scenario, if `--on` says where its roles are, and not where its rounds are executed.
+fn over_hosts<'a>(cluster: &'a cli::Cluster, files: &'a [PathBuf], options: &Options) -> Result<Option<OverHosts<'a>>, Stop> {
+    let Some(on) = &cluster.on else { return Ok(None) };
     let [file] = files else {
         return Err(Stop::new(Exit::InvalidInput, "`--on` executes one scenario at a time: name one file"));
     };
-    let has_roles = !hosts::roles(file, options)?.is_empty();
+    let over = OverHosts::read(file, options.clone(), cluster)?;
+    let has_roles = !over.roles.is_empty();
     if has_roles && (cluster.detach || cluster.nodes.is_some()) {
         let message =
             "`--detach` and `--nodes` share out rounds; the scenario has `hosts`, which say how many machines a round needs";
         return Err(Stop::new(Exit::InvalidInput, message));
     }
-    Ok(has_roles || cluster.on != Some(cli::On::Slurm))
+    Ok((has_roles || *on != cli::On::Slurm).then_some(over))
 }
 
 /// The command line of a shard that is executed elsewhere, without its seed.
@@ -226,12 +227,11 @@ pub(super) fn repeat(args: &cli::Repeat) -> Result<Exit, Stop> {
         keeps_snapshots: true,
         ..Options::default()
     };
-    if args.cluster.on.is_some() && is_over_hosts(&args.cluster, &files, &options)? {
+    if let Some(over) = over_hosts(&args.cluster, &files, &options)? {
         if args.sessions > 1 {
             let message = "`--sessions` with `--on` and `hosts`: expected one session at a time";
             return Err(Stop::new(Exit::InvalidInput, message));
         }
-        let over = OverHosts { file: &files[0], options, cluster: &args.cluster, nodes: Vec::new() };
         let adjust = |plan: &mut Plan| aim(plan, args, decides, threshold);
         return hosts::execute(over, &args.output, &args.stop, adjust, |_, choice| Ok(RunStart::New { out: &args.out, choice }));
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::error::Error;
 use super::logs::{LogKeeper, copy};
 use super::targets::{self, Claim, Running};
+use hosts::Lifetimes;
 use supervise::{Guard, Process, probe};
 use vocabulary::choices::Lifetime;
 
@@ -139,24 +140,12 @@ fn free(path: &Path, length: u64) {
     }
 }
 
-/// The targets whose lifetime is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
-    /// The targets of all cells but this one.
-    OtherCells(usize),
-    /// The targets of this cell.
-    Cell(usize),
-    /// All.
-    Run,
-}
-
-impl Over {
-    pub(super) fn is_over(self, one: &Running) -> bool {
-        match self {
-            Self::OtherCells(cell) => one.lifetime == Lifetime::Cell && one.cell != cell,
-            Self::Cell(cell) => one.lifetime == Lifetime::Cell && one.cell == cell,
-            Self::Run => true,
-        }
+/// Whether a target is among those whose lifetime is over.
+pub(super) fn is_over(over: Lifetimes, one: &Running) -> bool {
+    match over {
+        Lifetimes::OtherCells(cell) => one.lifetime == Lifetime::Cell && one.cell != cell,
+        Lifetimes::Cell(cell) => one.lifetime == Lifetime::Cell && one.cell == cell,
+        Lifetimes::Run => true,
     }
 }
 

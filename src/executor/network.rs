@@ -51,13 +51,8 @@ impl Network {
         if cell.links.is_empty() {
             return Ok(());
         }
-        let (all, run) = (cell.links.clone(), context.guard.run()[..8].to_owned());
-        let names = links::topology(&cell.links, &run)?;
-        // Trial namespaces are gone before anything is made; if we are killed meanwhile, their names are known.
-        let probe = links::names::path(&links::names::probe(&run));
-        context.guard.adopt(&probe)?;
-        let chosen = blocking(&self.busy, move || links::choose_all(&all, &run)).await?;
-        context.guard.release(&probe)?;
+        let names = links::topology(&cell.links, &context.guard.run()[..8])?;
+        let chosen = self.choose(cell, context.guard).await?;
         for namespace in names.iter().flat_map(links::LinkNames::namespaces) {
             if !self.namespaces.iter().any(|n| n == namespace) {
                 self.namespaces.push(namespace.to_owned());
@@ -72,14 +67,8 @@ impl Network {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             let (wanted, mechanism) = (link.clone(), choice.mechanism);
-            let mut made = blocking(&self.busy, move || links::make(&wanted, &names, mechanism, seed)).await?;
-            let mut helpers = Vec::new();
-            for helper in made.helpers.clone() {
-                let (process, line) = start(&helper, link, context.guard, &context.logs).await?;
-                helpers.push(process);
-                made.ready(&line)?;
-            }
-            self.links.push(Laid { link: link.clone(), choice, made: Arc::new(made), helpers, measured: None });
+            let made = blocking(&self.busy, move || links::make(&wanted, &names, mechanism, seed)).await?;
+            self.add(link, choice, made, context.guard, &context.logs).await?;
         }
         self.measure().await
     }
@@ -99,11 +88,7 @@ impl Network {
         if cell.links.is_empty() {
             return Ok(());
         }
-        let (all, run) = (cell.links.clone(), guard.run()[..8].to_owned());
-        let probe = links::names::path(&links::names::probe(&run));
-        guard.adopt(&probe)?;
-        let chosen = blocking(&self.busy, move || links::choose_all(&all, &run)).await?;
-        guard.release(&probe)?;
+        let chosen = self.choose(cell, guard).await?;
         let on = |name: &str| cell.targets.iter().find(|target| target.name == name).and_then(|target| target.on.as_deref());
         for (link, choice) in cell.links.iter().zip(chosen) {
             let far_role = link.to.first().and_then(|name| on(name));
@@ -118,16 +103,33 @@ impl Network {
             };
             self.lines.push(far.clone());
             let (wanted, mechanism) = (link.clone(), choice.mechanism);
-            let mut made = blocking(&self.busy, move || links::lay(&far, &near, &wanted, mechanism, seed)).await?;
-            let mut helpers = Vec::new();
-            for helper in made.helpers.clone() {
-                let (process, line) = start(&helper, link, guard, logs).await?;
-                helpers.push(process);
-                made.ready(&line)?;
-            }
-            self.links.push(Laid { link: link.clone(), choice, made: Arc::new(made), helpers, measured: None });
+            let made = blocking(&self.busy, move || links::lay(&far, &near, &wanted, mechanism, seed)).await?;
+            self.add(link, choice, made, guard, logs).await?;
         }
         self.measure().await
+    }
+
+    /// Which mechanism works here for each link.
+    async fn choose(&self, cell: &Cell, guard: &Guard) -> Result<Vec<Choice>, Error> {
+        let (all, run) = (cell.links.clone(), guard.run()[..8].to_owned());
+        // Trial namespaces are gone before anything is made; if we are killed meanwhile, their names are known.
+        let probe = links::names::path(&links::names::probe(&run));
+        guard.adopt(&probe)?;
+        let chosen = blocking(&self.busy, move || links::choose_all(&all, &run)).await?;
+        guard.release(&probe)?;
+        Ok(chosen)
+    }
+
+    /// Starts the helpers of a link that was made, and takes it over.
+    async fn add(&mut self, link: &Link, choice: Choice, mut made: Made, guard: &Guard, logs: &Path) -> Result<(), Error> {
+        let mut helpers = Vec::new();
+        for helper in made.helpers.clone() {
+            let (process, line) = start(&helper, link, guard, logs).await?;
+            helpers.push(process);
+            made.ready(&line)?;
+        }
+        self.links.push(Laid { link: link.clone(), choice, made: Arc::new(made), helpers, measured: None });
+        Ok(())
     }
 
     /// Measures links one after the other, so that measuring one does not disturb another.

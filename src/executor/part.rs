@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use super::error::Error;
+use super::progress::LOAD;
 use super::reconcile;
 use hosts::{Abandoned, Ended, Passed, Post, Sent};
 use load::Part as Share;
@@ -53,19 +54,45 @@ impl Point {
         }
     }
 
+    /// The point with a number.
+    pub(crate) fn of(number: u32) -> Option<Self> {
+        Some(match number {
+            1 => Self::SetUp,
+            2 => Self::Ready,
+            3 => Self::LoadSetUp,
+            4 => Self::Verified,
+            5 => Self::Epoch,
+            6 => Self::Start,
+            7 => Self::LoadOver,
+            8 => Self::Collected,
+            9 => Self::LoadCleanedUp,
+            _ => Self::Targets(number.checked_sub(100)?),
+        })
+    }
+
     /// What a machine has not done yet that is missing at this point.
-    pub(crate) fn words(number: u32) -> &'static str {
-        match number {
-            1 => "its set-up steps",
-            2 => "connecting its taps",
-            3 => "the set-up of the load",
-            4 => "its checked pass",
-            5 => "reading the counts of its servers",
-            6 => "making its connections",
-            7 => "its load",
-            8 => "collecting",
-            9 => "the clean-up of the load",
-            _ => "starting its targets",
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::SetUp => "its set-up steps",
+            Self::Targets(_) => "starting its targets",
+            Self::Ready => "connecting its taps",
+            Self::LoadSetUp => "the set-up of the load",
+            Self::Verified => "its checked pass",
+            Self::Epoch => "reading the counts of its servers",
+            Self::Start => "making its connections",
+            Self::LoadOver => "its load",
+            Self::Collected => "collecting",
+            Self::LoadCleanedUp => "the clean-up of the load",
+        }
+    }
+
+    /// What the machines do after it, for whoever watches.
+    pub(crate) fn stage(self) -> &'static str {
+        match self {
+            Self::SetUp | Self::Targets(_) => "start",
+            Self::Ready | Self::LoadSetUp => "verify",
+            Self::Verified | Self::Epoch | Self::Start => LOAD,
+            Self::LoadOver | Self::Collected | Self::LoadCleanedUp => "stop",
         }
     }
 }

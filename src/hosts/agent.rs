@@ -50,15 +50,12 @@ pub enum Event {
 /// One agent, as the controller sees it.
 #[derive(Debug)]
 pub struct Agent {
-    /// The name of its machine.
-    pub name: String,
     /// By which events are known.
     pub number: u64,
     child: Child,
     out: SyncSender<Outgoing>,
     shared: Arc<Shared>,
     events: Events,
-    clock: Clock,
 }
 
 /// Where events go, each with the number of its agent.
@@ -147,22 +144,22 @@ impl Agent {
                 std::thread::sleep(WORD / 4);
             }
         });
-        Ok(Self { name: launch.name.clone(), number, child, out, shared, events: events.clone(), clock })
+        Ok(Self { number, child, out, shared, events: events.clone() })
     }
 
     /// Says something. Of an agent that is gone, an event says so.
     pub fn say(&self, message: &ToAgent) {
-        let _ = self.out.send(Outgoing::Frame(message_frame(message)));
+        let _ = self.out.send(Outgoing::Frame(Frame::message(message)));
     }
 
     /// Sends files, and then a message that needs them, without waiting until they are there. If a file cannot be read, the channel
     /// ends.
     pub fn send(&self, files: Vec<File>, then: &ToAgent) {
-        let (out, then) = (self.out.clone(), message_frame(then));
+        let (out, then) = (self.out.clone(), Frame::message(then));
         let (shared, events, number) = (Arc::clone(&self.shared), self.events.clone(), self.number);
         std::thread::spawn(move || {
             for file in files {
-                if let Err(error) = files::send(&file, &out, |head| bytes(&ToAgent::File(head))) {
+                if let Err(error) = files::send(&file, &out, ToAgent::File) {
                     return shared.gone(number, format!("cannot send {}: {error}", file.from.display()), &events);
                 }
             }
@@ -188,16 +185,6 @@ impl Agent {
     /// By how much the agent's clock is ahead of the controller's, once clocks were compared.
     pub fn offset(&self) -> Option<Offset> {
         self.shared.offset()
-    }
-
-    /// The controller's clock.
-    pub fn clock(&self) -> Clock {
-        self.clock
-    }
-
-    /// The process id of the program that carries the channel.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// What it has written to its error output, the last lines.
@@ -257,15 +244,6 @@ impl Shared {
             let _ = events.send((number, Event::Gone(why)));
         }
     }
-}
-
-fn bytes(message: &ToAgent) -> Vec<u8> {
-    // Messages hold no maps with keys that are not texts, and no numbers that JSON lacks.
-    serde_json::to_vec(message).unwrap_or_default()
-}
-
-fn message_frame(message: &ToAgent) -> Frame {
-    Frame::Message(bytes(message))
 }
 
 /// Reads until the agent is gone; returns why.
@@ -334,8 +312,8 @@ fn write(to: &mut impl Write, clock: Clock, outgoing: &Receiver<Outgoing>) -> Op
     loop {
         let frame = match outgoing.recv_timeout(WORD) {
             Ok(Outgoing::Frame(frame)) => frame,
-            Ok(Outgoing::AskTime | Outgoing::Time { .. }) => message_frame(&ToAgent::Clock { asked_ns: clock.now_ns() }),
-            Err(RecvTimeoutError::Timeout) => message_frame(&ToAgent::Alive),
+            Ok(Outgoing::AskTime | Outgoing::Time { .. }) => Frame::message(&ToAgent::Clock { asked_ns: clock.now_ns() }),
+            Err(RecvTimeoutError::Timeout) => Frame::message(&ToAgent::Alive),
             Err(RecvTimeoutError::Disconnected) => return None,
         };
         if let Err(error) = frame::write(to, &frame).and_then(|()| to.flush()) {

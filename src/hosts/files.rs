@@ -5,6 +5,8 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 
+use serde::Serialize;
+
 use super::frame::{Frame, Outgoing, PIECE};
 use super::message::FileHead;
 
@@ -17,14 +19,15 @@ pub struct File {
     pub name: PathBuf,
 }
 
-/// Sends a file; `head`: makes the message that announces it.
-pub(crate) fn send(file: &File, to: &SyncSender<Outgoing>, head: impl FnOnce(FileHead) -> Vec<u8>) -> io::Result<()> {
+/// Sends a file; `announce`: makes the message that comes before it.
+pub(crate) fn send<M: Serialize>(file: &File, to: &SyncSender<Outgoing>, announce: impl FnOnce(FileHead) -> M) -> io::Result<()> {
     let mut from = std::fs::File::open(&file.from)?;
     let metadata = from.metadata()?;
     let bytes = metadata.len();
     let mode = metadata.permissions().mode() & 0o777;
     let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the other end is gone");
-    to.send(Outgoing::Frame(Frame::Message(head(FileHead { path: file.name.clone(), bytes, mode })))).map_err(|_| gone())?;
+    let head = announce(FileHead { path: file.name.clone(), bytes, mode });
+    to.send(Outgoing::Frame(Frame::message(&head))).map_err(|_| gone())?;
     let mut left = bytes;
     while left > 0 {
         let mut piece = vec![0; usize::try_from(left).map_or(PIECE, |left| left.min(PIECE))];

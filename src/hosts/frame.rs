@@ -4,6 +4,8 @@
 
 use std::io::{self, BufRead, Read, Write};
 
+use serde::Serialize;
+
 /// The line with which an agent begins. The number is that of [`crate::message::PROTOCOL`].
 pub(crate) const PREFACE: &str = "runner agent, protocol";
 /// A frame that is longer is none: something else speaks.
@@ -20,6 +22,14 @@ pub(crate) enum Frame {
     Message(Vec<u8>),
     /// The next piece of a file.
     Piece(Vec<u8>),
+}
+
+impl Frame {
+    /// A message.
+    pub(crate) fn message(message: &impl Serialize) -> Self {
+        // Messages hold no maps with keys that are not texts, and no numbers that JSON lacks.
+        Self::Message(serde_json::to_vec(message).unwrap_or_default())
+    }
 }
 
 /// What is written next.

@@ -113,7 +113,7 @@ pub struct Sent {
     pub elsewhere: u64,
 }
 
-/// Which targets are stopped.
+/// The targets whose lifetime is over, and which are stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Lifetimes {

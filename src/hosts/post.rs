@@ -117,7 +117,7 @@ impl Post {
 
     /// Says something. If the controller is gone, the agent is about to end.
     pub fn say(&self, message: &ToController) {
-        let _ = self.out.send(Outgoing::Frame(message_frame(message)));
+        let _ = self.out.send(Outgoing::Frame(Frame::message(message)));
     }
 
     /// The next order; none when the controller is gone.
@@ -163,20 +163,11 @@ impl Post {
     /// When a file cannot be read.
     pub fn end(&self, files: &[File], ended: Ended) -> std::io::Result<()> {
         for file in files {
-            files::send(file, &self.out, |head| bytes(&ToController::File(head)))?;
+            files::send(file, &self.out, ToController::File)?;
         }
         self.say(&ToController::Ended(ended));
         Ok(())
     }
-}
-
-fn bytes(message: &ToController) -> Vec<u8> {
-    // Messages hold no maps with keys that are not texts, and no numbers that JSON lacks.
-    serde_json::to_vec(message).unwrap_or_default()
-}
-
-fn message_frame(message: &ToController) -> Frame {
-    Frame::Message(bytes(message))
 }
 
 /// Reads until the controller is gone; returns why.
@@ -255,11 +246,11 @@ fn write(to: &mut impl Write, shared: &Shared, clock: Clock, outgoing: &Receiver
         let frame = match outgoing.recv_timeout(WORD / 2) {
             Ok(Outgoing::Frame(frame)) => frame,
             Ok(Outgoing::Time { asked_ns, received_ns }) => {
-                message_frame(&ToController::Clock { asked_ns, received_ns, answered_ns: clock.now_ns() })
+                Frame::message(&ToController::Clock { asked_ns, received_ns, answered_ns: clock.now_ns() })
             }
             Ok(Outgoing::AskTime) | Err(RecvTimeoutError::Timeout) => {
                 let passes = shared.passes.lock().unwrap_or_else(PoisonError::into_inner).load(Ordering::Relaxed);
-                message_frame(&ToController::Alive { passes })
+                Frame::message(&ToController::Alive { passes })
             }
             Err(RecvTimeoutError::Disconnected) => return "the agent has ended".to_owned(),
         };

@@ -3,10 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::FORMAT;
 use super::ahead::{self, Left};
 use super::files::{self, read_json};
-use super::status::{CutShort, GeneratorStatus, ObserverStatus, Status, Timings, Verdict};
+use super::status::{CutShort, Status, Verdict};
 use super::tables::Tables;
 use super::taps_ahead;
 use super::{Error, RunDirectory};
@@ -82,31 +81,11 @@ impl RunDirectory {
             n => format!(", {n} more were incomplete and were dropped"),
         };
         let kept = if transfers == 1 { "1 transfer was".to_owned() } else { format!("{transfers} transfers were") };
+        let verdict = Verdict::Failed { reason: format!("the runner was killed; {kept} kept{dropped}") };
         let status = Status {
-            format: FORMAT,
-            cell: head.cell,
-            repetition: number,
-            seed: head.seed,
-            started_at: head.started_at,
-            verdict: Verdict::Failed { reason: format!("the runner was killed; {kept} kept{dropped}") },
-            phases: Vec::new(),
-            trials: Vec::new(),
-            targets: Vec::new(),
-            generator: GeneratorStatus::default(),
-            observer: ObserverStatus::default(),
-            host: None,
-            links: Vec::new(),
-            timings: Timings::default(),
-            errors: Vec::new(),
-            left_behind: Vec::new(),
-            reconciled: Vec::new(),
             taps,
             cut_short: Some(CutShort::Killed),
-            never_ready: None,
-            start: None,
-            hosts: Vec::new(),
-            attempts: Vec::new(),
-            compacted_at: None,
+            ..Status::of(head.cell, number, head.seed, head.started_at, verdict)
         };
         let path = writer.finish(&[], &status)?;
         Ok(Some(Salvaged { path, transfers, torn }))

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::FORMAT;
+
 /// The status of one repetition. Times count from the start of the load, in nanoseconds; times before it are negative.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -136,6 +138,36 @@ pub enum CutShort {
 }
 
 impl Status {
+    /// Of a repetition of which nothing else is known.
+    pub fn of(cell: String, repetition: u32, seed: u64, started_at: String, verdict: Verdict) -> Self {
+        Self {
+            format: FORMAT,
+            cell,
+            repetition,
+            seed,
+            started_at,
+            verdict,
+            phases: Vec::new(),
+            trials: Vec::new(),
+            targets: Vec::new(),
+            generator: GeneratorStatus::default(),
+            observer: ObserverStatus::default(),
+            host: None,
+            links: Vec::new(),
+            timings: Timings::default(),
+            errors: Vec::new(),
+            left_behind: Vec::new(),
+            reconciled: Vec::new(),
+            taps: Vec::new(),
+            cut_short: None,
+            never_ready: None,
+            start: None,
+            hosts: Vec::new(),
+            attempts: Vec::new(),
+            compacted_at: None,
+        }
+    }
+
     /// Changes all text from outside: not names and numbers.
     #[must_use]
     pub fn with_words(mut self, change: impl Fn(&str) -> String) -> Self {

@@ -140,6 +140,8 @@ fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Opt
             "One session each is not enough for a verdict: runs made at different times differ even when nothing changed.";
         return Some(Sentence::default().link(words, "compared"));
     }
+    // Other metrics may well differ: only this one was asked about.
+    let metric = |rows: &[&Row]| Metric::by_name(&rows[0].metric).words();
     let mut parts = Vec::new();
     if !same.is_empty() {
         let of = match (few.is_empty(), is_everything) {
@@ -148,14 +150,12 @@ fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Opt
             (false, true) => format!(" in {} of {} comparisons", same.len(), rest.len()),
             (false, false) => format!(" in {} of {} others", same.len(), rest.len()),
         };
-        // Other metrics may well differ: only this one was asked about.
-        parts.push(format!("no difference in {} beyond {within}{of}", Metric::by_name(&same[0].metric).words()));
+        parts.push(format!("no difference in {} beyond {within}{of}", metric(&same)));
     }
     if !few.is_empty() {
         let what = match (same.is_empty(), is_everything) {
-            // Other metrics may well differ: only this one was asked about.
-            (true, true) => format!("no difference in {} is significant", Metric::by_name(&few[0].metric).words()),
-            (true, false) => format!("no other difference in {} is significant", Metric::by_name(&few[0].metric).words()),
+            (true, true) => format!("no difference in {} is significant", metric(&few)),
+            (true, false) => format!("no other difference in {} is significant", metric(&few)),
             (false, _) => format!("{} undecided", few.len()),
         };
         let n = few.iter().map(|row| row.n.min(row.baseline_n)).min().unwrap_or_default();

@@ -160,9 +160,13 @@ workloads:
 /// A run of [`LONG`] whose load is under way.
 fn under_way(place: &Place) -> Started {
     let mut started = place.start(&ON_NETNS);
-    started.until("its server runs", || place.processes().iter().any(|p| p.command.contains("null-server")).then_some(()));
+    until_served(&mut started, place);
     std::thread::sleep(Duration::from_millis(800));
     started
+}
+
+fn until_served(started: &mut Started, place: &Place) {
+    started.until("its server runs", || place.processes().iter().any(|p| p.command.contains("null-server")).then_some(()));
 }
 
 #[test]
@@ -565,7 +569,7 @@ fn a_machine_that_is_cut_off_clears_up_and_the_repetition_is_executed_again() {
     let mut place = Place::with(LONG);
     let Some(machines) = Machines::start(&mut place) else { return };
     let mut started = machines.run(&place, &ON_SSH);
-    started.until("its server runs", || place.processes().iter().any(|p| p.command.contains("null-server")).then_some(()));
+    until_served(&mut started, &place);
     machines.connect(1, "down");
     let cut = Instant::now();
     // The machine that nobody speaks to any more clears up by itself.

@@ -249,16 +249,17 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
                 .ok()
                 .filter(|memory| memory.inflation > 1.0)
                 .map_or_else(String::new, |memory| {
-                    format!(", {} of them are worth about {:.0}", sample.len(), memory.worth.max(1.0))
+                    format!(
+                        ", {} of them are worth about {:.0}; the verdict is unchanged, but rests on fewer independent repetitions \
+                         than it counts",
+                        sample.len(),
+                        memory.worth.max(1.0)
+                    )
                 });
             let run = if sides { format!(" in {run}") } else { String::new() };
             let what = format!("{} of {cell}{run}", case.metric.name());
-            let means = match worth.is_empty() {
-                true => "",
-                false => "; the verdict is unchanged, but rests on fewer independent repetitions than it counts",
-            };
             let large = if is_large { ". Find out what changed during the run before you rely on the verdict" } else { "" };
-            let note = format!("{what} {}: its repetitions are not independent{worth}{means}{large}", words.join(" and "));
+            let note = format!("{what} {}: its repetitions are not independent{worth}{large}", words.join(" and "));
             if !comparison.notes.contains(&note) {
                 comparison.notes.push(note);
             }

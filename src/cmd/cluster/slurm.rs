@@ -113,12 +113,22 @@ fn words(argv: &[&str]) -> Vec<String> {
     argv.iter().map(|word| (*word).to_owned()).collect()
 }
 
+/// Options as arguments of Slurm's programs.
+fn arguments(options: &[(String, String)]) -> impl Iterator<Item = String> {
+    options.iter().map(|(name, value)| if value.is_empty() { format!("--{name}") } else { format!("--{name}={value}") })
+}
+
 /// How many nodes are idle.
 ///
 /// # Errors
 /// See [`ask`].
 pub(super) async fn idle_nodes(guard: &Guard, options: &[(String, String)]) -> Result<u32, String> {
-    let mut argv = words(&["sinfo", "-h", "-t", "idle", "-o", "%D"]);
+    count_nodes(guard, &["-t", "idle"], options).await
+}
+
+/// How many nodes of the partition there are, with more words for `sinfo`.
+async fn count_nodes(guard: &Guard, which: &[&str], options: &[(String, String)]) -> Result<u32, String> {
+    let mut argv = words(&[&["sinfo", "-h", "-o", "%D"], which].concat());
     argv.extend(options.iter().filter(|(name, _)| name == "partition").map(|(_, value)| format!("--partition={value}")));
     let said = ask(guard, argv).await?;
     Ok(said.lines().filter_map(|line| line.trim().parse::<u32>().ok()).sum())
@@ -135,9 +145,7 @@ pub(super) async fn submit(guard: &Guard, array: &Array<'_>) -> Result<String, S
     if !array.exclude.is_empty() {
         argv.push(format!("--exclude={}", array.exclude.join(",")));
     }
-    for (name, value) in array.options {
-        argv.push(if value.is_empty() { format!("--{name}") } else { format!("--{name}={value}") });
-    }
+    argv.extend(arguments(array.options));
     argv.push(array.script.to_owned());
     let said = ask(guard, argv).await?;
     // On a federation the name of the cluster follows.
@@ -149,11 +157,8 @@ pub(super) async fn submit(guard: &Guard, array: &Array<'_>) -> Result<String, S
 ///
 /// # Errors
 /// See [`ask`].
-pub(crate) async fn all_nodes(guard: &Guard, options: &[(String, String)]) -> Result<usize, String> {
-    let mut argv = words(&["sinfo", "-h", "-o", "%D"]);
-    argv.extend(options.iter().filter(|(name, _)| name == "partition").map(|(_, value)| format!("--partition={value}")));
-    let said = ask(guard, argv).await?;
-    Ok(said.lines().filter_map(|line| line.trim().parse::<usize>().ok()).sum())
+pub(crate) async fn all_nodes(guard: &Guard, options: &[(String, String)]) -> Result<u32, String> {
+    count_nodes(guard, &[], options).await
 }
 
 /// Waits for exclusive nodes: so many, or these; returns the number of the job that has them.
@@ -172,9 +177,7 @@ pub(crate) async fn allocate(
     if !wanted.is_empty() {
         argv.push(format!("--nodelist={}", wanted.join(",")));
     }
-    for (name, value) in options {
-        argv.push(if value.is_empty() { format!("--{name}") } else { format!("--{name}={value}") });
-    }
+    argv.extend(arguments(options));
     ask_within(guard, argv, patience).await?;
     let jobs = ask(guard, words(&["squeue", "-h", &format!("--name={name}"), "-o", "%A"])).await?;
     jobs.lines().next().map(str::to_owned).ok_or_else(|| "salloc ended, and there is no allocation".to_owned())

@@ -12,7 +12,7 @@ use crate::cmd::known::Known;
 use crate::cmd::measuring;
 use crate::cmd::progress::Reporter;
 use crate::cmd::progress::failures::{Failures, MOST_IN_A_ROW};
-use crate::executor::{Error, Executor, Over, Progress, checkout};
+use crate::executor::{Error, Executor, Lifetimes, Progress, checkout};
 use crate::plan::order::{Turn, rounds};
 use crate::plan::{Checkout, Plan};
 use crate::record::gaps::Why;
@@ -67,7 +67,7 @@ impl Repetitions<'_> {
         let completed = self.set_up_and_execute(turns, &steps, &mut cells, reporter).await;
         // Clean up also after a failure; the first error is the one reported.
         let mut cleaned = cells.unclean.map_or(Ok(()), Err);
-        cleaned = cleaned.and(self.executor.end_lifetimes(Over::Run).await);
+        cleaned = cleaned.and(self.executor.end_lifetimes(Lifetimes::Run).await);
         for cell in cells.begun {
             cleaned = cleaned.and(steps.execute("clean-up, cell", Some(cell), &plan.cells[cell].clean_up.cell, 2).await);
         }
@@ -219,7 +219,7 @@ impl Repetitions<'_> {
     /// One repetition; before the first of its cell the set-up of the cell, behind the last one its clean-up.
     async fn take_turn(&mut self, turn: Turn, steps: &Steps<'_>, cells: &mut Cells, reporter: &Reporter) -> Result<(), Error> {
         let cell = &self.executor.plan.cells[turn.cell];
-        self.executor.end_lifetimes(Over::OtherCells(turn.cell)).await?;
+        self.executor.end_lifetimes(Lifetimes::OtherCells(turn.cell)).await?;
         if cells.begun.insert(turn.cell) && !cells.failed_set_ups.contains_key(&turn.cell) {
             // Installing is expensive, so it is not tried again within a run.
             let same_failure = cells.failed_set_ups.values().find(|f| f.would_fail_too(&cell.set_up.cell)).cloned();
@@ -254,7 +254,7 @@ impl Repetitions<'_> {
         let left = cells.turns_left.entry(turn.cell).or_default();
         *left -= 1;
         if *left == 0 {
-            self.executor.end_lifetimes(Over::Cell(turn.cell)).await?;
+            self.executor.end_lifetimes(Lifetimes::Cell(turn.cell)).await?;
             cells.begun.remove(&turn.cell);
             match steps.execute("clean-up, cell", Some(turn.cell), &cell.clean_up.cell, 2).await {
                 // The error is reported at the end; what was measured, and what is still to be measured, is worth more.

@@ -26,7 +26,7 @@ impl Allocation {
         let options = slurm::options(options)?;
         let name = format!("runner-{}", guard.run());
         let there = slurm::all_nodes(guard, &options).await?;
-        if there < count {
+        if (there as usize) < count {
             return Err(format!("the scenario needs {count} machines, and Slurm has {there} nodes to offer"));
         }
         guard.undo_by(&slurm::cancelling(&name)).map_err(|error| error.to_string())?;

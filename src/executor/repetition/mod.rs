@@ -20,7 +20,7 @@ use super::context::Context;
 use super::epoch::Epoch;
 use super::error::Error;
 use super::interrupt::Interrupt;
-use super::kept::{Kept, Over, fresh_logs};
+use super::kept::{Kept, fresh_logs, is_over};
 use super::limits;
 use super::memory::Memory;
 use super::part::{Part, Point};
@@ -28,6 +28,7 @@ use super::progress::Progress;
 use super::recorder::Recorder;
 use super::together::{Conductor, Directed};
 use super::{taps, targets};
+use hosts::Lifetimes;
 use observe::{Sampler, Settings, outbox};
 use plan::Late;
 use plan::links::Link;
@@ -135,6 +136,11 @@ impl Executor<'_> {
         })
     }
 
+    /// Whether something with this role is done by this process.
+    fn is_here(&self, on: Option<&str>) -> bool {
+        self.part.is_none_or(|part| part.is_here(on))
+    }
+
     /// Waits until another machine brings the repetition down; for ever where there is none.
     async fn abandoned(&self) -> Error {
         match self.part {
@@ -163,7 +169,7 @@ impl Executor<'_> {
     ///
     /// # Errors
     /// When the guard is gone, something does not stop, or the user no longer wants to wait.
-    pub fn end_lifetimes(&self, over: Over) -> Task<'_, Result<(), Error>> {
+    pub fn end_lifetimes(&self, over: Lifetimes) -> Task<'_, Result<(), Error>> {
         Box::pin(async move {
             if let Some(conductor) = self.conductor {
                 return conductor.end_lifetimes(over, self.interrupt).await;
@@ -179,7 +185,7 @@ impl Executor<'_> {
                     self.guard.sweep(&[]).await?;
                     Err(Error::Interrupted)
                 },
-                ended = kept.stop(self.guard, |one| over.is_over(one)) => ended,
+                ended = kept.stop(self.guard, |one| is_over(over, one)) => ended,
             };
             self.kept.replace(kept);
             ended

@@ -34,8 +34,6 @@ pub(super) struct Session {
     pub ready_at: Option<Instant>,
     /// Whether the set-up of the load was started.
     pub clean_up_load: bool,
-    /// Which of the workloads are made on this machine, by index.
-    pub here: Vec<usize>,
     /// The workloads of the cell, with late names filled in.
     pub workloads: Vec<Arc<Workload>>,
     /// What servers had counted before the load.
@@ -46,7 +44,7 @@ pub(super) struct Session {
     /// Set to `true` to abandon the load.
     pub abort: watch::Sender<bool>,
     /// Loads that were started and not yet waited for.
-    pub loads: Vec<load::Running>,
+    pub loads: Vec<(usize, load::Running)>,
     /// By index of the workload.
     pub reports: Vec<(usize, Report)>,
     /// What all machines have sent to the servers that count.

@@ -150,7 +150,7 @@ impl Repetition<'_> {
         let Self { executor, cell, context, session, seed, .. } = self;
         let reach = |host: &str, port| session.network.reach(host, port);
         session.workloads = cell.workloads.iter().map(|w| fill_workload(w, &context.late, reach)).collect();
-        let here = |workload: &&Arc<plan::Workload>| executor.part.is_none_or(|part| part.is_here(workload.on.as_deref()));
+        let here = |workload: &&Arc<plan::Workload>| executor.is_here(workload.on.as_deref());
         // The ids of several machines must differ.
         let seed_here = *seed ^ executor.part.map_or(0, |part| part.index << 32);
         for workload in session.workloads.iter().filter(|_| is_checked).filter(here) {
@@ -193,7 +193,7 @@ impl Repetition<'_> {
         // The recorder ends when nobody can send to it any more: no job outlives this loop.
         let jobs = self.jobs(&launcher);
         for job in &jobs {
-            self.session.loads.push(load::start(job)?);
+            self.session.loads.push((usize::from(job.index), load::start(job)?));
         }
         let gate = jobs.first().map_or_else(|| Arc::new(Gate::new(0)), |job| Arc::clone(&job.setting.gate));
         drop(jobs);
@@ -209,7 +209,7 @@ impl Repetition<'_> {
                 *late = crate::part::late(start);
                 gate.open(start);
             }
-            while !loads.iter().all(load::Running::is_finished) {
+            while !loads.iter().all(|(_, load)| load.is_finished()) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             Ok::<(), Error>(())
@@ -220,8 +220,7 @@ impl Repetition<'_> {
             broken = reviver.watch(running) => match broken? {},
             broken = launches::serve(context.guard, sampler, &context.logs, &mut asked_for) => match broken? {},
         }
-        for (index, load) in std::mem::take(&mut session.loads).into_iter().enumerate() {
-            let index = session.here.get(index).copied().unwrap_or(index);
+        for (index, load) in std::mem::take(&mut session.loads) {
             session.reports.push((index, load.finish().await?));
         }
         session.sent = crate::part::sent(cell, &session.reports);
@@ -241,14 +240,12 @@ impl Repetition<'_> {
     }
 
     /// A job for each workload.
-    fn jobs(&mut self, launcher: &Launcher) -> Vec<Job> {
-        let part = self.executor.part;
-        let here = |workload: &plan::Workload| part.is_none_or(|part| part.is_here(workload.on.as_deref()));
-        let all = self.session.workloads.iter().enumerate();
-        self.session.here = all.filter(|(_, workload)| here(workload)).map(|(index, _)| index).collect();
+    fn jobs(&self, launcher: &Launcher) -> Vec<Job> {
         let Self { executor, session, .. } = self;
-        let workloads: Vec<_> = session.here.iter().map(|index| &session.workloads[*index]).collect();
-        let threads = workloads.iter().map(|w| load::threads(w)).sum();
+        let part = executor.part;
+        let all = session.workloads.iter().enumerate();
+        let workloads: Vec<_> = all.filter(|(_, workload)| executor.is_here(workload.on.as_deref())).collect();
+        let threads = workloads.iter().map(|(_, workload)| load::threads(workload)).sum();
         let setting = Setting {
             seed: self.seed,
             epoch: session.epoch.expect("the start of the load was recorded").instant,
@@ -261,8 +258,8 @@ impl Repetition<'_> {
             progress: Arc::clone(&self.progress.passes),
             abort: session.abort.subscribe(),
         };
-        let jobs = session.here.iter().zip(workloads);
-        let mut jobs: Vec<Job> = jobs.map(|(index, one)| Job::new(Arc::clone(one), *index as u16, &setting)).collect();
+        let jobs = workloads.into_iter().map(|(index, workload)| Job::new(Arc::clone(workload), index as u16, &setting));
+        let mut jobs: Vec<Job> = jobs.collect();
         load::link_followers(&mut jobs);
         jobs
     }
@@ -318,8 +315,8 @@ impl Repetition<'_> {
         let mut context = Context::clone(context);
         context.late.extend([("load_begin", seconds(begin)), ("load_end", seconds(end))]);
         let tables = context.logs.with_file_name("collected");
-        let here = |collected: &plan::Collect| executor.part.is_none_or(|part| part.is_here(collected.on.as_deref()));
-        for (index, wanted) in cell.collect.iter().enumerate().filter(|(_, wanted)| here(wanted)) {
+        let here = |(_, wanted): &(usize, &plan::Collect)| executor.is_here(wanted.on.as_deref());
+        for (index, wanted) in cell.collect.iter().enumerate().filter(here) {
             let values = collect(wanted, &context, &tables).await?;
             for (metric, value) in values.into_iter().enumerate() {
                 let row = vocabulary::rows::MetricRow {
@@ -341,12 +338,9 @@ impl Repetition<'_> {
     pub(super) async fn end_load(&mut self) -> Result<(), Error> {
         self.session.abort.send_replace(true);
         let mut result = Ok(());
-        for (index, load) in std::mem::take(&mut self.session.loads).into_iter().enumerate() {
+        for (index, load) in std::mem::take(&mut self.session.loads) {
             match load.finish().await {
-                Ok(report) => {
-                    let index = self.session.here.get(index).copied().unwrap_or(index);
-                    self.session.reports.push((index, report));
-                }
+                Ok(report) => self.session.reports.push((index, report)),
                 Err(error) => result = result.and(Err(error.into())),
             }
         }

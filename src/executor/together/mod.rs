@@ -14,7 +14,6 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::error::Error;
 use super::interrupt::Interrupt;
-use super::kept::Over;
 use super::network::Network;
 use super::part::Point;
 use super::progress::Progress;
@@ -49,6 +48,8 @@ const COMES_BACK: Duration = Duration::from_secs(30);
 const BREATH: Duration = Duration::from_secs(1);
 /// How long the program of an agent that is gone may take to end.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+/// The exit code of a shell that does not find a program.
+const NO_PROGRAM: i32 = 127;
 /// How long an agent may take to end when nothing is asked of it any more.
 const GOOD_BYE: Duration = Duration::from_secs(5);
 
@@ -131,7 +132,7 @@ struct Taking {
 
 /// A point at which a machine waits.
 struct Reached {
-    point: u32,
+    point: Point,
     since: Instant,
     sent: Vec<Sent>,
     span: Option<(u64, u64)>,
@@ -198,13 +199,8 @@ impl Conductor {
     ///
     /// # Errors
     /// The first machine where that is not possible.
-    pub(super) async fn end_lifetimes(&self, over: Over, interrupt: &Interrupt) -> Result<(), Error> {
+    pub(super) async fn end_lifetimes(&self, over: Lifetimes, interrupt: &Interrupt) -> Result<(), Error> {
         let mut state = self.state.lock().await;
-        let over = match over {
-            Over::OtherCells(cell) => Lifetimes::OtherCells(cell),
-            Over::Cell(cell) => Lifetimes::Cell(cell),
-            Over::Run => Lifetimes::Run,
-        };
         let mut waiting: Vec<usize> = Vec::new();
         for (number, agent) in state.agents.iter().enumerate() {
             if let Some(agent) = agent {
@@ -352,9 +348,14 @@ impl Conductor {
         let Some(agent) = state.agents[number].take() else { return why.to_owned() };
         let errors = agent.errors();
         // Its program may wait for a network that is gone.
-        let ended = agent.end(LAST_WORDS).filter(|status| !status.success());
-        let ended = ended.map_or_else(String::new, |status| format!(" ({status})"));
-        if errors.is_empty() { format!("{why}{ended}") } else { format!("{why}{ended}; it said:\n{errors}") }
+        let status = agent.end(LAST_WORDS).filter(|status| !status.success());
+        let ended = status.map_or_else(String::new, |status| format!(" ({status})"));
+        let said = if errors.is_empty() { String::new() } else { format!("; it said:\n{errors}") };
+        let hint = match status.and_then(|status| status.code()) {
+            Some(NO_PROGRAM) => "\ninstall runner there, or let `--bring` copy it there for this run",
+            _ => "",
+        };
+        format!("{why}{ended}{said}{hint}")
     }
 
     fn elsewhere(&self, number: usize, why: String) -> Error {
@@ -501,6 +502,8 @@ impl Direction<'_> {
                 self.progress.passes.store(all, std::sync::atomic::Ordering::Relaxed);
             }
             ToController::Reached { point, sent, span } => {
+                // It is the same program, and knows no other points.
+                let Some(point) = Point::of(point) else { return };
                 one.reached = Some(Reached { point, since: Instant::now(), sent, span });
             }
             ToController::Broke { why } => self.break_down(number, why, false, taking),
@@ -547,13 +550,13 @@ impl Direction<'_> {
         let waiting = taking.iter().filter_map(|one| one.reached.as_ref());
         let Reached { point, since, .. } = waiting.min_by_key(|reached| reached.since)?;
         // How long a load takes is its own matter.
-        if *point == Point::LoadOver.number() {
+        if *point == Point::LoadOver {
             return None;
         }
         let name = |one: &Taking| self.conductor.members[one.number].launch.name.as_str();
         let others: Vec<&str> = taking.iter().filter(|one| one.reached.is_some()).map(name).collect();
         let patience = patience(self.cell);
-        let what = Point::words(*point);
+        let what = point.words();
         let why = format!("it has not completed {what} within {} s after {}", patience.as_secs(), others.join(", "));
         Some((tokio::time::Instant::from_std(*since) + patience, missing.number, why))
     }
@@ -571,18 +574,17 @@ impl Direction<'_> {
         if self.ending.is_some() || !taking.iter().all(|one| one.reached.as_ref().is_some_and(|reached| reached.point == point)) {
             return;
         }
-        let is_timed = [Point::Epoch, Point::Start].iter().any(|timed| timed.number() == point);
-        if is_timed && taking.iter().any(|one| one.before.is_none()) {
+        if matches!(point, Point::Epoch | Point::Start) && taking.iter().any(|one| one.before.is_none()) {
             return;
         }
-        if point == Point::Collected.number() && taking.iter().any(|one| one.after.is_none()) {
+        if point == Point::Collected && taking.iter().any(|one| one.after.is_none()) {
             return;
         }
         let now_ns = Clock::default().now_ns();
         let longest_way = taking.iter().filter_map(|one| one.before).map(|offset| offset.way_ns).max().unwrap_or_default();
         let at_ns = match point {
-            _ if point == Point::Epoch.number() => Some(now_ns),
-            _ if point == Point::Start.number() => {
+            Point::Epoch => Some(now_ns),
+            Point::Start => {
                 self.start_ns = now_ns + MARGIN.as_nanos() as i64 + longest_way as i64;
                 Some(self.start_ns)
             }
@@ -603,19 +605,14 @@ impl Direction<'_> {
             one.reached = None;
             let Some(agent) = &self.state.agents[one.number] else { continue };
             let at_ns = at_ns.and_then(|at_ns| Some(at_ns + one.before?.offset_ns));
-            agent.say(&ToAgent::Passed(Passed { point, at_ns, sent: sent.clone(), span }));
+            agent.say(&ToAgent::Passed(Passed { point: point.number(), at_ns, sent: sent.clone(), span }));
             // Just before the clocks are needed, and just after the load.
-            if point == Point::Verified.number() || point == Point::LoadOver.number() {
+            if matches!(point, Point::Verified | Point::LoadOver) {
                 agent.compare_clocks();
             }
         }
-        self.progress.stage.set(match point {
-            _ if point >= Point::Targets(0).number() || point == Point::SetUp.number() => "start",
-            _ if point == Point::Ready.number() || point == Point::LoadSetUp.number() => "verify",
-            _ if point <= Point::Start.number() => "load",
-            _ => "stop",
-        });
-        if point == Point::Start.number() {
+        self.progress.stage.set(point.stage());
+        if point == Point::Start {
             self.progress.load_began.set(Some(Instant::now() + MARGIN));
         }
     }

@@ -86,8 +86,7 @@ pub(super) fn join(
     for part in parts {
         let _ = std::fs::remove_dir_all(&part.folder);
     }
-    let mut status = joined(plan, turn, &found, network, broken);
-    status.attempts = lost.to_vec();
+    let mut status = Status { attempts: lost.to_vec(), ..joined(plan, turn, &found, network, broken) };
     status.timings.total_ns = begun.elapsed().as_nanos() as u64;
     let timings = &mut status.timings;
     let told_apart = timings.steps_ns + timings.target_start_ns + timings.load_ns + timings.target_stop_ns;
@@ -401,31 +400,6 @@ mod tests {
     }
 
     fn empty() -> Status {
-        Status {
-            format: FORMAT,
-            cell: "c".into(),
-            repetition: 1,
-            seed: 1,
-            started_at: "2026-11-30T00:00:00Z".into(),
-            verdict: Verdict::Valid,
-            phases: Vec::new(),
-            trials: Vec::new(),
-            targets: Vec::new(),
-            generator: GeneratorStatus::default(),
-            observer: ObserverStatus::default(),
-            host: None,
-            links: Vec::new(),
-            timings: Timings::default(),
-            errors: Vec::new(),
-            left_behind: Vec::new(),
-            reconciled: Vec::new(),
-            taps: Vec::new(),
-            cut_short: None,
-            never_ready: None,
-            start: None,
-            hosts: Vec::new(),
-            attempts: Vec::new(),
-            compacted_at: None,
-        }
+        Status::of("c".to_owned(), 1, 1, "2026-11-30T00:00:00Z".to_owned(), Verdict::Valid)
     }
 }

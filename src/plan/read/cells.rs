@@ -137,12 +137,11 @@ impl Builder<'_> {
         for entry in self.taps {
             let Some(resolved) = self.resolved_here(scope, entry, mistakes) else { continue };
             let tap = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Tap, mistakes| {
-                let of_log =
-                    || targets.iter().find(|target| typed.log.as_ref() == Some(&target.name)).and_then(|t| t.on.as_deref());
-                let (on, places) = (typed.on.as_deref().or_else(of_log), self.places());
+                let of_log = taps::place_of_log(&typed, targets);
+                let (on, places) = (typed.on.as_deref().or(of_log), self.places());
                 places.check(self.file, &resolved, typed.on.as_deref(), Some("a tap is followed on one"), mistakes);
                 let mut notes = Diagnostics::new(self.file, mistakes).here(places.is_here(on));
-                if typed.log.is_some() && typed.on.is_some() && of_log() != typed.on.as_deref() {
+                if typed.log.is_some() && typed.on.is_some() && of_log != typed.on.as_deref() {
                     notes.say(&resolved, "on", "the log is on the machine of its target", "expected no `on` beside `log`");
                 }
                 taps::tap(&mut notes, entry, &resolved, &typed, &context)

@@ -29,6 +29,7 @@ impl<'a> Diagnostics<'a> {
     pub fn here(self, is_here: bool) -> Self {
         Self { is_here, ..self }
     }
+
     /// Notes a mistake at a value in `node`, or at its name if the value is missing.
     pub fn say(&mut self, node: &Node, key: &str, found: impl Into<String>, expected: impl Into<String>) {
         let span = node.get(key).map_or(node.head, |n| n.span);

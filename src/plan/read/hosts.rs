@@ -22,13 +22,14 @@ pub(super) fn read(file: &Arc<SourceFile>, node: Option<&Node>, options: &Option
         let name = &entry.key;
         let fits =
             name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !fits {
-            let mistake = Mistake::new(file, entry.key_span, format!("`{name}` cannot be the name of a role"));
-            mistakes.push(mistake.expected("expected a letter, then letters, digits and `_`, so that expressions can use it"));
-        }
-        if name == CONTROLLER {
-            let mistake = Mistake::new(file, entry.key_span, format!("`{name}` cannot be the name of a role"));
-            mistakes.push(mistake.expected("it means the machine on which runner is started, which executes what names no role"));
+        let expected = match name.as_str() {
+            CONTROLLER => Some("it means the machine on which runner is started, which executes what names no role"),
+            _ if !fits => Some("expected a letter, then letters, digits and `_`, so that expressions can use it"),
+            _ => None,
+        };
+        if let Some(expected) = expected {
+            let found = format!("`{name}` cannot be the name of a role");
+            mistakes.push(Mistake::new(file, entry.key_span, found).expected(expected));
         }
         // `server:` alone is a role, too.
         let count = match entry.value.data {

@@ -26,6 +26,11 @@ pub(super) struct TapContext<'a> {
     pub taps: &'a [Entry],
 }
 
+/// The role of the machine on which the target of a log is.
+pub(super) fn place_of_log<'t>(typed: &types::Tap, targets: &'t [Target]) -> Option<&'t str> {
+    targets.iter().find(|target| typed.log.as_ref() == Some(&target.name))?.on.as_deref()
+}
+
 /// Makes a tap from what was typed; `node` is its evaluated YAML. Also returns why its cell is skipped, if so.
 ///
 /// `None` if there is a mistake, or if its target does not exist in this cell: then there is nothing to read.
@@ -59,8 +64,7 @@ pub(super) fn tap(
     let (source, fields) = (source?, fields?);
     (notes.mistakes.len() == before).then(|| {
         let (name, regex) = (entry.key.clone(), typed.regex.clone().unwrap_or_default());
-        let of_log = || context.targets.iter().find(|target| typed.log.as_ref() == Some(&target.name)).and_then(|t| t.on.clone());
-        let on = typed.on.clone().or_else(of_log);
+        let on = typed.on.clone().or_else(|| place_of_log(typed, context.targets).map(str::to_owned));
         (Tap { name, on, source, regex, fields, join, metrics, required: typed.required }, skipped)
     })
 }
