@@ -168,7 +168,8 @@ pub struct Cluster {
     /// one allocation), `ssh:ROLE=HOST,ROLE=HOST+HOST` (its roles on machines), or `netns` (its roles as network namespaces here)
     #[arg(long, value_name = "WHERE")]
     pub on: Option<On>,
-    /// With --on ssh: copy runner to the machines where it is missing
+    /// With --on ssh or slurm: copy runner to the machines; nothing needs to be shared with them, and results come back over the
+    /// same channel
     #[arg(long, requires = "on")]
     pub bring: bool,
     /// With --on: how many nodes; by default as many as are idle
@@ -472,6 +473,12 @@ pub struct Agent {
     /// A clock that is wrong on purpose, such as `500ms,200ppm`
     #[arg(long, value_name = "AHEAD,DRIFT", hide = true)]
     pub clock: Option<String>,
+    /// Work in this folder, which must not exist yet
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub place: Option<PathBuf>,
+    /// Remove this executable at the end
+    #[arg(long, hide = true)]
+    pub brought: bool,
 }
 
 /// `runner resume`

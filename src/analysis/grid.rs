@@ -14,10 +14,12 @@ const WIDEST_PIECE: usize = 12;
 const WIDEST_HEADER: usize = 16;
 
 /// A table before it is laid out.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Grid {
     columns: Vec<Column>,
     rows: Vec<Vec<String>>,
+    /// How wide it may be.
+    room: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -44,7 +46,12 @@ impl Grid {
     /// A table without rows.
     pub fn new(columns: impl IntoIterator<Item = (String, Kind)>) -> Self {
         let columns = columns.into_iter().map(|(header, kind)| Column { header, kind }).collect();
-        Self { columns, rows: Vec::new() }
+        Self { columns, rows: Vec::new(), room: WIDTH }
+    }
+
+    /// The same for a wider terminal.
+    pub fn within(self, room: usize) -> Self {
+        Self { room: room.max(WIDTH), ..self }
     }
 
     /// Adds a row, which has a cell for each column.
@@ -66,13 +73,13 @@ impl Grid {
     /// Whether columns that may be left out are, for want of room.
     pub fn lacks_room(&self) -> bool {
         let shown: Vec<usize> = (0..self.columns.len()).filter(|at| self.says_something(*at)).collect();
-        least(&self.least_widths(&shown), 1) > WIDTH && shown.iter().any(|at| self.columns[*at].kind == Kind::Spare)
+        least(&self.least_widths(&shown), 1) > self.room && shown.iter().any(|at| self.columns[*at].kind == Kind::Spare)
     }
 
-    /// The table with a rule below its header, no wider than [`WIDTH`].
+    /// The table with a rule below its header, no wider than there is room.
     pub fn text(&self) -> String {
         let mut shown: Vec<usize> = (0..self.columns.len()).filter(|at| self.says_something(*at)).collect();
-        if least(&self.least_widths(&shown), 1) > WIDTH {
+        if least(&self.least_widths(&shown), 1) > self.room {
             shown.retain(|at| self.columns[*at].kind != Kind::Spare);
         }
         let first_number = shown.iter().position(|at| self.columns[*at].kind != Kind::Words).unwrap_or(shown.len());
@@ -81,7 +88,7 @@ impl Grid {
         for at in others {
             let part = parts.last_mut().expect("there is one from the start");
             part.push(*at);
-            if part.len() > names.len() + 1 && least(&self.least_widths(part), 1) > WIDTH {
+            if part.len() > names.len() + 1 && least(&self.least_widths(part), 1) > self.room {
                 part.pop();
                 parts.push(names.iter().chain([at]).copied().collect());
             }
@@ -124,7 +131,7 @@ impl Grid {
     /// The width of each column, and of the gap between two.
     fn widths(&self, part: &[usize]) -> (Vec<usize>, usize) {
         let mut widths: Vec<usize> = part.iter().map(|at| self.natural(*at)).collect();
-        if least(&widths, 2) <= WIDTH {
+        if least(&widths, 2) <= self.room {
             return (widths, 2);
         }
         let whole = part.iter().map(|at| self.whole_pieces(*at)).collect();
@@ -134,7 +141,7 @@ impl Grid {
             Kind::Words => *natural,
         });
         for least_widths in [numbers.collect(), whole, self.least_widths(part)] {
-            shrink(&mut widths, &least_widths);
+            shrink(&mut widths, &least_widths, self.room);
         }
         (widths, 1)
     }
@@ -175,8 +182,8 @@ fn least(widths: &[usize], gap: usize) -> usize {
 }
 
 /// Makes columns narrower, the widest first, until they fit or all are as narrow as they may be.
-fn shrink(widths: &mut [usize], least_widths: &[usize]) {
-    while least(widths, 1) > WIDTH {
+fn shrink(widths: &mut [usize], least_widths: &[usize], room: usize) {
+    while least(widths, 1) > room {
         let wide = (0..widths.len()).filter(|at| widths[*at] > least_widths[*at]).max_by_key(|at| widths[*at]);
         let Some(at) = wide else { return };
         widths[at] -= 1;

@@ -89,6 +89,15 @@ pub(super) fn counts(valid: &[&Repetition]) -> Vec<String> {
     told.into_values().collect()
 }
 
+/// How well times between machines are known, where clocks of several were compared: twice the largest bound of an offset. None
+/// where all is one machine.
+pub(super) fn known_between_machines(valid: &[&Repetition]) -> Option<String> {
+    let bounds = valid.iter().filter(|r| r.status.hosts.len() > 1).flat_map(|r| &r.status.hosts);
+    let bound_ns = 2 * bounds.map(|host| host.offset_bound_ns).max()?;
+    let known = human_duration(bound_ns as f64);
+    Some(format!("times between machines are known within {known}: their clocks were compared before and after each load"))
+}
+
 /// What went wrong with taps in valid repetitions, each kind once.
 pub(super) fn taps(valid: &[&Repetition]) -> Vec<String> {
     let all = || valid.iter().flat_map(|r| &r.status.taps);

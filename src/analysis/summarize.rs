@@ -176,6 +176,7 @@ fn of_cell(
         step.all = AllTimes { service_ns, response_ns, lag_ns, connect_ns, first_byte_ns };
     }
     let requests = requests::refine(&mut figures, &mut steps, &valid, cell, window_ns);
+    let between_machines = shape::known_between_machines(&valid).filter(|_| !cell.taps.is_empty());
     let mut estimates = Estimates::new(detail.over_repetitions);
     let watched = shape::watched(cell);
     let summary = CellSummary {
@@ -196,7 +197,7 @@ fn of_cell(
         loads: shape::loads(cell, &valid, window_ns),
         stability: Vec::new(),
         counts: shape::counts(&valid),
-        taps: shape::taps(&valid),
+        taps: shape::taps(&valid).into_iter().chain(between_machines).collect(),
         stages: stages::of_cell(&stages),
         figures,
     };

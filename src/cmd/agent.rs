@@ -1,5 +1,7 @@
 //! `runner agent`: one of several machines that execute repetitions together. It is spoken to over standard input and output.
 
+pub(super) mod shard;
+
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +20,11 @@ use crate::record::manifest::{Choice, Manifest};
 use crate::supervise::{Guard, journal};
 use crate::vocabulary::errors::{chain, tell};
 use crate::vocabulary::units;
+
+/// Where the bundled programs are sent, below the folder for files.
+pub(super) const BROUGHT_FIXTURES: &str = ".runner/runner-fixtures";
+/// How long a folder that an earlier agent had may take to be gone.
+const PLACE: Duration = Duration::from_secs(20);
 
 /// Serves a controller until it says that nothing else will be asked, or is gone.
 pub(super) fn agent(args: &cli::Agent) -> Result<Exit, Stop> {
@@ -51,7 +58,14 @@ async fn serve(args: &cli::Agent) -> Result<Exit, Stop> {
     journal::sweep().iter().for_each(tell);
     // From here on the guard removes what is made, however this process ends.
     let guard = Guard::start(open_files::of_the_shell()).await.map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-    let scratch = super::execute::make_directory(super::execute::disk(), "agent", &guard)?;
+    let scratch = match &args.place {
+        Some(place) => own_place(place, &guard)?,
+        None => super::execute::make_directory(super::execute::disk(), "agent", &guard)?,
+    };
+    if args.brought {
+        let own = std::env::current_exe().map_err(|e| failed(format!("cannot find runner itself: {e}")))?;
+        guard.adopt(&own).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    }
     let inbox = scratch.join("scenario");
     let post = Post::open(std::io::stdin(), std::io::stdout(), clock(args.clock.as_deref())?, &inbox, |why| {
         // Whoever is still there reads it.
@@ -60,8 +74,13 @@ async fn serve(args: &cli::Agent) -> Result<Exit, Stop> {
         std::process::exit(Exit::Failure.code().into());
     });
     post.say(&ToController::Here(Box::new(here(&scratch)?)));
-    let Some(Order::Scenario(scenario)) = post.order().await else {
-        return Err(failed("the controller asks for something else than a scenario".to_owned()));
+    let scenario = match post.order().await {
+        Some(Order::Scenario(scenario)) => scenario,
+        Some(Order::Shard(work)) => {
+            let means = Means { guard: &guard, scratch: &scratch, fixtures: Path::new(""), interrupt: &interrupt };
+            return shard::execute(&work, &post, &means).await;
+        }
+        _ => return Err(failed("the controller asks for something else than a scenario".to_owned())),
     };
     let (plan, fixtures) = match ready(&scenario, &inbox) {
         Ok(ready) => ready,
@@ -81,7 +100,12 @@ async fn serve(args: &cli::Agent) -> Result<Exit, Stop> {
 /// The plan of a scenario and the program with the fixtures that it needs here, if this machine can execute it.
 fn ready(scenario: &Scenario, inbox: &Path) -> Result<(Plan, PathBuf), String> {
     let plan = plan_of(scenario, inbox)?;
-    let fixtures = if needs_fixtures(&plan, scenario.role.as_deref()) { fixture::program()? } else { PathBuf::new() };
+    let brought = below(inbox, Path::new(BROUGHT_FIXTURES));
+    let fixtures = match needs_fixtures(&plan, scenario.role.as_deref()) {
+        true if brought.exists() => brought,
+        true => fixture::program()?,
+        false => PathBuf::new(),
+    };
     let is_here = |on: &Option<String>| *on == scenario.role;
     prepare::require_open_files_of_cells(&plan, is_here, scenario.of).map_err(|stop| stop.message)?;
     Ok((plan, fixtures))
@@ -141,7 +165,9 @@ async fn execute(plan: &Plan, part: &Part<'_>, means: Means<'_>) -> Result<Exit,
                 let why = executor.end_lifetimes(over).await.err().map(|error| chain(&error));
                 part.post.say(&ToController::LifetimesEnded { why });
             }
-            Some(Order::Scenario(_)) => return Err(Stop::new(Exit::Failure, "the controller sends a second scenario")),
+            Some(Order::Scenario(_) | Order::Shard(_)) => {
+                return Err(Stop::new(Exit::Failure, "the controller sends a second scenario"));
+            }
             Some(Order::Stop) | None => break,
         }
     }
@@ -158,7 +184,9 @@ async fn execute(plan: &Plan, part: &Part<'_>, means: Means<'_>) -> Result<Exit,
 /// Executes a repetition, and sends its files; not if this process was asked to end meanwhile. Returns whether it was sent.
 async fn repetition_of(executor: &Executor<'_>, part: &Part<'_>, turn: Turn) -> bool {
     let progress = Progress::default();
-    part.post.begin(&progress.passes);
+    let live = std::sync::Arc::clone(&progress.live);
+    live.relay();
+    part.post.begin(&progress.passes, move || live.seen());
     part.ended.take();
     let done = executor.repetition(turn, &progress).await;
     executor.marks.take();
@@ -184,6 +212,26 @@ async fn repetition_of(executor: &Executor<'_>, part: &Part<'_>, turn: Turn) -> 
     true
 }
 
+/// Where a file of the controller is here, if it was sent.
+fn below(inbox: &Path, path: &Path) -> PathBuf {
+    inbox.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// The folder at a path that is the same on all machines. One of an agent that was lost is about to be removed by its guard.
+fn own_place(place: &Path, guard: &Guard) -> Result<PathBuf, Stop> {
+    let failed = |why: String| Stop::new(Exit::Failure, format!("cannot make the folder {}: {why}", place.display()));
+    let begun = std::time::Instant::now();
+    while place.symlink_metadata().is_ok() {
+        if begun.elapsed() > PLACE {
+            return Err(failed("it exists, so another agent of this run works on this machine".to_owned()));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    guard.adopt(place).map_err(|e| Stop::from_error(Exit::Failure, &e))?;
+    make_passable(place).map_err(|e| failed(e.to_string()))?;
+    Ok(place.to_owned())
+}
+
 /// What this machine is.
 fn here(scratch: &Path) -> Result<Here, Stop> {
     let manifest = Manifest::collect("", Default::default(), scratch, Choice::default());
@@ -194,17 +242,18 @@ fn here(scratch: &Path) -> Result<Here, Stop> {
         settings: manifest.settings,
         // Containers of one machine share its processors.
         machine: super::measuring::boot(),
+        node: std::env::var("SLURMD_NODENAME").ok(),
     })
 }
 
 /// The plan of a scenario: of its file, if the same one is here, and otherwise of what was sent.
 fn plan_of(scenario: &Scenario, inbox: &Path) -> Result<Plan, String> {
-    let below = |path: &Path| inbox.join(path.strip_prefix("/").unwrap_or(path));
+    let below = |path: &Path| below(inbox, path);
     // What was sent is there already if all of it is: then its folders have what they should, too.
     let is_same = std::fs::read_to_string(&scenario.path).is_ok_and(|text| text == scenario.text);
     let sent = hosts::files_below(inbox).unwrap_or_default();
     let is_here = is_same
-        && sent.iter().all(|file| {
+        && sent.iter().filter(|file| file.name != Path::new(BROUGHT_FIXTURES)).all(|file| {
             let there = std::fs::read(Path::new("/").join(&file.name));
             there.is_ok_and(|there| std::fs::read(&file.from).is_ok_and(|sent| sent == there))
         });

@@ -3,6 +3,7 @@
 //! What was executed is known from the results alone; what the batch system says is a hint, and it may not answer for a while. A
 //! task that was lost is submitted again and continues where it ended. The guard cancels the job if this process dies.
 
+mod carried;
 pub(super) mod slurm;
 mod submission;
 
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use self::carried::{Carried, Load};
 use self::slurm::{Array, Task};
 use self::submission::Submission;
 use super::execute::Invocation;
@@ -47,6 +49,11 @@ pub(super) fn execute(
     if args.nodes == Some(0) {
         return Err(Stop::new(Exit::InvalidInput, "`--nodes 0`: expected at least 1"));
     }
+    if args.bring && args.detach {
+        let message = "`--detach` cannot be used with `--bring`: results come home through this process";
+        return Err(Stop::new(Exit::InvalidInput, message));
+    }
+    let load = if args.bring { Some(Load::of(plan, words)?) } else { None };
     let invocation = prepare::prepare(std::slice::from_ref(plan), output)?;
     invocation.runtime.block_on(async {
         let failed = |error: &dyn std::error::Error| Stop::from_error(Exit::Failure, error);
@@ -60,9 +67,9 @@ pub(super) fn execute(
         // A shard has at least one round.
         let shards = nodes.min(plan.repetitions);
         let name = format!("runner-{}", guard.run());
-        let submission = Submission::create(plan, out, name, (words, shards), options).map_err(|e| failed(&e))?;
+        let submission = Submission::create(plan, out, name, (words, shards), options, load).map_err(|e| failed(&e))?;
         let _lock = lock(&submission)?;
-        let follower = Follower { guard: &guard, invocation: &invocation, submission, tasks: BTreeMap::new() };
+        let follower = Follower::new(&guard, &invocation, submission)?;
         follower.submit_and_follow(args.detach).await
     })
 }
@@ -80,7 +87,7 @@ fn continued(submission: Result<Submission, record::Error>, output: &cli::Output
     let invocation = prepare::prepare(&[], output)?;
     invocation.runtime.block_on(async {
         let guard = Guard::start(open_files::of_the_shell()).await.map_err(|e| Stop::from_error(Exit::Failure, &e))?;
-        let mut follower = Follower { guard: &guard, invocation: &invocation, submission, tasks: BTreeMap::new() };
+        let mut follower = Follower::new(&guard, &invocation, submission)?;
         follower.look().await;
         match follower.tasks.values().any(Task::is_alive) {
             true => follower.follow_to_the_end().await,
@@ -102,6 +109,8 @@ struct Follower<'a> {
     guard: &'a Guard,
     invocation: &'a Invocation<'a>,
     submission: Submission,
+    /// The agents of shards that are carried to nodes; none where nodes share the files of this machine.
+    carried: Option<Carried>,
     /// How the tasks stand, as far as is known.
     tasks: BTreeMap<u32, Task>,
 }
@@ -128,7 +137,12 @@ enum Ended {
     Interrupted,
 }
 
-impl Follower<'_> {
+impl<'a> Follower<'a> {
+    fn new(guard: &'a Guard, invocation: &'a Invocation<'a>, submission: Submission) -> Result<Self, Stop> {
+        let carried = if submission.carried.is_some() { Some(Carried::new()?) } else { None };
+        Ok(Self { guard, invocation, submission, carried, tasks: BTreeMap::new() })
+    }
+
     /// Submits what is missing, and follows it, again and again while that brings something new.
     async fn submit_and_follow(mut self, detach: bool) -> Result<Exit, Stop> {
         let missing = self.submission.incomplete(&self.submission.done());
@@ -160,6 +174,10 @@ impl Follower<'_> {
     async fn follow_to_the_end(mut self) -> Result<Exit, Stop> {
         let undo = slurm::cancelling(&self.submission.name);
         let ended = self.follow().await;
+        if let Some(carried) = &self.carried {
+            carried.stop();
+            self.wait_until_ended().await;
+        }
         // Where it could not be cancelled, the guard tries it again, for as long as it takes.
         if ended != Ended::Interrupted || self.cancel().await {
             let _ = self.guard.done(&undo);
@@ -180,6 +198,12 @@ impl Follower<'_> {
         if !exclude.is_empty() {
             tell(format_args!("not used any more, since tasks failed there {FAILURES_OF_A_NODE} times: {}", exclude.join(", ")));
         }
+        let count = if shards.len() == 1 { "1 shard".to_owned() } else { format!("{} shards", shards.len()) };
+        if let Some(carried) = &mut self.carried {
+            carried.submit(&self.submission, shards, &exclude)?;
+            self.say(&format!("{}: {count}, each brought to a node", self.submission.experiment));
+            return Ok(());
+        }
         let (script, output) = (self.submission.script().display().to_string(), self.submission.output().display().to_string());
         let array = Array {
             script: &script,
@@ -193,8 +217,7 @@ impl Follower<'_> {
         self.submission.jobs.push(job.clone());
         shards.iter().for_each(|shard| drop(self.tasks.remove(shard)));
         self.submission.keep().map_err(|error| crate::vocabulary::errors::chain(&error))?;
-        let shards = if shards.len() == 1 { "1 shard".to_owned() } else { format!("{} shards", shards.len()) };
-        self.say(&format!("{}: {shards} as job {job}", self.submission.experiment));
+        self.say(&format!("{}: {count} as job {job}", self.submission.experiment));
         Ok(())
     }
 
@@ -206,6 +229,10 @@ impl Follower<'_> {
 
     /// Asks how the tasks stand. Returns why that is not known, if so.
     async fn look(&mut self) -> Option<String> {
+        if let Some(carried) = &mut self.carried {
+            self.tasks = carried.look(&self.submission);
+            return None;
+        }
         match slurm::tasks(self.guard, &self.submission.jobs).await {
             Ok(tasks) => {
                 self.tasks = tasks;
@@ -309,6 +336,11 @@ impl Follower<'_> {
             tell(format_args!("warning: the job could not be cancelled: {words}; {command} does it later"));
             return false;
         }
+        self.wait_until_ended().await;
+        true
+    }
+
+    async fn wait_until_ended(&mut self) {
         let begun = Instant::now();
         while begun.elapsed() < CANCELLED && self.invocation.interrupt.count() < 2 {
             if self.look().await.is_none() && !self.tasks.values().any(Task::is_alive) {
@@ -316,7 +348,6 @@ impl Follower<'_> {
             }
             tokio::time::sleep(LOOK / 4).await;
         }
-        true
     }
 
     /// Merges what there is. Shards stay where something is missing, so that they can be continued.
@@ -326,8 +357,12 @@ impl Follower<'_> {
         let runs = self.submission.runs().map_err(|e| Stop::from_error(Exit::Failure, &e))?;
         let continued = format!("continue with: runner resume {}", folder.display());
         if runs.iter().all(|run| run.repetitions.is_empty()) {
-            let said = self.submission.said(1);
-            let said = if said.is_empty() { said } else { format!("; the first shard said:\n{said}") };
+            let said = match self.submission.said(1) {
+                said if !said.is_empty() => format!("; the first shard said:\n{said}"),
+                _ if self.carried.is_some() => String::new(),
+                _ => "; do the nodes share the files of this machine? `--bring` copies what they need, and brings results home"
+                    .to_owned(),
+            };
             if *ended == Ended::Interrupted {
                 tell(format_args!("interrupted; nothing was completed. {continued}"));
                 return Ok(Exit::Interrupted);

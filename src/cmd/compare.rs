@@ -12,6 +12,7 @@ use crate::record::files::json_bytes;
 use crate::record::floor;
 use crate::record::read::RunRecord;
 use crate::vocabulary::Metric;
+use crate::vocabulary::columns::{WIDTH, wrap};
 use crate::vocabulary::errors::tell;
 use crate::vocabulary::units;
 use crate::vocabulary::words::{in_shell, one_of};
@@ -63,7 +64,10 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     })?;
     match args.format {
         Format::Text => {
-            print(&compare::text::text(&comparison));
+            print(&compare::text::text(&comparison, columns()));
+            if let Some((_, summary)) = &within {
+                caveats(summary).iter().for_each(|line| print(&wrap(line, WIDTH, 2)));
+            }
             if let Some(next) = within.and_then(|(run, _)| next(&comparison, &paths[0], &run)) {
                 tell(format_args!("next: {next}"));
             }
@@ -77,7 +81,10 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
 /// How to go on where levels of a run are not decided: with more repetitions, as long as `repeat` would get there.
 fn next(comparison: &Comparison, path: &Path, run: &RunRecord) -> Option<String> {
     let by = comparison.by.as_ref()?;
-    let open = || comparison.rows.iter().filter(|row| row.verdict == Verdict::TooFewRepetitions && row.asked);
+    // `repeat` decides what the experiment is mainly about, and no other metric.
+    let decided = run.plan.primary.clone().unwrap_or(Metric::Throughput);
+    let is_open = |row: &&compare::Row| row.verdict == Verdict::TooFewRepetitions && row.asked && row.metric == decided.name();
+    let open = || comparison.rows.iter().filter(is_open);
     open().next()?;
     let more = |row: &compare::Row| row.more_for_seen.into_iter().chain(row.more_for_threshold).min();
     let needed = open().filter_map(|row| Some(row.n.min(row.baseline_n) + more(row)?)).max();
@@ -96,6 +103,29 @@ fn next(comparison: &Comparison, path: &Path, run: &RunRecord) -> Option<String>
     let chosen = run.manifest.choice.iter().flat_map(|choice| &choice.settings);
     let chosen: String = chosen.map(|setting| format!(" --set {}", in_shell(setting))).collect();
     Some(format!("runner repeat {}{chosen} --until decided --by {}", in_shell(&run.manifest.source), in_shell(by)))
+}
+
+/// What the run itself says against its figures, in short: the table of the run has it for each cell.
+fn caveats(summary: &Summary) -> Vec<String> {
+    let measured: Vec<_> = summary.cells.iter().filter(|cell| cell.repetitions.valid > 0).collect();
+    let of = |count: usize| format!("{count} of {} {}", measured.len(), if measured.len() == 1 { "cell" } else { "cells" });
+    let busy: Vec<&String> = measured.iter().filter_map(|cell| cell.busy.as_ref()).collect();
+    let unsteady =
+        measured.iter().filter(|cell| cell.steadiness.iter().any(|s| !s.auto_warm_up && s.warning().is_some())).count();
+    let mut lines = Vec::new();
+    if let Some(first) = busy.first() {
+        lines.push(format!("BUSY: in {}; in the first of them {first}: differences are harder to see", of(busy.len())));
+    }
+    if unsteady > 0 {
+        let cause = if busy.is_empty() { "" } else { ", which other programs may cause" };
+        lines.push(format!("NOT STEADY: loads changed while they were measured in {}{cause}", of(unsteady)));
+    }
+    lines
+}
+
+/// How wide a table may be: as wide as the terminal, so that a file or a pipe has always the same.
+fn columns() -> usize {
+    terminal_size::terminal_size_of(std::io::stdout()).map_or(WIDTH, |(width, _)| usize::from(width.0))
 }
 
 /// The factor whose levels are compared where none is named: the only one that has several.

@@ -39,6 +39,9 @@ impl Estimate {
 
     /// The time of so many rounds of a plan, and where that comes from.
     pub(super) fn words(&self, plan: &Plan, rounds: u32) -> String {
+        if plan.cells.iter().all(|cell| cell.skipped.is_some()) {
+            return "nothing to execute: every cell is skipped".to_owned();
+        }
         format!("estimated time: {} ({})", human_duration(self.round(plan).as_nanos() as f64 * f64::from(rounds)), self.basis)
     }
 

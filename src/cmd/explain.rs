@@ -59,7 +59,8 @@ const GLOSSARY: &str = include_str!("../../docs/glossary.md");
 /// The messages and the words of the output, a section for each.
 const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
 /// Words of the output that stand under another name in the glossary.
-const ALIASES: [(&str, &str); 4] = [("per second", "throughput"), ("95 %", "interval"), ("95%", "interval"), ("HL", "HL ratio")];
+const ALIASES: [(&str, &str); 5] =
+    [("per second", "throughput"), ("95 %", "interval"), ("95%", "interval"), ("±", "interval"), ("HL", "HL ratio")];
 
 /// The sections of a page, each with its head.
 fn sections(page: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -271,6 +272,9 @@ mod tests {
             ("per second", "divided by the length of the phase"),
             ("95 %", "95 % confidence"),
             ("HL", "Hodges and Lehmann"),
+            ("±", "95 % confidence"),
+            ("n eff", "independent repetitions"),
+            ("lag-1 r", "the one before"),
             ("BUSY", "Other programs"),
             ("SHORT", "ten windows"),
             ("NOT STEADY", "warming up"),

@@ -14,13 +14,14 @@ use std::path::Path;
 use sha1::{Digest as _, Sha1};
 
 use self::places::{Machine, Places};
+use super::agent::BROUGHT_FIXTURES;
 use super::execute::{self, Invocation, RunStart};
 use super::{Stop, open_files, plan_of, prepare};
 use crate::cli;
 use crate::executor::together::files_of;
 use crate::executor::{Conductor, Error, Member};
 use crate::exit::Exit;
-use crate::hosts::{Here, Launch, Scenario};
+use crate::hosts::{File, Here, LOG_IN, Launch, Scenario};
 use crate::plan::hosts::CONTROLLER;
 use crate::plan::{Plan, Role, revisions};
 use crate::plan_read::{self, Here as Place, Options};
@@ -131,7 +132,14 @@ fn execute_there<'s>(
     adjust(&mut plan)?;
     prepare::require_trusted_caches(&plan)?;
     let machines = places.machines(needs_controller(&plan));
-    let conductor = &*invocation.conductor.insert(Conductor::new(members(&plan, &options, &machines)?, own_hash()?));
+    let mut members = members(&plan, &options, &machines)?;
+    if cluster.bring && *on == cli::On::Slurm {
+        // Over SSH both programs are copied, to where they may stay.
+        let from = super::fixture::program().map_err(|words| Stop::new(Exit::Failure, words))?;
+        let fixtures = File { from, name: BROUGHT_FIXTURES.into() };
+        members.iter_mut().filter(|member| member.scenario.role.is_some()).for_each(|member| member.files.push(fixtures.clone()));
+    }
+    let conductor = &*invocation.conductor.insert(Conductor::new(members, own_hash()?));
     if invocation.style == super::progress::Style::People {
         let names: Vec<String> = machines.iter().map(Machine::words).collect();
         tell(format_args!("machines: {}", names.join(", ")));
@@ -166,7 +174,8 @@ fn needs_controller(plan: &Plan) -> bool {
 /// What each machine is told.
 fn members(plan: &Plan, options: &Options, machines: &[Machine]) -> Result<Vec<Member>, Stop> {
     let path = plan_read::normal(&std::path::absolute(&plan.source).unwrap_or_else(|_| plan.source.clone()));
-    let (files, folders) = files_of(plan);
+    let home = path.parent().unwrap_or(&path);
+    let (files, folders) = files_of(plan, home).map_err(|words| Stop::new(Exit::InvalidInput, words))?;
     let raw = plan_json(plan).map_err(|e| Stop::from_error(Exit::InvalidInput, &e))?;
     let commits = revisions::recorded(&raw).into_iter().map(|((factor, label), commit)| (factor, label, commit)).collect();
     let variable = |name: &String| Some((name.clone(), std::env::var(name).ok()?));
@@ -186,7 +195,7 @@ fn members(plan: &Plan, options: &Options, machines: &[Machine]) -> Result<Vec<M
         of: 1,
     };
     let member = |machine: &Machine| Member {
-        launch: Launch { argv: machine.argv.clone(), name: machine.name.clone() },
+        launch: Launch { argv: machine.argv.clone(), name: machine.name.clone(), patience: LOG_IN },
         scenario: Scenario {
             name: machine.name.clone(),
             role: machine.role.clone(),

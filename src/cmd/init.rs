@@ -24,7 +24,10 @@ pub(super) fn init(args: &cli::Init) -> Result<Exit, Stop> {
         return Err(wrong(format!("`{name}` cannot be the name of an experiment; expected letters, digits, `-` and `_`")));
     }
     if path.symlink_metadata().is_ok() {
-        return Err(wrong(format!("{} is there already; expected another name: `runner init NAME …`", path.display())));
+        return Err(wrong(format!(
+            "{} is there already, and is not overwritten: expected another name (`runner init NAME …`), or remove it first",
+            path.display()
+        )));
     }
     let text = subject.scenario(&name);
     // What does not pass is not written: the mistakes point into what was typed all the same.

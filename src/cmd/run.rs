@@ -58,6 +58,16 @@ fn over_hosts<'a>(cluster: &'a cli::Cluster, files: &'a [PathBuf], options: &Opt
     let [file] = files else {
         return Err(Stop::new(Exit::InvalidInput, "`--on` executes one scenario at a time: name one file"));
     };
+    let without = |option: &str, place: &str| {
+        let message = format!("`{option}` has no meaning with `--on {on}`: it is for `--on {place}`");
+        Err(Stop::new(Exit::InvalidInput, message))
+    };
+    if cluster.bring && *on == cli::On::Netns {
+        return without("--bring", "ssh:…` and `--on slurm");
+    }
+    if !cluster.slurm.is_empty() && *on != cli::On::Slurm {
+        return without("--slurm", "slurm");
+    }
     let over = OverHosts::read(file, options.clone(), cluster)?;
     let has_roles = !over.roles.is_empty();
     if has_roles && (cluster.detach || cluster.nodes.is_some()) {

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use hosts::{Seen, SeenProcess, SeenWindow};
 use observe::own;
 use vocabulary::Phase;
 use vocabulary::live::{LiveFigures, LiveTarget, LiveWorkload};
@@ -25,8 +26,12 @@ const KEPT: usize = 128 << 10;
 const CPU_SPAN: Duration = Duration::from_secs(1);
 /// Over a shorter time the kernel's steps of 10 ms are too coarse.
 const SHORTEST: Duration = Duration::from_millis(100);
+/// So many windows wait for another machine; the oldest are left out first.
+const UNTOLD: usize = 1000;
 /// A generator thread hands a window over when its first pass of the next one ends, which takes a moment.
 const HANDED_OVER: Duration = Duration::from_millis(20);
+/// Another machine tells of its windows twice a second.
+const TOLD: Duration = Duration::from_millis(700);
 
 /// The latest of what load and observation have reported.
 #[derive(Debug, Default)]
@@ -42,6 +47,10 @@ struct State {
     targets: Vec<(Arc<str>, BTreeMap<u32, Replica>)>,
     /// Processor time of the generator's threads at earlier looks.
     generator: VecDeque<(Instant, u64)>,
+    /// What other machines' generators use, by their number.
+    elsewhere: BTreeMap<usize, Option<f64>>,
+    /// Windows that another machine was not told of yet; none where no other wants to know.
+    untold: Option<VecDeque<SeenWindow>>,
     /// Counts by bucket: memory that is used again at each look.
     sum: Vec<u64>,
 }
@@ -67,6 +76,51 @@ struct Window {
     response: Vec<u8>,
 }
 
+impl State {
+    /// Takes in a window that is over.
+    fn add(&mut self, window: SeenWindow) {
+        let window_ns = self.window.as_nanos() as u64;
+        let Some(workload) = self.workloads.get_mut(usize::from(window.workload)) else { return };
+        if let Some(untold) = &mut self.untold {
+            untold.push_back(window.clone());
+            while untold.len() > UNTOLD {
+                untold.pop_front();
+            }
+        }
+        let SeenWindow { start_ns, passes, counted, errors, response, .. } = window;
+        workload.passes += counted;
+        workload.errors += errors;
+        workload.kept += size_of::<Window>() + response.len();
+        workload.recent.push_back(Window { start_ns, passes, response });
+        while let Some(oldest) = workload.recent.front()
+            && (workload.kept > KEPT || oldest.start_ns + LONG_SPAN.as_nanos() as u64 <= start_ns)
+        {
+            workload.kept -= size_of::<Window>() + oldest.response.len();
+            workload.known_from_ns = oldest.start_ns + window_ns;
+            workload.recent.pop_front();
+        }
+    }
+
+    /// Takes in what a replica has used.
+    fn used(&mut self, target: &Arc<str>, replica: u32, now: (Instant, u64), pss_bytes: Option<u64>) {
+        let at = self.targets.iter().position(|(name, _)| name == target).unwrap_or_else(|| {
+            self.targets.push((Arc::clone(target), BTreeMap::new()));
+            self.targets.len() - 1
+        });
+        let fresh = Replica { earlier: now, later: now, latest: now, pss_bytes: None };
+        let replica = self.targets[at].1.entry(replica).or_insert(fresh);
+        if now.1 < replica.latest.1 {
+            // Another process has this number now.
+            *replica = fresh;
+        }
+        replica.latest = now;
+        replica.pss_bytes = pss_bytes.or(replica.pss_bytes);
+        if now.0.saturating_duration_since(replica.later.0) >= CPU_SPAN {
+            (replica.earlier, replica.later) = (replica.later, now);
+        }
+    }
+}
+
 /// Two earlier counts of a replica's processor time, at least [`CPU_SPAN`] apart, and the latest.
 #[derive(Clone, Copy, Debug)]
 struct Replica {
@@ -85,7 +139,9 @@ impl Feed {
     /// A repetition with these workloads begins, with windows of this length.
     pub fn begin(&self, workloads: impl Iterator<Item = String>, window: Duration) {
         let workloads = workloads.map(|name| Workload { name, ..Workload::default() }).collect();
-        *self.state() = State { workloads, window, ..State::default() };
+        let mut state = self.state();
+        let untold = state.untold.take().map(|_| VecDeque::new());
+        *state = State { workloads, window, untold, ..State::default() };
     }
 
     /// Its load begins.
@@ -96,46 +152,58 @@ impl Feed {
     /// Takes in windows that are over.
     pub fn windows(&self, rows: &[WindowRow]) {
         let mut state = self.state();
-        let window_ns = state.window.as_nanos() as u64;
         for row in rows.iter().filter(|row| row.step.is_none()) {
-            let Some(workload) = state.workloads.get_mut(usize::from(row.workload)) else { continue };
-            if row.phase != Phase::WarmUp {
-                workload.passes += row.count;
-                workload.errors += if row.outcome.is_error() { row.count } else { 0 };
-            }
-            let response = if row.outcome.counts_in_times() { row.response.clone() } else { Vec::new() };
-            workload.kept += size_of::<Window>() + response.len();
-            workload.recent.push_back(Window { start_ns: row.start_ns, passes: row.count, response });
-            let newest = row.start_ns;
-            while let Some(oldest) = workload.recent.front()
-                && (workload.kept > KEPT || oldest.start_ns + LONG_SPAN.as_nanos() as u64 <= newest)
-            {
-                workload.kept -= size_of::<Window>() + oldest.response.len();
-                workload.known_from_ns = oldest.start_ns + window_ns;
-                workload.recent.pop_front();
-            }
+            let counted = if row.phase == Phase::WarmUp { 0 } else { row.count };
+            state.add(SeenWindow {
+                workload: row.workload,
+                start_ns: row.start_ns,
+                passes: row.count,
+                counted,
+                errors: if row.outcome.is_error() { counted } else { 0 },
+                response: if row.outcome.counts_in_times() { row.response.clone() } else { Vec::new() },
+            });
         }
     }
 
     /// Takes in a sample of a replica.
     pub fn process(&self, sample: &ProcessSample) {
-        let mut state = self.state();
-        let at = state.targets.iter().position(|(name, _)| *name == sample.target).unwrap_or_else(|| {
-            state.targets.push((Arc::clone(&sample.target), BTreeMap::new()));
-            state.targets.len() - 1
-        });
         let now = (sample.at, sample.cpu_user_ns + sample.cpu_system_ns);
-        let fresh = Replica { earlier: now, later: now, latest: now, pss_bytes: sample.pss_bytes };
-        let replica = state.targets[at].1.entry(sample.replica).or_insert(fresh);
-        if now.1 < replica.latest.1 {
-            // Another process has this number now.
-            *replica = fresh;
+        self.state().used(&sample.target, sample.replica, now, sample.pss_bytes);
+    }
+
+    /// Keeps what comes in for [`Self::seen`], which another machine shows.
+    pub fn relay(&self) {
+        self.state().untold = Some(VecDeque::new());
+    }
+
+    /// What has come in since the last call.
+    pub fn seen(&self) -> Seen {
+        let now = Instant::now();
+        let generator_cores = self.look().generator_cores;
+        let mut state = self.state();
+        let windows = state.untold.as_mut().map(std::mem::take).unwrap_or_default().into();
+        let replicas = state.targets.iter().flat_map(|(name, replicas)| replicas.iter().map(move |one| (name, one)));
+        let process = |(name, (number, replica)): (&Arc<str>, (&u32, &Replica))| SeenProcess {
+            target: name.to_string(),
+            replica: *number,
+            ago_ns: now.saturating_duration_since(replica.latest.0).as_nanos() as u64,
+            cpu_ns: replica.latest.1,
+            pss_bytes: replica.pss_bytes,
+        };
+        Seen { windows, processes: replicas.map(process).collect(), generator_cores }
+    }
+
+    /// Takes in what was seen on another machine, which has this number.
+    pub fn told(&self, machine: usize, seen: &Seen) {
+        let (mut state, now) = (self.state(), Instant::now());
+        seen.windows.iter().for_each(|window| state.add(window.clone()));
+        for one in &seen.processes {
+            let at = now.checked_sub(Duration::from_nanos(one.ago_ns)).unwrap_or(now);
+            // Replicas of a role with several machines have the same numbers on each.
+            let replica = one.replica | (machine as u32) << 16;
+            state.used(&Arc::from(one.target.as_str()), replica, (at, one.cpu_ns), one.pss_bytes);
         }
-        replica.latest = now;
-        replica.pss_bytes = sample.pss_bytes.or(replica.pss_bytes);
-        if now.0.saturating_duration_since(replica.later.0) >= CPU_SPAN {
-            (replica.earlier, replica.later) = (replica.later, now);
-        }
+        state.elsewhere.insert(machine, seen.generator_cores);
     }
 
     /// What is known now.
@@ -145,11 +213,12 @@ impl Feed {
 
     fn look_at(&self, now: Instant, generator_ns: Option<u64>) -> LiveFigures {
         let mut state = self.state();
-        let State { epoch, window, workloads, targets, generator, sum } = &mut *state;
+        let State { epoch, window, workloads, targets, generator, elsewhere, sum, .. } = &mut *state;
         let window_ns = window.as_nanos().max(1) as u64;
+        let delay = if elsewhere.is_empty() { HANDED_OVER } else { TOLD };
         // The end of the last window that is over, in nanoseconds since the load began.
         let end_ns = epoch.map_or(0, |epoch| {
-            let over = now.saturating_duration_since(epoch).saturating_sub(HANDED_OVER).as_nanos() as u64;
+            let over = now.saturating_duration_since(epoch).saturating_sub(delay).as_nanos() as u64;
             over / window_ns * window_ns
         });
         let workloads = workloads.iter().map(|workload| workload.live(end_ns, sum)).collect();
@@ -159,7 +228,10 @@ impl Feed {
             pss_bytes: total(replicas.values().map(|replica| replica.pss_bytes)),
         });
         let targets = targets.collect();
-        let generator_cores = epoch.and(generator_ns).and_then(|ns| generator_cores(generator, now, ns));
+        let generator_cores = match elsewhere.is_empty() {
+            true => epoch.and(generator_ns).and_then(|ns| generator_cores(generator, now, ns)),
+            false => Some(elsewhere.values().flatten().sum()),
+        };
         LiveFigures { workloads, targets, generator_cores }
     }
 }
@@ -304,6 +376,26 @@ mod tests {
         // Nobody answers any more.
         let silent = look(&feed, epoch, 60_000);
         assert_eq!((silent.passes_per_s, silent.response_p50_ns), (Some(0.0), None));
+    }
+
+    #[test]
+    fn what_two_machines_saw_is_shown_as_if_it_were_one() {
+        let epoch = Instant::now();
+        let [one, other, all] = [(); 3].map(|()| feed(epoch));
+        let half = |from: u64| rows(Phase::During, (from..5000).step_by(20).map(|at| (at, 3, Outcome::Ok)));
+        for (machine, (feed, from)) in [(&one, 10), (&other, 20)].into_iter().enumerate() {
+            feed.relay();
+            feed.windows(&half(from));
+            feed.process(&sample(Instant::now(), 0, 70));
+            all.told(machine, &feed.seen());
+            all.told(machine, &feed.seen());
+        }
+        all.windows(&[]);
+        let alone = self::feed(epoch);
+        alone.windows(&half(10));
+        alone.windows(&half(20));
+        assert_eq!(look(&all, epoch, 5740), look(&alone, epoch, 5040));
+        assert_eq!(all.look().targets[0].pss_bytes, Some(2000), "one replica on each");
     }
 
     #[test]

@@ -238,6 +238,8 @@ async fn start_replica(
         Start::Process { argv } => Some(with_path(fill_all(argv, &context.late))),
         Start::Fixture { name, args } => {
             let socket = context.directory_of(target).join(count_socket(&target.name, replica.number));
+            // An earlier process of this replica may have left it.
+            let _ = std::fs::remove_file(&socket);
             env.push((COUNT_VARIABLE.to_owned(), socket.display().to_string()));
             let program = context.fixtures.display().to_string();
             Some([program, name.clone()].into_iter().chain(fill_all(args, &context.late)).collect())
@@ -335,11 +337,27 @@ async fn wait_until_ready(
         };
         probes.push(((status, process), Box::pin(async move { probe::wait(context.guard, &subject).await })));
     }
-    for ((status, process), ready) in join(probes, Result::is_err).await {
-        let ready = ready?;
+    for (((status, process), ready), replica) in join(probes, Result::is_err).await.into_iter().zip(replicas) {
+        let ready = ready.map_err(|error| with_its_ports(error, process, replica))?;
         status.start_up_ns = process.map(|p| ready.saturating_duration_since(p.asked_at).as_nanos() as u64);
     }
     Ok(())
+}
+
+/// What was not ready may listen on a port that nobody expects.
+fn with_its_ports(error: SuperviseError, process: Option<&Process>, replica: &Replica) -> SuperviseError {
+    let mut error = error;
+    if let (SuperviseError::NotReady { reason, .. }, Some(process)) = (&mut error, process) {
+        let others: Vec<String> = observe::ports::listened_by(process.pid)
+            .into_iter()
+            .filter(|port| !replica.ports.contains(port))
+            .map(|port| port.to_string())
+            .collect();
+        if !others.is_empty() && !replica.ports.is_empty() {
+            *reason += &format!("; it listens on port {} instead", others.join(", "));
+        }
+    }
+    error
 }
 
 /// Waits until a process of ours ends that should not.

@@ -170,7 +170,7 @@ const HOST: [Column; 21] = [
 ];
 
 /// `requests.parquet`: the first eight columns of the table `requests`.
-const REQUESTS: [Column; 11] = [
+const REQUESTS: [Column; 12] = [
     must("workload", Text),
     must("step", Text),
     must("phase", Text),
@@ -182,6 +182,7 @@ const REQUESTS: [Column; 11] = [
     must("sent_bytes", Integer),
     must("received_bytes", Integer),
     may("key", Integer),
+    may("host", Text),
 ];
 
 pub(super) fn metrics(path: &Path, repetition: i64, sink: &mut dyn Sink) -> Result<(), Fault> {
@@ -212,7 +213,7 @@ pub(super) fn requests(path: &Path, repetition: i64, sink: &mut dyn Sink) -> Res
         };
         let mut all = vec![Value::Integer(repetition), number(row)];
         all.extend(&values[..8]);
-        all.extend([since(5), since(4), values[8], values[9], values[10]]);
+        all.extend([since(5), since(4), values[8], values[9], values[10], values[11]]);
         Ok(sink.insert(Table::Requests, &all)?)
     })
 }

@@ -243,6 +243,7 @@ CREATE TABLE requests (                -- requests.parquet, if each request was 
   response_ns INTEGER NOT NULL,        -- completed - intended
   sent_bytes INTEGER NOT NULL, received_bytes INTEGER NOT NULL,
   key INTEGER,                         -- the key of a matched answer, as join_key of taps; below 0 if made from a text
+  host TEXT,                           -- the machine, in runs over several
   PRIMARY KEY (repetition_id, row)
 ) STRICT, WITHOUT ROWID;
 

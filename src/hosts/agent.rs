@@ -24,8 +24,6 @@ const WAITING: usize = 64;
 pub const EXCHANGES: usize = 8;
 /// So many lines of its error output are kept.
 const LINES: usize = 20;
-/// How long a log-in may take before the agent says its first word.
-const LOG_IN: Duration = Duration::from_secs(30);
 
 /// How an agent is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +32,8 @@ pub struct Launch {
     pub argv: Vec<String>,
     /// The name of its machine, for messages and results.
     pub name: String,
+    /// How long its first word is waited for.
+    pub patience: Duration,
 }
 
 /// What an agent has said, or what became of it.
@@ -68,6 +68,8 @@ struct Shared {
     inbox: Mutex<Option<PathBuf>>,
     errors: Mutex<VecDeque<String>>,
     begun: Instant,
+    /// How long the first word is waited for.
+    patience: Duration,
     /// When the agent last said something; none while it is being logged in to.
     heard: Mutex<Option<Instant>>,
     is_told: AtomicBool,
@@ -97,7 +99,7 @@ impl Agent {
             return Err(Error::Gone(format!("{} has no streams", launch.name)));
         };
         let (out, outgoing) = mpsc::sync_channel(WAITING);
-        let shared = Arc::new(Shared::new());
+        let shared = Arc::new(Shared::new(launch.patience));
         let clock = Clock::default();
         let (of_errors, to_errors) = (Arc::clone(&shared), events.clone());
         let listening = std::thread::spawn(move || {
@@ -214,8 +216,9 @@ impl Agent {
 }
 
 impl Shared {
-    fn new() -> Self {
+    fn new(patience: Duration) -> Self {
         Self {
+            patience,
             exchanges: Mutex::default(),
             inbox: Mutex::default(),
             errors: Mutex::default(),
@@ -234,7 +237,7 @@ impl Shared {
     /// For how long nothing was heard, if that is too long.
     fn silence(&self) -> Option<Duration> {
         let heard = *locked(&self.heard);
-        let (since, patience) = heard.map_or((self.begun, LOG_IN), |heard| (heard, LEASE));
+        let (since, patience) = heard.map_or((self.begun, self.patience), |heard| (heard, LEASE));
         (since.elapsed() > patience).then_some(patience)
     }
 

@@ -41,6 +41,8 @@ pub enum ToAgent {
     },
     /// Targets whose lifetime is over are stopped.
     EndLifetimes(Lifetimes),
+    /// Execute whole rounds, instead of parts of repetitions.
+    Shard(Box<ShardWork>),
     /// The controller is there.
     Alive,
     /// Nothing else will be asked.
@@ -87,6 +89,25 @@ pub struct Scenario {
     pub index: u64,
     /// How many they are.
     pub of: u64,
+}
+
+/// Some rounds of a run, which a machine executes as a run of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardWork {
+    /// The full path of the scenario's file on the controller; it was sent like the files that it names.
+    pub path: PathBuf,
+    /// Folders that it names.
+    pub folders: Vec<PathBuf>,
+    /// The values of environment variables that it reads.
+    pub environment: BTreeMap<String, String>,
+    /// The command of runner, such as `run`.
+    pub command: String,
+    /// What follows the scenario on the command line.
+    pub words: Vec<String>,
+    /// Options that say when to stop, which also hold for what is continued.
+    pub stop: Vec<String>,
+    /// The bundled programs, if they were sent: a path like those of other files.
+    pub fixtures: Option<PathBuf>,
 }
 
 /// All machines have reached a point.
@@ -168,6 +189,8 @@ pub enum ToController {
     Alive {
         /// Passes of this repetition that ended.
         passes: u64,
+        /// What was seen of the repetition since the last time.
+        seen: Seen,
     },
     /// A file of the repetition follows in pieces.
     File(FileHead),
@@ -178,11 +201,69 @@ pub enum ToController {
         /// What went wrong.
         why: Option<String>,
     },
+    /// A file or a folder of results has arrived whole.
+    Arrived {
+        /// Below which folder it was sent, which nothing else is.
+        folder: PathBuf,
+        /// Its path there, and below the folder of results.
+        path: PathBuf,
+    },
+    /// All that could be executed of a shard was executed, and has been sent.
+    ShardEnded {
+        /// The exit code of its runner; none if a signal ended it.
+        code: Option<i32>,
+        /// What it said last.
+        said: String,
+    },
     /// A word for the user.
     Tell {
         /// What to say.
         words: String,
     },
+}
+
+/// What load and observation of a machine have reported since it last said so. It is for whoever watches, and what the channel has no
+/// room for is left out: the record of all of it is sent at the end of the repetition.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Windows that are over.
+    pub windows: Vec<SeenWindow>,
+    /// Replicas, the latest of each.
+    pub processes: Vec<SeenProcess>,
+    /// Processor time of the generator's threads per time, in cores.
+    pub generator_cores: Option<f64>,
+}
+
+/// Passes of one thread that ended in one window with one outcome.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenWindow {
+    /// Index of the workload.
+    pub workload: u16,
+    /// Start of the window, nanoseconds since the load began.
+    pub start_ns: u64,
+    /// How many there were.
+    pub passes: u64,
+    /// How many of them count: those of the warm-up do not.
+    pub counted: u64,
+    /// How many of those were errors.
+    pub errors: u64,
+    /// Their response times, encoded; empty where they do not count in times.
+    pub response: Vec<u8>,
+}
+
+/// What a replica used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenProcess {
+    /// Its target.
+    pub target: String,
+    /// Its number.
+    pub replica: u32,
+    /// How long ago that was, in nanoseconds, when it was said.
+    pub ago_ns: u64,
+    /// Processor time so far, in nanoseconds.
+    pub cpu_ns: u64,
+    /// Its memory.
+    pub pss_bytes: Option<u64>,
 }
 
 /// How a repetition ended on a machine.
@@ -209,4 +290,6 @@ pub struct Here {
     pub settings: BTreeMap<String, String>,
     /// An identity that two agents on one machine share.
     pub machine: String,
+    /// What Slurm calls it, if Slurm started the agent.
+    pub node: Option<String>,
 }

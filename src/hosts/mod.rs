@@ -23,11 +23,15 @@ use std::time::Duration;
 pub use agent::{Agent, Event, Launch};
 pub use clock::{Clock, Offset};
 pub use files::{File, files_below};
-pub use message::{Ended, Here, Lifetimes, Passed, Scenario, Sent, ToAgent, ToController};
+pub use message::{
+    Ended, Here, Lifetimes, Passed, Scenario, Seen, SeenProcess, SeenWindow, Sent, ShardWork, ToAgent, ToController,
+};
 pub use post::{Abandoned, Order, Post};
 
 /// After so long without a word from the other end, it is gone.
 pub const LEASE: Duration = Duration::from_secs(10);
+/// How long a log-in may take before an agent says its first word.
+pub const LOG_IN: Duration = Duration::from_secs(30);
 /// Either end says something at least so often.
 const WORD: Duration = Duration::from_secs(1);
 

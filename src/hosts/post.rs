@@ -13,7 +13,7 @@ use tokio::sync::{mpsc as later, watch};
 use super::clock::Clock;
 use super::files::{self, File, Incoming};
 use super::frame::{self, Frame, Outgoing, PREFACE};
-use super::message::{Ended, Lifetimes, PROTOCOL, Passed, Scenario, Sent, ToAgent, ToController};
+use super::message::{Ended, Lifetimes, PROTOCOL, Passed, Scenario, Seen, Sent, ShardWork, ToAgent, ToController};
 use super::{LEASE, WORD};
 
 /// How many frames may wait to be written.
@@ -24,6 +24,8 @@ const WAITING: usize = 64;
 pub enum Order {
     /// To be ready for a scenario.
     Scenario(Box<Scenario>),
+    /// To execute whole rounds.
+    Shard(Box<ShardWork>),
     /// To execute a repetition: its cell by index, and its number.
     Execute(usize, u32),
     /// To stop targets.
@@ -53,10 +55,24 @@ pub struct Post {
     pub clock: Clock,
 }
 
+/// What is told while a repetition is under way, whenever something is said anyway.
+#[derive(Default)]
+struct Told {
+    /// The passes of the current repetition.
+    passes: Arc<AtomicU64>,
+    /// What was seen of it since the last call.
+    seen: Option<Box<dyn FnMut() -> Seen + Send>>,
+}
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Told").field("passes", &self.passes).finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
-    /// The passes of the current repetition.
-    passes: Mutex<Arc<AtomicU64>>,
+    told: Mutex<Told>,
     passed: watch::Sender<BTreeMap<u32, Passed>>,
     abandoned: watch::Sender<Option<Abandoned>>,
     /// Where files of the scenario go.
@@ -81,7 +97,7 @@ impl Post {
         let (passes_to, passed) = watch::channel(BTreeMap::new());
         let (abandon, abandoned) = watch::channel(None);
         let shared = Arc::new(Shared {
-            passes: Mutex::default(),
+            told: Mutex::default(),
             passed: passes_to,
             abandoned: abandon,
             inbox: inbox.to_owned(),
@@ -125,9 +141,10 @@ impl Post {
         self.orders.lock().await.recv().await
     }
 
-    /// A repetition starts: `passes` counts those of its load.
-    pub fn begin(&self, passes: &Arc<AtomicU64>) {
-        *self.shared.passes.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(passes);
+    /// A repetition starts: `passes` counts those of its load, and `seen` returns what was seen since its last call.
+    pub fn begin(&self, passes: &Arc<AtomicU64>, seen: impl FnMut() -> Seen + Send + 'static) {
+        let told = Told { passes: Arc::clone(passes), seen: Some(Box::new(seen)) };
+        *self.shared.told.lock().unwrap_or_else(PoisonError::into_inner) = told;
     }
 
     /// Waits at a point until all machines are there; `sent`: what was sent to servers that
@@ -155,6 +172,18 @@ impl Post {
             Some(abandoned) => abandoned,
             None => std::future::pending().await,
         }
+    }
+
+    /// Sends files of results, each below `folder`, and then that `path` has arrived whole there.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn arrived(&self, files: &[File], folder: PathBuf, path: PathBuf) -> std::io::Result<()> {
+        for file in files {
+            files::send(file, &self.out, ToController::File)?;
+        }
+        self.say(&ToController::Arrived { folder, path });
+        Ok(())
     }
 
     /// Sends the files of a repetition, and that it has ended.
@@ -192,6 +221,10 @@ fn read(
                 if let Some(Err(error)) = file.as_mut().map(|file| file.add(&piece)) {
                     return format!("cannot write a file of the scenario: {error}");
                 }
+                // A program that is open for writing cannot be started.
+                if file.as_ref().is_some_and(Incoming::is_whole) {
+                    file = None;
+                }
                 continue;
             }
             Frame::Message(bytes) => serde_json::from_slice::<ToAgent>(&bytes),
@@ -221,6 +254,7 @@ fn read(
                 continue;
             }
             Ok(ToAgent::Scenario(scenario)) => Order::Scenario(scenario),
+            Ok(ToAgent::Shard(work)) => Order::Shard(work),
             Ok(ToAgent::Execute { cell, repetition }) => {
                 // What was said of another repetition does not concern this one.
                 shared.passed.send_replace(BTreeMap::new());
@@ -249,8 +283,11 @@ fn write(to: &mut impl Write, shared: &Shared, clock: Clock, outgoing: &Receiver
                 Frame::message(&ToController::Clock { asked_ns, received_ns, answered_ns: clock.now_ns() })
             }
             Ok(Outgoing::AskTime) | Err(RecvTimeoutError::Timeout) => {
-                let passes = shared.passes.lock().unwrap_or_else(PoisonError::into_inner).load(Ordering::Relaxed);
-                Frame::message(&ToController::Alive { passes })
+                let mut told = shared.told.lock().unwrap_or_else(PoisonError::into_inner);
+                let passes = told.passes.load(Ordering::Relaxed);
+                let seen = told.seen.as_mut().map(|seen| seen()).unwrap_or_default();
+                drop(told);
+                Frame::message(&ToController::Alive { passes, seen })
             }
             Err(RecvTimeoutError::Disconnected) => return "the agent has ended".to_owned(),
         };

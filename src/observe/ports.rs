@@ -3,10 +3,12 @@
 //! Not covered: UDP, and sockets of other network namespaces.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     fmt, fs, io,
     net::{SocketAddr, TcpListener},
     os::unix::ffi::OsStrExt,
+    path::PathBuf,
 };
 
 use super::{
@@ -52,6 +54,25 @@ pub fn holder(port: u16) -> Option<Holder> {
     let socket = sockets.iter().find(|socket| socket.state == State::Listening).or(sockets.first())?;
     let pid = process_with_socket(socket.inode);
     Some(Holder { pid, name: pid.and_then(name), command_line: pid.and_then(command_line) })
+}
+
+/// The TCP ports on which a process or one of its descendants listens, ascending. Suitable for messages, not for loops.
+pub fn listened_by(root: u32) -> Vec<u16> {
+    let pids: Vec<u32> = [root].into_iter().chain(tree::descendants(root)).collect();
+    let links = |pid: &u32| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        files.filter_map(|file| fs::read_link(file.path()).ok()).map(PathBuf::into_os_string).collect::<Vec<_>>()
+    };
+    let open: BTreeSet<OsString> = pids.iter().flat_map(links).collect();
+    // Its network may be another one than ours.
+    let listening = ["tcp", "tcp6"].iter().filter_map(|family| fs::read(format!("/proc/{root}/net/{family}")).ok());
+    let listening = listening.flat_map(|text| net::sockets(&text).collect::<Vec<_>>());
+    let own = |socket: &net::Socket| open.contains(&OsString::from(format!("socket:[{}]", socket.inode)));
+    let mut ports: Vec<u16> =
+        listening.filter(|socket| socket.state == State::Listening && own(socket)).map(|socket| socket.local_port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
 }
 
 /// The process that holds the abstract Unix socket `name`, if it can be seen. Suitable for messages, not for loops.
@@ -152,6 +173,7 @@ mod tests {
             assert!(!is_free(address).expect("binding is possible"));
             let holder = holder(address.port()).expect("this process listens");
             assert_eq!(holder.pid, Some(std::process::id()));
+            assert!(listened_by(std::process::id()).contains(&address.port()));
             assert!(holder.name.is_some() && holder.command_line.is_some());
             drop(listener);
             assert!(is_free(address).expect("binding is possible"));

@@ -1,8 +1,9 @@
 //! The tables of one repetition that several machines have recorded, joined into one.
 //!
 //! All machines count time from the same instant and windows on the same grid, so rows are put one after the other and nothing is
-//! computed. In `resources.parquet` and `host.parquet` a column says which machine a row is from.
+//! computed. In `resources.parquet`, `host.parquet` and `requests.parquet` a column says which machine a row is from.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use polars::prelude::*;
@@ -11,10 +12,10 @@ use super::Error;
 use super::tables::{parquet, read};
 
 /// Tables in which samples of different machines must be told apart.
-const BY_HOST: [&str; 2] = ["resources.parquet", "host.parquet"];
+const BY_HOST: [&str; 3] = ["resources.parquet", "host.parquet", "requests.parquet"];
 /// Tables of which each machine has the rows of its own passes.
-const SHARED: [&str; 4] = ["windows.parquet", "requests.parquet", "metrics.parquet", "transfers.parquet"];
-/// Folders with a file for each tap, target or step; two machines have no file of the same name, except for steps.
+const SHARED: [&str; 3] = ["windows.parquet", "metrics.parquet", "transfers.parquet"];
+/// Folders with a file for each tap, target or step. Each machine counts its own steps, so two may have a file of the same name.
 const FOLDERS: [&str; 3] = ["taps", "collected", "logs"];
 
 /// Joins what machines have recorded in their folders, each with its name, into the folder of the repetition. What was joined is
@@ -40,20 +41,23 @@ pub fn join(parts: &[(&str, PathBuf)], into: &Path) -> Result<(), Error> {
         }
     }
     for folder in FOLDERS {
+        let mut files: BTreeMap<String, Vec<(&str, PathBuf)>> = BTreeMap::new();
         for (host, from) in parts {
-            let Ok(entries) = std::fs::read_dir(from.join(folder)) else { continue };
+            for entry in std::fs::read_dir(from.join(folder)).into_iter().flatten().flatten() {
+                files.entry(entry.file_name().to_string_lossy().into_owned()).or_default().push((host, entry.path()));
+            }
+        }
+        if !files.is_empty() {
             super::files::make_directory(&into.join(folder))?;
-            for entry in entries.flatten() {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let mut to = into.join(folder).join(&name);
-                if to.exists() {
-                    // A step that was done on several machines.
-                    to = into.join(folder).join(match name.rsplit_once('.') {
-                        Some((stem, end)) => format!("{stem}-{host}.{end}"),
-                        None => format!("{name}-{host}"),
-                    });
-                }
-                std::fs::rename(entry.path(), &to).map_err(|source| Error::Write { path: to, source })?;
+        }
+        for (name, places) in &files {
+            for (host, from) in places {
+                let to = into.join(folder).join(match name.rsplit_once('.') {
+                    _ if places.len() == 1 => name.clone(),
+                    Some((stem, end)) => format!("{stem}-{host}.{end}"),
+                    None => format!("{name}-{host}"),
+                });
+                std::fs::rename(from, &to).map_err(|source| Error::Write { path: to, source })?;
             }
         }
     }
@@ -94,6 +98,6 @@ mod tests {
         assert_eq!((windows.height(), windows.width()), (3, 1));
         assert!(!whole.join("requests.parquet").exists());
         let log = |name: &str| std::fs::read_to_string(whole.join("logs").join(name)).unwrap();
-        assert_eq!((log("set-up-1.out"), log("set-up-1-b.out"), log("b.err")), ("a".into(), "b".into(), "b".into()));
+        assert_eq!((log("set-up-1-a.out"), log("set-up-1-b.out"), log("b.err")), ("a".into(), "b".into(), "b".into()));
     }
 }

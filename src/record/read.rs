@@ -27,6 +27,9 @@ pub struct PlanRecord {
     pub experiment: String,
     /// The question that it answers; the title of graphs.
     pub question: String,
+    /// The file of the scenario; none in records that were made by hand.
+    #[serde(default)]
+    pub source: String,
     /// The seed of everything random in it.
     pub seed: u64,
     /// Repetitions of each cell.

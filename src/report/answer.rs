@@ -9,6 +9,7 @@ use record::PlanRecord;
 use record::tables::WHOLE;
 use vocabulary::Metric;
 use vocabulary::units::{percent, ratio};
+use vocabulary::words::in_shell;
 
 use crate::view::Sentence;
 
@@ -16,13 +17,15 @@ use crate::view::Sentence;
 const TOLD: usize = 3;
 /// More repetitions than this are not recommended as a number.
 const MOST: usize = 1000;
+/// `repeat --until decided` ends after so many rounds.
+const ROUNDS: usize = 100;
 
 /// The answer of a comparison and of expectations. `others`: comparisons of other factors that vary, which nobody asked for;
 /// `plan`: of the first of the runs.
 pub fn answer(comparison: Option<&Comparison>, others: &[Comparison], plan: &PlanRecord, runs: &[&Summary]) -> Vec<Sentence> {
     let mut sentences = match comparison {
         Some(comparison) => {
-            let mut sentences = compared(comparison);
+            let mut sentences = compared(comparison, plan);
             // Where several factors vary, the reader may mean another one.
             if let (Some(by), true) = (&comparison.by, !others.is_empty())
                 && let Some(first) = sentences.first_mut()
@@ -54,7 +57,7 @@ fn in_short(comparison: &Comparison) -> Sentence {
 }
 
 /// The differences that were shown, and what can be said about the rest.
-fn compared(comparison: &Comparison) -> Vec<Sentence> {
+fn compared(comparison: &Comparison, plan: &PlanRecord) -> Vec<Sentence> {
     // The memory of targets is a separate question, and is answered only if there is no other.
     let primary = || comparison.rows.iter().filter(|row| row.primary);
     let of_workloads: Vec<&Row> = primary().filter(|row| !row.workload.is_empty()).collect();
@@ -72,7 +75,7 @@ fn compared(comparison: &Comparison) -> Vec<Sentence> {
     if differs.len() > TOLD {
         sentences.push(difference(comparison, differs[0]));
     }
-    sentences.extend(undecided(comparison, &rest, differs.is_empty()));
+    sentences.extend(undecided(comparison, plan, &rest, differs.is_empty()));
     sentences
 }
 
@@ -122,13 +125,13 @@ fn difference(comparison: &Comparison, row: &Row) -> Sentence {
 /// Which cell and workload a row is about, as far as they differ between rows: `clients, connections=16, get`.
 fn cell_words(comparison: &Comparison, row: &Row) -> String {
     let levels = comparison.factors.iter().filter_map(|factor| Some(telling(factor, row.levels.get(factor)?)));
-    let several = comparison.rows.iter().any(|other| other.workload != row.workload && other.primary);
+    let several = comparison.rows.iter().any(|other| !other.workload.is_empty() && other.workload != row.workload);
     let workload = (several && !row.workload.is_empty()).then(|| row.workload.clone());
     workload.into_iter().chain(levels).collect::<Vec<_>>().join(", ")
 }
 
 /// What can be said if no difference was shown.
-fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Option<Sentence> {
+fn undecided(comparison: &Comparison, plan: &PlanRecord, rest: &[&Row], is_everything: bool) -> Option<Sentence> {
     let within = percent(comparison.threshold);
     let of = |verdict: Verdict| rest.iter().filter(|row| row.verdict == verdict).copied().collect::<Vec<&Row>>();
     let (same, few, open) = (of(Verdict::NoDifferenceShown), of(Verdict::TooFewRepetitions), of(Verdict::CannotTell));
@@ -163,9 +166,17 @@ fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Opt
     }
     let words = parts.join("; ");
     let mut sentence = Sentence::default().link(capitalized(&words), "compared").say(".");
-    if let (Some(by), false) = (&comparison.by, few.is_empty()) {
-        let until = format!("runner repeat --until decided --by {by}");
-        sentence = sentence.say(" ").name(until).say(" repeats it until that is decided, at most 100 times.");
+    // `repeat` decides what the experiment is mainly about; where it would not get there, it is not proposed.
+    let needed = few.iter().filter(|row| row.primary).map(|row| needed(row));
+    if let (Some(by), Some(needed)) = (&comparison.by, needed.max().flatten()) {
+        if needed <= ROUNDS {
+            let source = if plan.source.is_empty() { "SCENARIO" } else { plan.source.as_str() };
+            let until = format!("runner repeat {} --until decided --by {by}", in_shell(source));
+            sentence = sentence.say(" ").name(until).say(" repeats it until that is decided.");
+        } else {
+            sentence = sentence
+                .say(" A longer load varies less from one repetition to the next; more repetitions are hardly worth their time.");
+        }
     }
     Some(behind(comparison).into_iter().fold(sentence, |sentence, metric| {
         let first = format!("runner compare RUN --primary {}", metric.name());
@@ -177,6 +188,12 @@ fn undecided(comparison: &Comparison, rest: &[&Row], is_everything: bool) -> Opt
 fn behind(comparison: &Comparison) -> Option<Metric> {
     let row = comparison.rows.iter().find(|row| row.verdict == Verdict::BehindPrimary)?;
     Some(Metric::by_name(&row.metric))
+}
+
+/// How many repetitions of each would decide a comparison, if that is known.
+fn needed(row: &Row) -> Option<usize> {
+    let more = row.more_for_seen.into_iter().chain(row.more_for_threshold).min()?;
+    Some(row.n.min(row.baseline_n) + more)
 }
 
 /// How many repetitions would be enough: the most that any of the comparisons needs, for the difference that is seen and for the

@@ -131,7 +131,7 @@ fn the_answer_names_differences_and_how_many_repetitions_the_rest_needs() {
         [
             "`get` with `processes=2`: throughput 1.180 times that of `processes=1` (95 %: 1.062 to 1.298): faster.",
             "No other difference in throughput is significant at 5 repetitions; it takes about 15 of each \
-             to show the difference that is seen, and about 25 to show one of 5 %. `runner repeat --until decided --by processes` repeats it until that is decided, at most 100 times."
+             to show the difference that is seen, and about 25 to show one of 5 %. `runner repeat experiments/blobs-parallel.yaml --until decided --by processes` repeats it until that is decided."
         ]
     );
     assert_eq!(
@@ -139,7 +139,7 @@ fn the_answer_names_differences_and_how_many_repetitions_the_rest_needs() {
         [
             "No difference in throughput is significant at 5 repetitions; it takes about 15 of each to show the difference that is seen, \
              and about 25 to show one of 5 %. \
-             `runner repeat --until decided --by processes` repeats it until that is decided, at most 100 times."
+             `runner repeat experiments/blobs-parallel.yaml --until decided --by processes` repeats it until that is decided."
         ]
     );
     assert_eq!(said(vec![row("2", 1.0, Verdict::NoDifferenceShown, None)]), ["No difference in throughput beyond 5 %."]);
@@ -154,7 +154,7 @@ fn the_answer_names_differences_and_how_many_repetitions_the_rest_needs() {
             "Slower in 4 of 5 comparisons; the largest difference:",
             "`get` with `processes=2`: throughput 5.000 times that of `processes=1` (95 %: 4.500 to 5.500): slower.",
             "No other difference in throughput is significant at 5 repetitions; it takes about 15 of each \
-             to show the difference that is seen, and about 25 to show one of 5 %. `runner repeat --until decided --by processes` repeats it until that is decided, at most 100 times."
+             to show the difference that is seen, and about 25 to show one of 5 %. `runner repeat experiments/blobs-parallel.yaml --until decided --by processes` repeats it until that is decided."
         ]
     );
 }

@@ -494,8 +494,13 @@ impl<'a> Place<'a> {
             return None;
         }
         fits.sort_by_key(|l| std::cmp::Reverse(l.indent()));
+        // Beside the keys of an item of a list: those stand behind its dash.
+        let entry = |line: &Line<'_>| match line.key() {
+            Some(_) if line.content().starts_with("- ") => self.column(line.entry().0),
+            _ => line.indent() + 1,
+        };
         let columns: Vec<String> =
-            fits.iter().map(|l| format!("column {}, like `{}` in line {}", l.indent() + 1, name(l), l.number)).collect();
+            fits.iter().map(|l| format!("column {}, like `{}` in line {}", entry(l), name(l), l.number)).collect();
         let start = line.start + column;
         let found = format!("`{}` starts in column {}, but no line above does", name(&line), column + 1);
         let mistake =
@@ -691,6 +696,15 @@ mod tests {
             "s:\n  get: /\n  - get: /x\n",
             "an item of a list beside the key `get` of a map (line 2)",
             "expected `- get: /` in line 2: `- ` is missing before `get`",
+        );
+    }
+
+    #[test]
+    fn a_key_beside_those_of_an_item_stands_behind_the_dash() {
+        assert_said(
+            "s:\n  - get: /\n      expect: 3\n",
+            "`expect` starts in column 7, but no line above does",
+            "expected column 5, like `get` in line 2",
         );
     }
 

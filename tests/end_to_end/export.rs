@@ -190,6 +190,7 @@ fn the_rows_of_taps_are_those_that_were_recorded() {
     let place = Place::with(
         r#"
 experiment: test
+limits: {silence: 100%, open: 100%}
 layout: all
 repetitions: 2
 targets:

@@ -621,6 +621,20 @@ workloads:
     outcome.complains(&["web was not ready within 300ms", "Connection refused"]);
 }
 
+#[test]
+fn a_target_that_listens_on_another_port_than_expected_is_told_its_own() {
+    let scenario = "
+experiment: test
+targets:
+  web: {command: [python3, -m, http.server, --bind, 127.0.0.1, 'PORT2'], port: PORT1, ready: {tcp: PORT1, timeout: 2s}}
+workloads:
+  clients: {url: 'http://127.0.0.1:PORT1', load: {closed: {connections: 1}, amount: 1}, steps: [{get: /}]}
+";
+    let mut place = Place::with(scenario);
+    let instead = format!("it listens on port {} instead", place.port(2));
+    place.run(&["run", "test.yaml", "-n", "1", "--no-graphs"]).expect(4).complains(&["web was not ready within 2s", &instead]);
+}
+
 /// After three repetitions of a cell in which it was never ready for one reason, nobody waits for it any more; other cells go on.
 #[test]
 fn a_target_that_is_never_ready_is_not_waited_for_in_every_repetition() {

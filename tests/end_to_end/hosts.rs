@@ -16,11 +16,11 @@ hosts: {server: {}, clients: {count: 2}}
 record: {requests: true}
 seed: 7
 targets:
-  web: {on: server, fixture: null-server, port: 8000}
+  web: {on: server, fixture: null-server, port: PORT1}
 workloads:
   users:
     on: clients
-    url: http://${hosts.server.address}:8000
+    url: http://${hosts.server.address}:PORT1
     load: {open: {rate: 400/s, arrivals: poisson}, duration: 1s}
     steps: [{get: /}]
 ";
@@ -265,7 +265,7 @@ fn targets_that_outlive_repetitions_stay_on_their_machine() {
     if !may_make_namespaces() {
         return;
     }
-    let text = TWO.replace("port: 8000}", "port: 8000, lifetime: run}").replace("record: {requests: true}", "repetitions: 3");
+    let text = TWO.replace("port: PORT1}", "port: PORT1, lifetime: run}").replace("record: {requests: true}", "repetitions: 3");
     let place = Place::with(&text);
     place.run(&ON_NETNS).expect(0);
     let pids: Vec<_> = (1..=3).map(|n| place.status(&format!("all/run{n}"))["targets"][0]["pid"].as_u64().unwrap()).collect();
@@ -282,7 +282,7 @@ fn a_link_is_the_line_of_a_machine_and_is_gone_in_the_next_cell() {
         .replace("record: {requests: true}", "factors: {rtt: [0, 40]}")
         .replace("workloads:", "links:\n  wan: {when: '${rtt > 0}', to: web, delay: 20ms, back: {delay: 20ms}}\nworkloads:");
     let place =
-        Place::with(&text.replace("${hosts.server.address}:8000", "${targets.web.addresses[0]}").replace("400/s", "100/s"));
+        Place::with(&text.replace("${hosts.server.address}:PORT1", "${targets.web.addresses[0]}").replace("400/s", "100/s"));
     place.run(&[&ON_NETNS[..], &["-n", "2"]].concat()).expect(0);
     let summary = place.summary();
     let medians: Vec<f64> = summary["cells"]
@@ -320,6 +320,11 @@ fn a_role_without_a_machine_and_a_machine_without_a_role_are_told_before_anythin
     refused("ssh:server=a,clients=b+c,sever=d").complains(&["the scenario has no role `sever`, expected `server` or `clients`"]);
     refused("ssh:server").complains(&["`server`: expected `ROLE=HOST`, such as `server=alice@a`"]);
     refused("ssh:server=-oProxyCommand=x,clients=b+c").complains(&["is not a machine"]);
+    for (words, part) in
+        [(&["--bring"][..], "`--bring` has no meaning with `--on netns`"), (&["--slurm", "time=1"], "`--slurm` has")]
+    {
+        place.run(&[&["run", "test.yaml", "--on", "netns"], words].concat()).expect(2).complains(&[part]);
+    }
     refused("slrum").complains(&["expected `slurm`, `netns` or `ssh:ROLE=HOST,ROLE=HOST+HOST`", "did you mean `slurm`?"]);
     let place = Place::with("experiment: test\nworkloads: {w: {command: ['true'], load: {closed: {connections: 1}, amount: 1}}}");
     place.run(&ON_NETNS).expect(2).complains(&["the scenario has no `hosts`"]);
@@ -327,7 +332,7 @@ fn a_role_without_a_machine_and_a_machine_without_a_role_are_told_before_anythin
     let place = Place::with(&TWO.replace("${hosts.server.address}", "127.0.0.1"));
     if may_make_namespaces() {
         let outcome = place.run(&ON_NETNS).expect(2);
-        outcome.complains(&["`web` is not on the machine of `users`, which asks 127.0.0.1:8000", "${hosts.server.address}:8000"]);
+        outcome.complains(&["`web` is not on the machine of `users`, which asks 127.0.0.1:", "${hosts.server.address}:"]);
         place.assert_cleared(CLEARED);
     }
     // A machine without a connection would have passes that nobody makes.
@@ -606,16 +611,23 @@ fn a_machine_whose_disk_is_full_is_named() {
 #[test]
 fn what_a_scenario_names_is_brought_to_machines_that_do_not_have_it() {
     let mut place = Place::new();
-    for folder in ["experiments", "bodies"] {
-        std::fs::create_dir(place.path(folder)).unwrap();
+    for folder in ["experiments/conf/more", "bodies"] {
+        std::fs::create_dir_all(place.path(folder)).unwrap();
     }
     place.write("bodies/data.txt", "twenty bytes of data");
+    // What a folder holds is brought with it, and a script that is an argument.
+    place.write("experiments/conf/more/words", "from a folder");
+    place.write("experiments/say.sh", "cat conf/more/words");
     place.write(
         "experiments/test.yaml",
         "
 experiment: test
 hosts: {server: {}, clients: {count: 2}}
 env: {WORD: {default: none}, TOKEN: {secret: true}}
+set-up:
+  repetition:
+    - {on: server, command: [cat, more/words], dir: conf}
+    - {on: server, command: [sh, say.sh]}
 targets:
   web: {on: server, fixture: blobs-server, port: 8000, args: [--dir, '${scratch}/blobs'], ready: {http: /}}
 workloads:
@@ -636,6 +648,10 @@ workloads:
     command.args(words).args(ON_SSH).env("PATH", path).env("WORD", "given").env("TOKEN", "hush-hush");
     Started::spawn(&mut command).wait_within(Duration::from_secs(60)).expect(0);
     let status = place.status("all/run1");
+    let logs = place.run_directory("test").join("cells/all/run1/logs");
+    for step in ["set-up-repetition-1.out", "set-up-repetition-2.out"] {
+        assert_eq!(std::fs::read_to_string(logs.join(step)).unwrap(), "from a folder");
+    }
     assert_eq!(status["phases"][0]["passes"].as_u64(), Some(20), "{status}");
     assert_eq!(status["reconciled"][0]["seen"].as_u64(), Some(40), "{status}");
     // The secret is nowhere in the results, and the variables were those of this machine.

@@ -219,6 +219,19 @@ fn ctrl_c_in_a_step_ends_the_step_and_then_it() {
     place.assert_cleared(Duration::ZERO);
 }
 
+/// A server that is started again in the folder of its predecessor still says how many requests it has had.
+#[test]
+fn the_count_of_a_target_that_lives_for_a_cell_is_read() {
+    let text = scenario("", "").replace("lifetime: run", "lifetime: cell");
+    let place = Place::with(&text);
+    let outcome = place.run_test().expect(0);
+    assert!(!outcome.stdout.contains("COUNTS"), "{}", outcome.stdout);
+    for (cell, number) in [("1", 1), ("1", 3), ("2", 3)] {
+        let counted = &place.status(&format!("{cell}/run{number}"))["reconciled"][0];
+        assert!(counted["seen"].as_u64().is_some_and(|seen| seen > 0), "{counted}");
+    }
+}
+
 #[test]
 fn ctrl_c_twice_does_not_wait_for_it() {
     let deaf = "  deaf: {shell: \"trap '' TERM; echo up; while :; do sleep 0.02; done\", lifetime: run, ready: {log: up}, stop: {grace: 60s}}\n";

@@ -233,7 +233,8 @@ targets:
     ready: {command: [sh, tool.sh, probe, DIR/seen]}
 workloads:
   tool:
-    command: [sh, tool.sh, workload, DIR/seen]
+    # A load that is over at once would end the tap before it has done anything.
+    command: [sh, -c, 'sh tool.sh workload DIR/seen; until grep -q tap DIR/seen; do sleep 0.01; done']
     load: {closed: {connections: 1}, amount: 1}
 collect:
   command: {shell: sh tool.sh collect DIR/seen && echo 1, metrics: {one: {regex: '(1)'}}}

@@ -32,20 +32,33 @@ pub struct Lab {
     network: Vec<String>,
 }
 
+/// Folders that nodes do not see, so that they share nothing there with this machine.
+type Hidden = Vec<PathBuf>;
+
 impl Lab {
     /// All nodes are this machine. None where Slurm is not installed, or may not be started.
     pub fn start(place: &mut Place) -> Option<Self> {
-        Self::start_on(place, &[])
+        Self::start_on(place, &[], &Vec::new())
+    }
+
+    /// Each node has a network and a `/tmp` of its own, and sees neither this folder of the place nor runner's executables.
+    pub fn start_far(place: &mut Place, hidden: &str) -> Option<Self> {
+        let executables = PathBuf::from(runner().get_program()).parent().unwrap().to_owned();
+        let hidden = vec![PathBuf::from("/tmp"), place.path(hidden), executables];
+        Self::start_on(place, &Self::network(), &hidden)
+    }
+
+    fn network() -> Vec<String> {
+        let id = std::process::id();
+        (1..=3).map(|n| format!("lab{id}n{n}")).chain([format!("lab{id}")]).collect()
     }
 
     /// Each node has a network of its own, so that they can use the same ports.
     pub fn start_apart(place: &mut Place) -> Option<Self> {
-        let id = std::process::id();
-        let network: Vec<String> = (1..=3).map(|n| format!("lab{id}n{n}")).chain([format!("lab{id}")]).collect();
-        Self::start_on(place, &network)
+        Self::start_on(place, &Self::network(), &Vec::new())
     }
 
-    fn start_on(place: &mut Place, network: &[String]) -> Option<Self> {
+    fn start_on(place: &mut Place, network: &[String], hidden: &Hidden) -> Option<Self> {
         let is_there = |program: &str| ["/usr/bin", "/usr/sbin"].iter().any(|folder| Path::new(folder).join(program).exists());
         if !["slurmctld", "slurmd", "sbatch"].into_iter().all(is_there) {
             eprintln!("SKIPPED: Slurm is not installed (tests/needs.sh installs it)");
@@ -100,8 +113,10 @@ impl Lab {
         let node = |n: usize| match network.get(n - 1) {
             None => daemon(&["slurmd", "-D", "-N", &format!("n{n}")]),
             Some(name) => {
-                let inside = format!("hostname host{n}; exec slurmd -D -N n{n}");
-                daemon(&["nsenter", &format!("--net=/run/netns/{name}"), "unshare", "--uts", "sh", "-c", &inside])
+                let hide: String = hidden.iter().map(|folder| format!("mount -t tmpfs none {}; ", folder.display())).collect();
+                let inside = format!("{hide}hostname host{n}; exec slurmd -D -N n{n}");
+                let own = ["unshare", "--uts", "--mount", "--propagation", "private"];
+                daemon(&[&["nsenter", &format!("--net=/run/netns/{name}")], &own[..], &["sh", "-c", &inside]].concat())
             }
         };
         let nodes = (1..=3).map(node).collect();
@@ -415,6 +430,10 @@ fn what_slurm_refuses_is_said_and_nothing_is_left() {
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("Slurm is not installed here"), "{said}");
+    let output = place.runner().args(words).env_remove("SLURM_CONF").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let is_there = Path::new("/usr/bin/sinfo").exists();
+    assert!(!is_there || said.contains("Slurm is installed here but not configured"), "{said}");
     for (more, part) in [
         (&["--slurm", "array=1-9"][..], "runner sets `array` itself"),
         (&["--slurm", "a b"], "expected options of sbatch"),
@@ -435,6 +454,113 @@ fn what_slurm_refuses_is_said_and_nothing_is_left() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("Slurm does not answer: `sinfo` took more than 5 s"), "{said}");
     assert!(crate::support::listing(&place.path("results/held")).is_empty());
+}
+
+// ---- nodes that share nothing with this machine
+
+/// What nodes do not see is in this folder.
+const FAR: &str = "here-only";
+
+/// [`HELD`], with a script and a server, which no node has.
+fn start_far(place: &mut Place) -> Option<Lab> {
+    std::fs::create_dir(place.path(FAR)).unwrap();
+    let server = "targets: {web: {fixture: null-server, port: 8000}}\nenv: {WORD: {default: none}}\n";
+    let client = "  web: {url: 'http://127.0.0.1:8000', load: {closed: {connections: 1}, amount: 10}, steps: [{get: /}]}\n";
+    let held =
+        HELD.replace("/bin/sh, -c, 'echo ${kind}${repetition} ", "/bin/sh, tool.sh, '${kind}${repetition}', '${env.WORD}'] #'");
+    place.write(&format!("{FAR}/test.yaml"), &held.replace("workloads:\n", &format!("{server}workloads:\n{client}")));
+    let script = "echo $1 $SLURMD_NODENAME $2 >> DIR/began; while [ -e DIR/hold ]; do sleep 0.05; done; sleep 0.1\n";
+    place.write(&format!("{FAR}/tool.sh"), script);
+    Lab::start_far(place, FAR)
+}
+
+fn bring(place: &Place, lab: &Lab, words: &[&str]) -> Started {
+    let mut command = place.runner();
+    lab.equip(command.args(words).arg("--no-graphs").current_dir(place.path(FAR)).env("WORD", "given"));
+    Started::spawn(&mut command)
+}
+
+const BRING: [&str; 6] = ["run", "test.yaml", "--on", "slurm", "--bring", "--nodes"];
+
+/// All of it is merged, as if it had been executed here, and nothing is left.
+#[track_caller]
+fn is_home(place: &Place, lab: &Lab) -> Json {
+    let folder = place.path(FAR).join("results/held");
+    let left = crate::support::listing(&folder);
+    let [run] = &left[..] else { panic!("only the merged run is left: {left:?}") };
+    let run = folder.join(run);
+    let summary = json(&run.join("summary.json"));
+    for cell in summary["cells"].as_array().unwrap() {
+        assert_eq!(executed(cell), 6, "{cell}");
+    }
+    // Paths are those of this machine, except for the command that was executed there.
+    assert!(!std::fs::read_to_string(run.join("plan.json")).unwrap().contains("/tmp/runner-"));
+    let manifest = json(&run.join("manifest.json"));
+    assert_eq!(manifest["source"], place.path(FAR).join("test.yaml").to_str().unwrap());
+    assert_eq!(manifest["directory"], place.path(FAR).to_str().unwrap());
+    within(Duration::from_secs(20), "no job is left", || lab.jobs().is_empty().then_some(()));
+    summary
+}
+
+#[test]
+fn nodes_that_share_nothing_get_what_they_need_and_results_come_home() {
+    let mut place = Place::new();
+    let Some(lab) = start_far(&mut place) else { return };
+    // Without being told so, nothing is there.
+    let outcome =
+        bring(&place, &lab, &["run", "test.yaml", "--on", "slurm", "--nodes", "2"]).wait_within(Duration::from_secs(90));
+    outcome.expect(1).complains(&["do the nodes share the files of this machine? `--bring`"]);
+    std::fs::remove_dir_all(place.path(FAR).join("results")).unwrap();
+    let mut started = bring(&place, &lab, &[&BRING[..], &["2"]].concat());
+    let done = || place.lines("began").len();
+    started.until("something is done", || (done() >= 6).then_some(()));
+    place.write("hold", "");
+    // What is whole is here before the run ends.
+    let home = place.path(FAR).join("results/held");
+    let is_whole = |file: &String| file.ends_with("/status.json") && !file.contains(".arriving");
+    let arrived = || crate::support::files(&home).iter().filter(|file| is_whole(file)).count();
+    let before = within(Duration::from_secs(20), "repetitions are here", || Some(arrived()).filter(|n| *n >= 2));
+    // An agent is killed, with all that it has: its shard continues with what is here.
+    let agents = || place.processes().into_iter().filter(|process| process.command.contains(" agent --brought"));
+    let on_node = |process: &crate::support::Process| !process.command.contains("srun");
+    agents().find(on_node).expect("an agent").signal(rustix::process::Signal::KILL);
+    within(Duration::from_secs(40), "it is told", || started.said()[1].contains("submitting again").then_some(()));
+    std::fs::remove_file(place.path("hold")).unwrap();
+    let outcome = started.wait_within(Duration::from_secs(120)).expect(0);
+    let summary = is_home(&place, &lab);
+    // A round that was continued on another node is a block of its own.
+    assert!((2..=3).contains(&summary["nodes"].as_array().unwrap().len()), "{}", summary["nodes"]);
+    let began = place.lines("began");
+    let said = &outcome.stderr;
+    assert!(before >= 2 && began.len() <= 14, "what was complete was not executed again: {began:?}\n{said}");
+    assert!(began.iter().all(|line| line.ends_with(" given")), "{began:?}");
+}
+
+#[test]
+fn what_nodes_that_share_nothing_completed_before_an_interrupt_is_kept_and_continued() {
+    let mut place = Place::new();
+    let Some(lab) = start_far(&mut place) else { return };
+    let mut started = bring(&place, &lab, &[&BRING[..], &["2"]].concat());
+    started.until("something is done", || (place.lines("began").len() >= 6).then_some(()));
+    started.signal(rustix::process::Signal::INT);
+    let outcome = started.wait_within(Duration::from_secs(60)).expect(130);
+    within(Duration::from_secs(20), "no job is left", || lab.jobs().is_empty().then_some(()));
+    let before = place.lines("began").len();
+    let folder = outcome.stderr.split("runner resume ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    let outcome = bring(&place, &lab, &["resume", &folder]).wait_within(Duration::from_secs(120)).expect(0);
+    is_home(&place, &lab);
+    assert!(before >= 6 && place.lines("began").len() <= 14, "{:?}\n{}", place.lines("began"), outcome.stderr);
+    // A submitter that dies leaves no job.
+    place.write("hold", "");
+    let mut started = bring(&place, &lab, &[&BRING[..], &["2"]].concat());
+    let began = place.lines("began").len();
+    started.until("both are at work", || (place.lines("began").len() >= began + 2).then_some(()));
+    started.signal(rustix::process::Signal::KILL);
+    started.wait();
+    within(Duration::from_secs(30), "no job is left", || lab.jobs().is_empty().then_some(()));
+    within(Duration::from_secs(30), "nothing is at work", || {
+        place.processes().iter().all(|process| !process.command.contains("tool.sh")).then_some(())
+    });
 }
 
 /// The main job, reduced, with its targets: the nodes have networks of their own, so that they can use the same ports.
@@ -506,6 +632,11 @@ workloads:
         assert_eq!(hosts, ["server n1", "clients n2", "clients n3"]);
     }
     within(Duration::from_secs(20), "no job is left", || lab.jobs().is_empty().then_some(()));
+    // The program is copied to the nodes, and is removed from them.
+    let brought = [&words[..], &["--bring", "--out", "brought"]].concat();
+    Started::spawn(&mut on_slurm(&place, &lab, &brought)).wait_within(Duration::from_secs(90)).expect(0);
+    let copies = |name: &String| name.starts_with("runner-") && name.ends_with(".bin");
+    assert_eq!(crate::support::listing(Path::new("/tmp")).iter().filter(|name| copies(name)).count(), 0);
     // More machines than nodes: Slurm says so, and nothing is left in its queue.
     place.write("test.yaml", &std::fs::read_to_string(place.path("test.yaml")).unwrap().replace("count: 2", "count: 9"));
     let started = Started::spawn(&mut on_slurm(&place, &lab, &words));

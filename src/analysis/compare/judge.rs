@@ -249,17 +249,17 @@ fn notes_on_independence(comparison: &mut Comparison, cases: &[&Case], several: 
                 .ok()
                 .filter(|memory| memory.inflation > 1.0)
                 .map_or_else(String::new, |memory| {
-                    format!(
-                        ", {} of them are worth about {:.0}; the verdict is unchanged, but rests on fewer independent repetitions \
-                         than it counts",
-                        sample.len(),
-                        memory.worth.max(1.0)
-                    )
+                    format!("; they say as much as about {:.0} of {} that are", memory.worth.max(1.0), sample.len())
                 });
             let run = if sides { format!(" in {run}") } else { String::new() };
             let what = format!("{} of {cell}{run}", case.metric.name());
-            let large = if is_large { ". Find out what changed during the run before you rely on the verdict" } else { "" };
-            let note = format!("{what} {}: its repetitions are not independent{worth}{large}", words.join(" and "));
+            let advice = match (is_large, worth.is_empty()) {
+                (true, _) => ". Find out what changed during the run before you rely on a verdict about it",
+                (false, false) => ". A verdict with a p close to 0.01 may not hold: repeat the run",
+                (false, true) => "",
+            };
+            let note =
+                format!("{what} {}: its repetitions are not independent of each other{worth}{advice}", words.join(" and "));
             if !comparison.notes.contains(&note) {
                 comparison.notes.push(note);
             }

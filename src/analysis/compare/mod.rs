@@ -12,7 +12,7 @@
 //! Runs made at different times are sessions, and sessions differ even when nothing changed: two single runs prove nothing
 //! without the floor of the machine, see `sessions`.
 //!
-//! The verdict: *faster* (slower, …) when the corrected p is below 0.01 and the interval reaches beyond the threshold, so
+//! The verdict: *faster* (slower, …) when the corrected p is below 0.01 and one end of the interval lies beyond the threshold, so
 //! that the difference may matter; *no difference shown* when the whole interval is within the threshold, so that a
 //! difference that matters is ruled out; *too few repetitions* otherwise, with how many more would be enough.
 

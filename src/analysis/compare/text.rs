@@ -1,4 +1,4 @@
-//! A comparison for people, as text of 80 columns or as Markdown.
+//! A comparison for people, as text of at least 80 columns or as Markdown.
 
 use super::{Comparison, Row, Verdict};
 use crate::grid::{Grid, Kind};
@@ -9,8 +9,9 @@ use vocabulary::columns::{WIDTH, wrap};
 use vocabulary::units::ratio;
 use vocabulary::words::harmless;
 
-/// The comparison as a table, with the explanations that it needs above and below it.
-pub fn text(comparison: &Comparison) -> String {
+/// The comparison as a table, with the explanations that it needs above and below it. `room`: how wide the table may be; the
+/// explanations have 80 columns.
+pub fn text(comparison: &Comparison, room: usize) -> String {
     let mut text = wrap(&title(comparison), WIDTH, 2);
     for (letter, side) in letters(comparison) {
         text += &wrap(&format!("  {letter}: {side}"), WIDTH, 2);
@@ -20,12 +21,16 @@ pub fn text(comparison: &Comparison) -> String {
     }
     text.push('\n');
     let columns = Columns::of(comparison);
-    let mut table = Grid::new(columns.header().into_iter().enumerate().map(|(at, name)| (name, columns.kind(at))));
+    let mut table = Grid::new(columns.header().into_iter().enumerate().map(|(at, name)| (name, columns.kind(at)))).within(room);
     comparison.rows.iter().for_each(|row| table.add(columns.row(row)));
     text += &format!("{}\n", table.text());
-    text += &wrap(&method(comparison), WIDTH, 2);
+    let method = method(comparison);
+    // Nothing is explained that is not there.
+    let shown = |line: &&str| !table.lacks_room() || !line.starts_with("p: ");
+    let method: String = method.lines().filter(shown).map(|line| format!("{line}\n")).collect();
+    text += &wrap(&method, WIDTH, 2);
     if table.lacks_room() {
-        text += "p is left out for want of room; `--format json` and `--format markdown` have it\n";
+        text += "p is left out: a wider terminal has room for it, and `--format markdown` shows it anywhere\n";
     }
     text += &wrap(&counts(comparison), WIDTH, 2);
     text += &by_node(comparison).iter().map(|line| wrap(line, WIDTH, 4)).collect::<String>();

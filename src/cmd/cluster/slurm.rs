@@ -103,6 +103,10 @@ async fn ask_within(guard: &Guard, argv: Vec<String>, patience: Duration) -> Res
         }
         Some(Exit::Code(0)) => Ok(answer.stdout),
         Some(Exit::Code(127)) => Err(format!("Slurm is not installed here: there is no `{program}`")),
+        Some(_) if said.contains("configuration source") => {
+            let why = "its programs find no slurm.conf; is this a login node? SLURM_CONF=PATH names the file";
+            Err(format!("Slurm is installed here but not configured: {why}"))
+        }
         Some(_) => {
             Err(said.lines().map(|line| line.trim_start_matches(&format!("{program}: error: "))).collect::<Vec<_>>().join("; "))
         }
@@ -114,7 +118,7 @@ fn words(argv: &[&str]) -> Vec<String> {
 }
 
 /// Options as arguments of Slurm's programs.
-fn arguments(options: &[(String, String)]) -> impl Iterator<Item = String> {
+pub(super) fn arguments(options: &[(String, String)]) -> impl Iterator<Item = String> {
     options.iter().map(|(name, value)| if value.is_empty() { format!("--{name}") } else { format!("--{name}={value}") })
 }
 

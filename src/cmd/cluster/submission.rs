@@ -34,6 +34,9 @@ pub(super) struct Submission {
     pub failed_on: Vec<String>,
     /// Where merged runs go.
     pub out: PathBuf,
+    /// What is carried to nodes that share no files with this machine; none if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<super::carried::Load>,
     /// Where it is.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -51,6 +54,7 @@ impl Submission {
         name: String,
         (words, shards): (&[String], u32),
         options: Vec<(String, String)>,
+        carried: Option<super::carried::Load>,
     ) -> Result<Self, record::Error> {
         let out = std::path::absolute(out).unwrap_or_else(|_| out.to_owned());
         let parent = out.join(&plan.experiment);
@@ -69,6 +73,7 @@ impl Submission {
             options,
             failed_on: Vec::new(),
             out,
+            carried,
             folder,
         };
         write_whole(&submission.script(), submission.script_text(words).as_bytes())?;
@@ -107,6 +112,12 @@ impl Submission {
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         lines[lines.len().saturating_sub(3)..].join("\n")
+    }
+
+    /// Keeps what a task said, where the batch system does not.
+    pub fn note_said(&self, shard: u32, words: &str) {
+        // It is for messages only.
+        let _ = std::fs::write(self.folder.join(format!("said-{shard}.txt")), words);
     }
 
     /// A task continues what an earlier try of it left: no completed repetition is executed twice.

@@ -36,11 +36,13 @@ impl Allocation {
         Ok(Self { job, name, nodes })
     }
 
-    /// The command line that executes another one on a node.
-    pub fn launch(&self, node: &str, argv: &[String]) -> Vec<String> {
+    /// The command line that executes that of an agent on a node; `brings`: after its program was copied there.
+    pub fn launch(&self, node: &str, argv: &[String], brings: bool) -> Vec<String> {
         let step = ["srun", "--quiet", "--unbuffered", "--overlap", "--nodes=1", "--ntasks=1", "--cpu-bind=none"];
         let place = [format!("--jobid={}", self.job), format!("--nodelist={node}")];
-        step.map(str::to_owned).into_iter().chain(place).chain(argv.iter().cloned()).collect()
+        let copy = brings.then(|| format!("--bcast=/tmp/{}-{node}.bin", self.name));
+        let temporary = brings.then(|| "--brought".to_owned());
+        step.map(str::to_owned).into_iter().chain(place).chain(copy).chain(argv.iter().cloned()).chain(temporary).collect()
     }
 
     /// Gives the nodes back.

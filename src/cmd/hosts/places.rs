@@ -127,7 +127,7 @@ impl Places {
                         let Some((node, address)) = nodes.next() else {
                             return Err(wrong("the allocation has fewer nodes than the scenario has machines".to_owned()));
                         };
-                        let argv = allocation.launch(&node, &agent(&own_program()?));
+                        let argv = allocation.launch(&node, &agent(&own_program()?), args.bring);
                         places.add(role, Some(&node), address, argv);
                     }
                 }

@@ -7,7 +7,7 @@
 mod parts;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc};
@@ -25,6 +25,7 @@ use record::RunDirectory;
 use record::status::Status;
 use supervise::Guard;
 use vocabulary::errors::tell;
+use vocabulary::units::human_bytes;
 
 use parts::Recorded;
 
@@ -50,6 +51,9 @@ const BREATH: Duration = Duration::from_secs(1);
 const LAST_WORDS: Duration = Duration::from_millis(100);
 /// The exit code of a shell that does not find a program.
 const NO_PROGRAM: i32 = 127;
+/// So much of a folder that a scenario names is brought to other machines.
+const MOST_FILES: usize = 10_000;
+const MOST_BYTES: u64 = 256 << 20;
 /// How long an agent may take to end when nothing is asked of it any more.
 const GOOD_BYE: Duration = Duration::from_secs(5);
 
@@ -379,6 +383,7 @@ impl Conductor {
             .map(|(number, _)| Taking { number, before: None, after: None, passes: 0, ended: None, reached: None })
             .collect();
         progress.stage.set("links");
+        progress.live.begin(cell.workloads.iter().map(|one| one.name.clone()), plan.window);
         let mut network = Network::default();
         let machine = |role: Option<&str>| {
             let member = self.members.iter().find(|member| member.scenario.role.as_deref() == role);
@@ -496,8 +501,9 @@ impl Direction<'_> {
         }
         let Some(one) = taking.iter_mut().find(|one| one.number == number) else { return };
         match message {
-            ToController::Alive { passes } => {
+            ToController::Alive { passes, seen } => {
                 one.passes = passes;
+                self.progress.live.told(one.number, &seen);
                 let all = taking.iter().map(|one| one.passes).sum();
                 self.progress.passes.store(all, std::sync::atomic::Ordering::Relaxed);
             }
@@ -583,7 +589,10 @@ impl Direction<'_> {
         let now_ns = Clock::default().now_ns();
         let longest_way = taking.iter().filter_map(|one| one.before).map(|offset| offset.way_ns).max().unwrap_or_default();
         let at_ns = match point {
-            Point::Epoch => Some(now_ns),
+            Point::Epoch => {
+                self.progress.live.load_begins(Instant::now());
+                Some(now_ns)
+            }
             Point::Start => {
                 self.start_ns = now_ns + MARGIN.as_nanos() as i64 + longest_way as i64;
                 Some(self.start_ns)
@@ -642,9 +651,30 @@ async fn at(instant: Option<tokio::time::Instant>) {
     }
 }
 
-/// The files of a plan as its machines get them, and the folders that they need.
-pub fn files_of(plan: &Plan) -> (Vec<File>, Vec<PathBuf>) {
+/// The files of a plan as its machines get them, and the folders that they need. Of folders below that of the scenario, `home`, the
+/// content is brought.
+///
+/// # Errors
+/// In words: a folder that cannot be read or holds too much.
+pub fn files_of(plan: &Plan, home: &Path) -> Result<(Vec<File>, Vec<PathBuf>), String> {
     let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = plan.files.iter().cloned().partition(|path| path.is_dir());
     let files = files.into_iter().filter(|path| path.is_file());
-    (files.map(|path| File { from: path.clone(), name: path }).collect(), folders)
+    let mut files: BTreeMap<PathBuf, PathBuf> = files.map(|path| (path.clone(), path)).collect();
+    for folder in folders.iter().filter(|folder| *folder != home && folder.starts_with(home)) {
+        let below =
+            hosts::files_below(folder).map_err(|error| format!("cannot read the folder {}: {error}", folder.display()))?;
+        let bytes: u64 = below.iter().filter_map(|file| file.from.metadata().ok()).map(|metadata| metadata.len()).sum();
+        if bytes > MOST_BYTES || below.len() > MOST_FILES {
+            return Err(format!(
+                "the scenario names the folder {}, which has {} files of {} in all, and would be brought to other machines: expected at most \
+                 {MOST_FILES} files of {}; a full path is not brought, and must be there on each machine",
+                folder.display(),
+                below.len(),
+                human_bytes(bytes as f64),
+                human_bytes(MOST_BYTES as f64)
+            ));
+        }
+        files.extend(below.into_iter().map(|file| (folder.join(file.name), file.from)));
+    }
+    Ok((files.into_iter().map(|(name, from)| File { from, name }).collect(), folders))
 }

@@ -20,7 +20,7 @@ fn joined(clock: Clock) -> Joined {
     let ((from_controller, to_agent), (from_agent, to_controller)) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
     let (events, heard) = later::unbounded_channel();
     let (out, outgoing) = mpsc::sync_channel(WAITING);
-    let shared = Arc::new(Shared::new());
+    let shared = Arc::new(Shared::new(crate::LOG_IN));
     *locked(&shared.inbox) = Some(folder.path().join("results"));
     std::thread::spawn(move || write(&mut BufWriter::new(to_agent), Clock::default(), &outgoing));
     let post = Post::open(from_controller, to_controller, clock, folder.path(), |_| ());

@@ -167,7 +167,7 @@ fn say_files_above(notes: &mut Diagnostics<'_>, node: &Node, shell: Option<&str>
     }
 }
 
-/// Notes a text that names a file above the scenario's folder and not in it.
+/// Notes a text that names a file above the scenario's folder and not in it; one in it is needed by other machines, too.
 fn say_file_above(notes: &mut Diagnostics<'_>, span: Span, name: &str) {
     let typed = name;
     let name = name.strip_prefix("./").unwrap_or(name);
@@ -177,7 +177,10 @@ fn say_file_above(notes: &mut Diagnostics<'_>, span: Span, name: &str) {
     }
     let folder = folder_of(&notes.file.path);
     let found = folder.ancestors().map(|above| above.join(name)).enumerate().find(|(_, path)| path.exists());
-    let Some((up, _)) = found.filter(|(up, path)| *up > 0 && path.is_file()) else { return };
+    let Some((up, path)) = found.filter(|(up, path)| *up == 0 || path.is_file()) else { return };
+    if up == 0 {
+        return files::note(&path);
+    }
     let dir = vec![".."; up].join("/");
     let found = format!("`{typed}` is above the scenario's folder, but the program would look for it inside");
     let mistake = Mistake::new(notes.file, span, found);
