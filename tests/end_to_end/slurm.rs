@@ -207,6 +207,7 @@ SwitchType=switch/none
 ReturnToService=2
 MailProg=/bin/true
 KillWait=5
+SlurmdTimeout=5
 MinJobAge=3600
 SlurmdParameters=config_overrides
 ";
@@ -400,6 +401,57 @@ fn a_task_that_is_lost_is_executed_again_and_continues() {
     is_whole(&place, &lab);
     // What was complete was not executed again: at most the one that was killed.
     assert!(place.lines("began").len() <= 13, "{:?}", place.lines("began"));
+}
+
+#[test]
+fn a_task_that_somebody_cancels_is_not_submitted_again_and_resume_continues_it() {
+    let mut place = Place::with(HELD);
+    let Some(lab) = Lab::start(&mut place) else { return };
+    let mut started = Started::spawn(&mut on_slurm(&place, &lab, &ON_TWO));
+    started.until("something is done", || (place.lines("began").len() >= 4).then_some(()));
+    place.write("hold", "");
+    let job = lab.jobs()[0].trim().split(['_', ' ']).next().unwrap().to_owned();
+    assert!(lab.run("scancel", &[&format!("{job}_2")]).status.success());
+    within(Duration::from_secs(60), "it is told", || started.said()[1].contains("shard 2 was cancelled").then_some(()));
+    std::fs::remove_file(place.path("hold")).unwrap();
+    // What there is, is merged; what is missing is told.
+    let outcome = started.wait_within(Duration::from_secs(120)).expect(4);
+    let folder = outcome.stderr.split("runner resume ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    let resumed = Started::spawn(&mut on_slurm(&place, &lab, &["resume", &folder, "--no-graphs"]));
+    resumed.wait_within(Duration::from_secs(120)).expect(0);
+    assert!(place.lines("began").len() <= 14, "what was complete was not executed again: {:?}", place.lines("began"));
+    let whole = crate::support::listing(&place.path("results/held")).pop().unwrap();
+    let summary = json(&place.path("results/held").join(whole).join("summary.json"));
+    assert!(summary["cells"].as_array().unwrap().iter().all(|cell| cell["repetitions"]["valid"] == 6), "{}", summary["cells"]);
+    within(Duration::from_secs(20), "no job is left", || lab.jobs().is_empty().then_some(()));
+}
+
+#[test]
+fn a_node_that_goes_down_loses_no_completed_repetition() {
+    let mut place = Place::with(HELD);
+    let Some(lab) = Lab::start(&mut place) else { return };
+    let mut started = Started::spawn(&mut on_slurm(&place, &lab, &ON_TWO));
+    started.until("something is done", || (place.lines("began").len() >= 4).then_some(()));
+    place.write("hold", "");
+    // Its daemon is gone, with all that it has started: Slurm gives the task to another node.
+    let of_node = |n: usize| {
+        let node = format!("SLURMD_NODENAME=n{n}");
+        place.processes().into_iter().filter(move |process| {
+            let environment = std::fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
+            environment.split(|b| *b == 0).any(|variable| variable == node.as_bytes())
+        })
+    };
+    let used = (1..=3).find(|n| of_node(*n).next().is_some()).expect("a node is at work");
+    lab.nodes[used - 1].signal(rustix::process::Signal::KILL);
+    of_node(used).for_each(|process| process.signal(rustix::process::Signal::KILL));
+    within(Duration::from_secs(90), "the node is down", || {
+        let said = lab.run("sinfo", &["-h", "-N", "-n", &format!("n{used}"), "-o", "%t"]);
+        String::from_utf8_lossy(&said.stdout).trim().starts_with("down").then_some(())
+    });
+    std::fs::remove_file(place.path("hold")).unwrap();
+    started.wait_within(Duration::from_secs(180)).expect(0);
+    is_whole(&place, &lab);
+    assert!(place.lines("began").len() <= 14, "what was complete was not executed again: {:?}", place.lines("began"));
 }
 
 #[test]
