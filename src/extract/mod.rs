@@ -7,8 +7,10 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
 mod csv;
+mod exposition;
 mod numbers;
 mod sqlite;
+pub mod scraped;
 pub mod taps;
 pub mod tor;
 
