@@ -11,7 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
 use plan::Url;
-use tls::Tls;
+pub use tls::Tls;
 use vocabulary::errors::chain;
 use vocabulary::units::{exact_duration, human_bytes};
 use vocabulary::words::harmless;
@@ -61,6 +61,27 @@ pub async fn fetch(ask: &Ask<'_>) -> Result<Page, String> {
     .await
 }
 
+/// Sends a body to a server, whose status must be 2xx.
+///
+/// # Errors
+/// Why it did not arrive, in words.
+pub async fn post(ask: &Ask<'_>, body: String) -> Result<(), String> {
+    within(ask.timeout, async {
+        let stream = TcpStream::connect(ask.connect).await.map_err(|error| format!("cannot connect to {}: {error}", ask.connect))?;
+        let Some(tls) = ask.tls else { return sent(stream, ask, body).await };
+        let name = tls::server_name(&ask.url.host)?;
+        let shaken = tls.handshake(stream, name, &ask.url.authority(), Instant::now() + ask.timeout).await;
+        sent(shaken.map_err(|failure| failure.words)?, ask, body).await
+    })
+    .await
+}
+
+async fn sent(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ask: &Ask<'_>, body: String) -> Result<(), String> {
+    let (_connection, answer) = asked(stream, ask, "POST", body).await?;
+    let status = answer.status();
+    if status.is_success() { Ok(()) } else { Err(format!("the status is {}, expected 200", status.as_u16())) }
+}
+
 /// Connects to a socket (a path, or `host:port`), asks, and reads to the end.
 ///
 /// # Errors
@@ -93,17 +114,29 @@ fn too_large(limit: u64) -> String {
     format!("the page is larger than {}, the `limit`", human_bytes(limit as f64))
 }
 
-async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ask: &Ask<'_>) -> Result<Page, String> {
+/// Sends a request, and waits for the head of its answer.
+async fn asked(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ask: &Ask<'_>,
+    method: &str,
+    body: String,
+) -> Result<(Ending, hyper::Response<hyper::body::Incoming>), String> {
     let failed = |error: hyper::Error| chain(&error);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
     let connection = Ending(tokio::spawn(connection));
     let path = plan::url::sent(ask.path).map_err(|unsendable| format!("the path {}", unsendable.found()))?;
-    let mut request = hyper::Request::get(&*path).header("host", ask.url.authority()).header("connection", "close");
+    let mut request = hyper::Request::builder().method(method).uri(&*path);
+    request = request.header("host", ask.url.authority()).header("connection", "close");
     for (name, value) in ask.headers {
         request = request.header(name, value);
     }
-    let request = request.body(String::new()).map_err(|error| error.to_string())?;
+    let request = request.body(body).map_err(|error| error.to_string())?;
     let answer = sender.send_request(request).await.map_err(failed)?;
+    Ok((connection, answer))
+}
+
+async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ask: &Ask<'_>) -> Result<Page, String> {
+    let (_connection, answer) = asked(stream, ask, "GET", String::new()).await?;
     if answer.status() != hyper::StatusCode::OK {
         return Err(format!("the status is {}, expected 200", answer.status().as_u16()));
     }
@@ -127,7 +160,6 @@ async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, 
             body.extend_from_slice(&data);
         }
     }
-    drop(connection);
     Ok(Page { content_type, body, is_whole })
 }
 
