@@ -12,13 +12,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 use extract::scraped::{Arrived, PageRule};
-use load::page::{self, Ask};
+use load::page::{self, Ask, Tls};
 use plan::scrape::{PageForm, PageSource};
 use plan::{Scrape, Secrets, SeriesFigure, Tap, TapFigure, Url};
 use record::status::ScrapeStatus;
 use record::taps::{LoadStart, TapTable};
 use record::taps_ahead::TapAhead;
-use tls::Tls;
 use vocabulary::rows::{TapRow, TapValue};
 use vocabulary::units::nanos;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::tls::Tls;
-use super::{FieldKind, TapField, Template, Url};
+use super::{Template, Url};
 use vocabulary::Quantile;
 
 /// The columns of the rows, besides those of every tap: name, and whether it is a number.
@@ -81,14 +81,6 @@ pub enum PageSource {
     },
     /// haproxy's stats socket: a path, or `host:port`.
     Socket(Template),
-}
-
-impl Scrape {
-    /// The columns of its rows.
-    pub fn fields() -> Vec<TapField> {
-        let kind = |is_number: bool| if is_number { FieldKind::Number } else { FieldKind::Text };
-        FIELDS.map(|(name, is_number)| TapField { name: name.to_owned(), kind: kind(is_number) }).to_vec()
-    }
 }
 
 impl fmt::Display for Scrape {

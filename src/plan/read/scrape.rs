@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::diagnostics::{Diagnostics, refuse};
 use super::selectors::{self, place};
 use super::{commands, requests, tls};
-use plan::scrape::{Combining, PageForm, PageSource, SeriesSelector};
-use plan::taps::{Tap, TapFigure, TapMetric, TapSource};
+use plan::scrape::{Combining, FIELDS, PageForm, PageSource, SeriesSelector};
+use plan::taps::{FieldKind, Tap, TapField, TapFigure, TapMetric, TapSource};
 use plan::{Scrape, SeriesFigure, Template};
 use schema::source::one_of;
 use schema::{Entry, Mistake, Node, types};
@@ -133,11 +133,17 @@ pub(super) fn scrape(notes: &mut Diagnostics<'_>, entry: &Entry, node: &Node, ty
         on: typed.on.clone(),
         source: TapSource::Scrape(Box::new(scrape)),
         regex: String::new(),
-        fields: Scrape::fields(),
+        fields: fields(),
         join: None,
         metrics,
         required: typed.required,
     })
+}
+
+/// The columns of the rows.
+fn fields() -> Vec<TapField> {
+    let kind = |is_number: bool| if is_number { FieldKind::Number } else { FieldKind::Text };
+    FIELDS.map(|(name, is_number)| TapField { name: name.to_owned(), kind: kind(is_number) }).to_vec()
 }
 
 /// haproxy's stats socket.
