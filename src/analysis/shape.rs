@@ -145,7 +145,9 @@ fn scrapes<'t>(name: &str, all: impl Iterator<Item = &'t TapStatus> + Clone) -> 
     }
     let dropped: u64 = all.map(|status| status.dropped).sum();
     if dropped > 0 {
-        words.push(format!("`{name}` lost {dropped} values: it has more than can be kept; expected fewer `series`, or a longer `every`"));
+        words.push(format!(
+            "`{name}` lost {dropped} values: it has more than can be kept; expected fewer `series`, or a longer `every`"
+        ));
     }
     if sum.resets > 0 {
         words.push(format!("`{name}`: counters started again {} times; they are continued from there", sum.resets));

@@ -6,7 +6,9 @@ use super::{Stop, print_data, summarize};
 use crate::analysis::Summary;
 use crate::cli;
 use crate::exit::Exit;
-use crate::export::{Done, Error, Exported, Source, State, Translated, csv, influx, onionperf, otlp, points, prometheus, sqlite, torperf, trackers};
+use crate::export::{
+    Done, Error, Exported, Source, State, Translated, csv, influx, onionperf, otlp, points, prometheus, sqlite, torperf, trackers,
+};
 use crate::record::RunRecord;
 use crate::record::files::{json_bytes, write_whole};
 use crate::vocabulary::Better;

@@ -12,7 +12,8 @@ use crate::executor::checkout;
 use crate::exit::Exit;
 use crate::plan::step::any_of;
 use crate::plan::{
-    Arrivals, Cell, Length, Load, Pattern, Plan, Probe, Spacing, Tap, TapSource, Target, Template, Think, Workload, factors, template,
+    Arrivals, Cell, Length, Load, Pattern, Plan, Probe, Spacing, Tap, TapSource, Target, Template, Think, Workload, factors,
+    template,
 };
 use crate::vocabulary::choices::{Lifetime, Resource};
 use crate::vocabulary::units::{exact_duration, human_bytes, human_duration};

@@ -105,8 +105,10 @@ impl Scraper {
             let secrets = Rc::new(secrets);
             let all = tokio::task::LocalSet::new();
             let fetched = all.block_on(&runtime, async {
-                let tasks: Vec<_> =
-                    jobs.into_iter().map(|job| tokio::task::spawn_local(Fetching::new(job, secrets.clone()).follow(heard.clone()))).collect();
+                let tasks: Vec<_> = jobs
+                    .into_iter()
+                    .map(|job| tokio::task::spawn_local(Fetching::new(job, secrets.clone()).follow(heard.clone())))
+                    .collect();
                 let mut fetched = Vec::new();
                 for task in tasks {
                     fetched.push(task.await.unwrap_or_else(|gone| std::panic::resume_unwind(gone.into_panic()))?);
@@ -218,8 +220,7 @@ impl Fetching {
         self.status.asked += 1;
         self.status.longest_ns = self.status.longest_ns.max(nanos(took));
         let rows = page.and_then(|page| {
-            let arrived =
-                Arrived { body: &page.body, content_type: page.content_type.as_deref(), is_whole: page.is_whole };
+            let arrived = Arrived { body: &page.body, content_type: page.content_type.as_deref(), is_whole: page.is_whole };
             self.job.rule.rows(arrived)
         });
         let is_up = rows.is_ok();

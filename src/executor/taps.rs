@@ -343,7 +343,13 @@ impl Taps {
                 if tap.required && scrapes.missing() > 0 {
                     report.reasons.push(format!("`{}`: {}", tap.name, scrapes.missing_in_words()));
                 }
-                report.status.push(TapStatus { tap: tap.name.clone(), rows, dropped, scrapes: Some(scrapes), ..TapStatus::default() });
+                report.status.push(TapStatus {
+                    tap: tap.name.clone(),
+                    rows,
+                    dropped,
+                    scrapes: Some(scrapes),
+                    ..TapStatus::default()
+                });
                 continue;
             };
             let mine = || sources.iter().filter(|(source, _)| self.sources.get(source) == Some(&index)).map(|(_, report)| report);

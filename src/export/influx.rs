@@ -52,7 +52,7 @@ fn place(series: &Series) -> (String, String) {
     match series.shape {
         Shape::Unknown => (series.name.clone(), "value".to_owned()),
         _ if series.name.starts_with("target_") => ("runner_targets".to_owned(), field.trim_start_matches("target_").to_owned()),
-        Shape::Counter => ("runner_requests".to_owned(), field),
+        Shape::Counter => ("runner_load".to_owned(), field.trim_start_matches("load_").to_owned()),
         Shape::Gauge => ("runner_figures".to_owned(), field),
     }
 }
@@ -61,9 +61,9 @@ fn place(series: &Series) -> (String, String) {
 fn tags(of: &Labels, own: &Labels) -> String {
     let mut all: BTreeMap<&str, &str> = own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     all.extend(of.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    all.iter().filter(|(_, value)| !value.is_empty()).fold(String::new(), |text, (name, value)| {
-        format!("{text},{}={}", escaped(name), escaped(value))
-    })
+    all.iter()
+        .filter(|(_, value)| !value.is_empty())
+        .fold(String::new(), |text, (name, value)| format!("{text},{}={}", escaped(name), escaped(value)))
 }
 
 /// The name or value of a tag, or the name of a field. A backslash before a comma, or at the end, would be read as one of ours.

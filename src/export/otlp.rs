@@ -30,17 +30,22 @@ pub fn lines(all: &[Points]) -> String {
 /// A request with everything of a repetition.
 pub fn request(points: &Points) -> Json {
     let mut metrics: Vec<(String, String, &'static str, Vec<Json>)> = Vec::new();
-    let mut add = |name: String, unit: String, kind: &'static str, mut data: Vec<Json>| {
-        match metrics.iter_mut().find(|(other, ..)| *other == name) {
-            Some((.., all)) => all.append(&mut data),
-            None => metrics.push((name, unit, kind, data)),
-        }
+    let mut add = |name: String, unit: String, kind: &'static str, mut data: Vec<Json>| match metrics
+        .iter_mut()
+        .find(|(other, its, of, _)| *other == name && *its == unit && *of == kind)
+    {
+        Some((.., all)) => all.append(&mut data),
+        None => metrics.push((name, unit, kind, data)),
     };
     for series in &points.series {
         let (name, kind) = match series.shape {
             Shape::Unknown => (series.name.clone(), "gauge"),
-            Shape::Gauge => (format!("runner.{}", series.name.replace(": ", ".")), "gauge"),
-            Shape::Counter => (format!("runner.{}", series.name), "sum"),
+            // What belongs to the load and to targets has a name space of its own.
+            shape => {
+                let is_inside = ["load_", "target_"].iter().any(|start| series.name.starts_with(start));
+                let name = if is_inside { series.name.replacen('_', ".", 1) } else { series.name.replace(": ", ".") };
+                (format!("runner.{name}"), if shape == Shape::Counter { "sum" } else { "gauge" })
+            }
         };
         add(name, series.unit.clone(), kind, of_series(series, points.begin_unix_ns));
     }
@@ -173,7 +178,8 @@ mod tests {
             let base = 2_f64.powf(2_f64.powi(-scale));
             for (at, _) in buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
                 let (low, high) = (base.powi((offset + at as i64) as i32), base.powi((offset + at as i64 + 1) as i32));
-                let inside = counts.values().any(|(ns, _)| ns as f64 / 1e9 > low * 0.999_999 && ns as f64 / 1e9 <= high * 1.000_001);
+                let inside =
+                    counts.values().any(|(ns, _)| ns as f64 / 1e9 > low * 0.999_999 && ns as f64 / 1e9 <= high * 1.000_001);
                 assert!(inside, "{times:?} {scale} {low} {high}");
             }
         }

@@ -37,7 +37,7 @@ pub enum Shape {
 /// Points of one thing over time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    /// Its name, without unit: `requests`.
+    /// Its name, without unit: `load_requests`.
     pub name: String,
     /// The unit of its values in UCUM: `s`, `By`, `1`, `By/s`, `1/s`, or the word of a custom metric.
     pub unit: String,
@@ -116,7 +116,8 @@ pub fn measured(run: &RunRecord, repetition: &Repetition) -> (Points, Vec<String
     }
     for path in files_in(&repetition.path.join(TAPS), "parquet") {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let is_scrape = |tap: &&record::read::TapRecord| tap.name == name && tap.fields.iter().any(|field| field.name == "selector");
+        let is_scrape =
+            |tap: &&record::read::TapRecord| tap.name == name && tap.fields.iter().any(|field| field.name == "selector");
         if cell.taps.iter().any(|tap| is_scrape(&tap)) {
             read(scraped(&path, &name, &mut points));
         }
@@ -131,7 +132,8 @@ fn begun(repetition: &Repetition) -> u64 {
         let event: serde_json::Value = serde_json::from_str(line).ok()?;
         (event["event"] == "load-begins").then(|| event["unix_ns"].as_u64())?
     });
-    let started = || repetition.status.started_at.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_nanosecond()).ok());
+    let started =
+        || repetition.status.started_at.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_nanosecond()).ok());
     began.or_else(started).unwrap_or_default()
 }
 
@@ -239,7 +241,8 @@ fn windows(path: &Path, repetition: &Repetition, window_ns: u64, points: &mut Po
         some([("workload", workload.as_str()), ("step", step), ("phase", phase), ("outcome", outcome)])
     };
     for (part, windows) in counted {
-        for (row, (name, unit)) in [("requests", "1"), ("sent", "By"), ("received", "By")].into_iter().enumerate() {
+        for (row, (name, unit)) in [("load_requests", "1"), ("load_sent", "By"), ("load_received", "By")].into_iter().enumerate()
+        {
             let mut sum = 0;
             let grown = windows.iter().map(|(start, counts)| {
                 sum += counts[row];

@@ -90,10 +90,11 @@ fn add(families: &mut BTreeMap<String, Family>, of: &Labels, series: &Series) {
 
 fn add_histogram(families: &mut BTreeMap<String, Family>, of: &Labels, histogram: &Histogram) {
     let name = format!("runner_{}_seconds", histogram.name);
-    let family = families.entry(name.clone()).or_insert_with(|| Family { kind: "histogram", unit: "seconds", lines: String::new() });
+    let family =
+        families.entry(name.clone()).or_insert_with(|| Family { kind: "histogram", unit: "seconds", lines: String::new() });
     let at = seconds(histogram.between.1);
     let count = histogram.counts.len();
-    let bounds = buckets(&histogram.counts).into_iter().map(|(bound, count)| ((bound as f64 / 1e9).to_string(), count));
+    let bounds = buckets(&histogram.counts).into_iter().map(|(bound, count)| (bound_text(bound), count));
     for (bound, count) in bounds.chain([("+Inf".to_owned(), count)]) {
         let labels = shown(of, &histogram.labels, Some(&bound));
         let _ = writeln!(family.lines, "{name}_bucket{labels} {count} {at}");
@@ -101,6 +102,19 @@ fn add_histogram(families: &mut BTreeMap<String, Family>, of: &Labels, histogram
     let labels = shown(of, &histogram.labels, None);
     let _ = writeln!(family.lines, "{name}_sum{labels} {} {at}", sum_s(&histogram.counts));
     let _ = writeln!(family.lines, "{name}_count{labels} {count} {at}");
+}
+
+/// A bound in seconds, in the only spelling that OpenMetrics allows ("Canonical Numbers").
+fn bound_text(ns: u64) -> String {
+    let seconds = ns as f64 / 1e9;
+    match ns {
+        0..100_000 => {
+            let text = format!("{seconds:e}");
+            text.split_once("e-").map_or(text.clone(), |(number, power)| format!("{number}e-{power:0>2}"))
+        }
+        _ if seconds.fract() == 0.0 => format!("{seconds}.0"),
+        _ => seconds.to_string(),
+    }
 }
 
 /// What a unit adds to a name, and the unit itself as OpenMetrics has it: the end of the name.
@@ -163,6 +177,7 @@ mod tests {
     fn bounds_are_those_that_people_expect() {
         assert_eq!(BOUNDS[..4], [1_000, 2_000, 5_000, 10_000]);
         assert_eq!(BOUNDS[27], 1_000_000_000_000);
+        assert_eq!([0, 5, 6, 17, 18, 27].map(|at| bound_text(BOUNDS[at])), ["1e-06", "5e-05", "0.0001", "0.5", "1.0", "1000.0"]);
     }
 
     #[test]

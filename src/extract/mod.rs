@@ -9,8 +9,8 @@
 mod csv;
 mod exposition;
 mod numbers;
-mod sqlite;
 pub mod scraped;
+mod sqlite;
 pub mod taps;
 pub mod tor;
 

@@ -72,7 +72,9 @@ impl PageRule {
             let label = |rule: &plan::scrape::LabelRule| {
                 let value = match rule.how {
                     Comparing::Is | Comparing::IsNot => Value::Text(rule.value.clone()),
-                    Comparing::Matches | Comparing::MatchesNot => Value::Regex(regex::Regex::new(&format!("^(?s:{})$", rule.value))?),
+                    Comparing::Matches | Comparing::MatchesNot => {
+                        Value::Regex(regex::Regex::new(&format!("^(?s:{})$", rule.value))?)
+                    }
                 };
                 Ok((rule.label.clone(), rule.how, value))
             };
@@ -95,7 +97,8 @@ impl PageRule {
     /// # Errors
     /// Why the page cannot be read, in words.
     pub fn rows(&mut self, page: Arrived<'_>) -> Result<Vec<Vec<TapValue>>, String> {
-        let text = std::str::from_utf8(page.body).map_err(|error| format!("the page is not UTF-8 at byte {}", error.valid_up_to()))?;
+        let text =
+            std::str::from_utf8(page.body).map_err(|error| format!("the page is not UTF-8 at byte {}", error.valid_up_to()))?;
         let kind = page.content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let samples = match self.form {
             PageForm::Prometheus => {
@@ -135,7 +138,8 @@ impl PageRule {
                 selecting.found = true;
                 if selecting.as_counter {
                     if sample.kind == "gauge" {
-                        let words = format!("`{}` is a gauge, used as a counter: each time it falls counts as a restart", shown(series));
+                        let words =
+                            format!("`{}` is a gauge, used as a counter: each time it falls counts as a restart", shown(series));
                         self.note(words);
                     } else {
                         has_fallen |= self.before.get(series).is_some_and(|before| sample.value < *before);
@@ -216,7 +220,9 @@ impl PageRule {
         let missing = self.selectors.iter().filter(|s| !s.found && answered > 0 && self.form != PageForm::Json);
         for Selecting { selector, .. } in missing {
             let like = selector.name.as_deref().and_then(|name| nearest(name, &self.names));
-            let has = selector.name.as_ref().is_some_and(|name| self.names.contains(name) || selector.is_histogram && self.names.contains(&format!("{name}_bucket")));
+            let has = selector.name.as_ref().is_some_and(|name| {
+                self.names.contains(name) || selector.is_histogram && self.names.contains(&format!("{name}_bucket"))
+            });
             let words = match (has, like) {
                 (true, _) => "; it has series of this name with other labels".to_owned(),
                 (false, Some(like)) => format!("; it has `{like}`"),
@@ -283,7 +289,10 @@ fn haproxy(text: &str) -> Result<Vec<Sample<'_>>, String> {
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let header = lines.next().unwrap_or_default();
     let Some(names) = header.strip_prefix("# ").filter(|header| header.starts_with("pxname,svname,")) else {
-        return Err(format!("`{}` is not the head of haproxy's statistics: expected CSV, such as from `/stats;csv`", shown(header)));
+        return Err(format!(
+            "`{}` is not the head of haproxy's statistics: expected CSV, such as from `/stats;csv`",
+            shown(header)
+        ));
     };
     let names: Vec<&str> = names.split(',').map(str::trim).collect();
     let mut samples = Vec::new();

@@ -51,7 +51,8 @@ pub struct Page {
 /// Why there is none, in words.
 pub async fn fetch(ask: &Ask<'_>) -> Result<Page, String> {
     within(ask.timeout, async {
-        let stream = TcpStream::connect(ask.connect).await.map_err(|error| format!("cannot connect to {}: {error}", ask.connect))?;
+        let stream =
+            TcpStream::connect(ask.connect).await.map_err(|error| format!("cannot connect to {}: {error}", ask.connect))?;
         let Some(tls) = ask.tls else { return exchange(stream, ask).await };
         let name = tls::server_name(&ask.url.host)?;
         let server = ask.url.authority();
@@ -67,7 +68,8 @@ pub async fn fetch(ask: &Ask<'_>) -> Result<Page, String> {
 /// Why it did not arrive, in words.
 pub async fn post(ask: &Ask<'_>, body: String) -> Result<(), String> {
     within(ask.timeout, async {
-        let stream = TcpStream::connect(ask.connect).await.map_err(|error| format!("cannot connect to {}: {error}", ask.connect))?;
+        let stream =
+            TcpStream::connect(ask.connect).await.map_err(|error| format!("cannot connect to {}: {error}", ask.connect))?;
         let Some(tls) = ask.tls else { return sent(stream, ask, body).await };
         let name = tls::server_name(&ask.url.host)?;
         let shaken = tls.handshake(stream, name, &ask.url.authority(), Instant::now() + ask.timeout).await;
@@ -140,7 +142,8 @@ async fn exchange(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, 
     if answer.status() != hyper::StatusCode::OK {
         return Err(format!("the status is {}, expected 200", answer.status().as_u16()));
     }
-    let header = |name: &str| answer.headers().get(name).map(|value| harmless(&String::from_utf8_lossy(value.as_bytes())).into_owned());
+    let header =
+        |name: &str| answer.headers().get(name).map(|value| harmless(&String::from_utf8_lossy(value.as_bytes())).into_owned());
     if let Some(coding) = header("content-encoding").filter(|coding| coding != "identity") {
         return Err(format!("the page is encoded as `{coding}`, which was not asked for"));
     }

@@ -43,11 +43,11 @@ pub mod write;
 use std::path::{Path, PathBuf};
 
 pub use merge::{MergeError, merge};
+pub use plan::scrape::{Combining, UP};
 pub use plan::{
     Decide, Expectation, FieldKind, Graph, Model, Moment, Repeat, SeriesFigure, Shape, Subject, TapField, TapFigure, TapJoin,
     TapMetric,
 };
-pub use plan::scrape::{Combining, UP};
 pub use read::{PlanRecord, Repetition, RunRecord};
 pub use salvage::Salvaged;
 pub use status::{Status, Verdict};

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,12 +19,12 @@ factors: {size: [1KiB, 2KiB], kind: ["a, b = \"c\""]}
 repetitions: 2
 window: 100ms
 targets:
-  web: {fixture: random-data, port: PORT1}
+  web: {fixture: null-server, port: PORT1}
 workloads:
   clients:
     url: http://127.0.0.1:PORT1
     load: {closed: {connections: 2, think: {constant: 5ms}}, duration: 600ms, warm-up: 200ms}
-    steps: [{get: "/?size=${size}"}, {get: /missing, outcomes: {gone: 404}}]
+    steps: [{get: "/${size}", headers: {x-kind: "${kind}"}}, {get: /other}]
 scrape:
   page: {url: "http://127.0.0.1:SERVER/", every: 100ms, metrics: {jobs: {mean: jobs}, kind: {mean: 'odd{kind=~".*"}'}}}
 graphs: []
@@ -60,7 +60,7 @@ fn measured() -> Place {
 }
 
 /// Runs a Python program in a place, and returns what it prints.
-fn run(place: &Place, python: &PathBuf, program: &str) -> String {
+fn run(place: &Place, python: &Path, program: &str) -> String {
     let output = Command::new(python).current_dir(place.path("")).args(["-c", program]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -86,7 +86,7 @@ families = {f.name: f for f in read(open("run.om").read())}
 count = sum(s.value for s in families["runner_response_time_seconds"].samples
     if s.name.endswith("_count") and s.labels["step"] == "(pass)" and s.labels["phase"] == "during")
 last = {}
-for s in families["runner_requests"].samples:
+for s in families["runner_load_requests"].samples:
     if s.labels["step"] == "(pass)" and s.labels["phase"] == "during":
         last[tuple(sorted(s.labels.items()))] = s.value
 cells = {s.labels["factor_size"] for s in families["runner_response_time_seconds"].samples}
@@ -94,7 +94,7 @@ kinds = {s.labels["kind"] for s in families["odd"].samples}
 assert {s.labels["exported_cell"] for s in families["jobs"].samples} == {"x"}, families["jobs"].samples[0]
 assert {s.labels["factor_kind"] for s in families["jobs"].samples} == {'a, b = "c"'}
 assert {s.value for s in families["runner_jobs"].samples} == {3.0}
-assert families["runner_response_time_seconds"].type == "histogram" and families["runner_requests"].type == "counter"
+assert families["runner_response_time_seconds"].type == "histogram" and families["runner_load_requests"].type == "counter"
 assert families["runner_target_pss_bytes"].type == "gauge" and families["runner_target_cpu_seconds"].type == "counter"
 print(int(count), int(sum(last.values())), sorted(cells), kinds == {'\\ " \n , = }'})
 "#;
@@ -114,10 +114,19 @@ print(int(count), int(sum(last.values())), sorted(cells), kinds == {'\\ " \n , =
     assert!(String::from_utf8_lossy(&blocks.stdout).lines().count() >= 2, "{blocks:?}");
     let dumped = Command::new("promtool")
         .current_dir(place.path(""))
-        .args(["tsdb", "dump", "--match", "{__name__=\"runner_response_time_seconds_count\",step=\"(pass)\",phase=\"during\"}", "tsdb"])
+        .args([
+            "tsdb",
+            "dump",
+            "--match",
+            "{__name__=\"runner_response_time_seconds_count\",step=\"(pass)\",phase=\"during\"}",
+            "tsdb",
+        ])
         .output()
         .unwrap();
-    let values = String::from_utf8_lossy(&dumped.stdout).lines().filter_map(|line| line.rsplit(' ').nth(1)?.parse::<u64>().ok()).sum::<u64>();
+    let values = String::from_utf8_lossy(&dumped.stdout)
+        .lines()
+        .filter_map(|line| line.rsplit(' ').nth(1)?.parse::<u64>().ok())
+        .sum::<u64>();
     assert_eq!(values, expected, "{dumped:?}");
 }
 
@@ -146,13 +155,13 @@ for line in open("run.jsonl"):
         if of["step"] == "(pass)" and of["phase"] == "during":
             count += p.count
     last = {}
-    for p in metrics["runner.requests"].sum.data_points:
+    for p in metrics["runner.load.requests"].sum.data_points:
         of = {a.key: a.value.string_value for a in p.attributes}
         if of["step"] == "(pass)" and of["phase"] == "during":
             last[tuple(sorted(of.items()))] = p.as_double
     requests += sum(last.values())
     assert metrics["runner.response_time"].unit == "s" and metrics["runner.throughput"].unit == "1/s"
-    assert metrics["runner.requests"].sum.is_monotonic and metrics["runner.target_pss"].unit == "By"
+    assert metrics["runner.load.requests"].sum.is_monotonic and metrics["runner.target.pss"].unit == "By"
 print(count, int(requests))
 "#;
     let expected = requests(&place);
@@ -181,7 +190,7 @@ for line in open("run.lp"):
             count += fields["count"]
 print(count, sorted(measurements), kinds)
 "#;
-    let expected = "['jobs', 'odd', 'runner_figures', 'runner_requests', 'runner_response_time_seconds', 'runner_service_time_seconds', \
+    let expected = "['jobs', 'odd', 'runner_figures', 'runner_load', 'runner_response_time_seconds', 'runner_service_time_seconds', \
                     'runner_targets', 'scrape_duration_seconds', 'up'] {'a, b = \"c\"'}";
     assert_eq!(run(&place, &python, program), format!("{} {expected}\n", requests(&place)));
 }
@@ -219,18 +228,29 @@ fn receiver(answer: &'static str, slow: Duration) -> (u16, Arc<Mutex<Vec<(String
 #[test]
 fn a_receiver_is_told_of_a_run_while_it_lasts() {
     let (port, kept) = receiver("200 OK", Duration::ZERO);
-    let scenario = SCENARIO.replace("SERVER", &page().to_string()).replace("duration: 600ms", "duration: 3s").replace("repetitions: 2", "repetitions: 1");
+    let scenario = SCENARIO
+        .replace("SERVER", &page().to_string())
+        .replace("duration: 600ms", "duration: 3s")
+        .replace("repetitions: 2", "repetitions: 1");
     let place = Place::with(&scenario);
     let outcome = place.run(&["run", "test.yaml", "--otlp", &format!("http://127.0.0.1:{port}")]).expect(0);
     assert!(!outcome.flat().contains("requests to http"), "{}", outcome.flat());
     let kept = kept.lock().unwrap();
-    assert!(kept.iter().all(|(head, _)| head.starts_with("POST /v1/metrics ") && head.contains("application/json")), "{:?}", kept[0].0);
+    assert!(
+        kept.iter().all(|(head, _)| head.starts_with("POST /v1/metrics ") && head.contains("application/json")),
+        "{:?}",
+        kept[0].0
+    );
     let names = |request: &Json| -> Vec<String> {
         let metrics = request["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].as_array().unwrap();
         metrics.iter().map(|metric| metric["name"].as_str().unwrap().to_owned()).collect()
     };
     let having = |name: &str| kept.iter().filter(|(_, request)| names(request).iter().any(|found| found == name)).count();
-    assert!(having("runner.live.throughput") >= 2, "while a load lasts: {:?}", kept.iter().map(|(_, r)| names(r)).collect::<Vec<_>>());
+    assert!(
+        having("runner.live.throughput") >= 2,
+        "while a load lasts: {:?}",
+        kept.iter().map(|(_, r)| names(r)).collect::<Vec<_>>()
+    );
     assert!(having("runner.live.target_pss") >= 2);
     assert_eq!(having("runner.response_time"), 2, "each repetition with its histograms");
 }
@@ -238,7 +258,10 @@ fn a_receiver_is_told_of_a_run_while_it_lasts() {
 #[test]
 fn a_receiver_that_is_away_or_refuses_costs_no_run() {
     let place = Place::with(&SCENARIO.replace("SERVER", &page().to_string()));
-    place.run(&["run", "test.yaml", "--otlp", "ftp://127.0.0.1"]).expect(2).complains(&["`ftp://127.0.0.1` is not a valid --otlp"]);
+    place
+        .run(&["run", "test.yaml", "--otlp", "ftp://127.0.0.1"])
+        .expect(2)
+        .complains(&["`ftp://127.0.0.1` is not a valid --otlp"]);
     let mut place = Place::with(&SCENARIO.replace("SERVER", &page().to_string()));
     let away = place.port(2);
     let outcome = place.run(&["run", "test.yaml", "--otlp", &format!("http://127.0.0.1:{away}")]).expect(0);

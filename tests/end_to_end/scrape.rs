@@ -48,11 +48,9 @@ fn pages(all: Vec<(&'static str, Answer)>) -> u16 {
             let count = counts.entry(path.clone()).or_default();
             let (nth, since) = (*count, begun.elapsed());
             *count += 1;
-            std::thread::spawn(move || {
-                match all.get(path.as_str()) {
-                    Some(answer) => answer(&mut stream, nth, since),
-                    None => said(&mut stream, "404 Not Found", "text/plain", "no\n"),
-                }
+            std::thread::spawn(move || match all.get(path.as_str()) {
+                Some(answer) => answer(&mut stream, nth, since),
+                None => said(&mut stream, "404 Not Found", "text/plain", "no\n"),
             });
         }
     });
@@ -141,7 +139,11 @@ expect:
 "#;
     let place = Place::with(&format!("{LOAD}{}", scrape.replace("SERVER", &port.to_string())));
     let plan = place.run(&["plan", "test.yaml"]).expect(0).stdout;
-    for words in ["scrape app: Prometheus or OpenMetrics from http://127.0.0.1:", "every 100ms", "wait_p50: p50 of the histogram `wait_seconds` (s)"] {
+    for words in [
+        "scrape app: Prometheus or OpenMetrics from http://127.0.0.1:",
+        "every 100ms",
+        "wait_p50: p50 of the histogram `wait_seconds` (s)",
+    ] {
         assert!(plan.contains(words), "{words}: {plan}");
     }
     let outcome = place.run_test().expect(5);
@@ -230,11 +232,15 @@ fn whatever_a_page_does_is_counted_and_said() {
         (
             "/binary",
             Box::new(|stream, _, _| {
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 9\r\n\r\nqueue \xff\xfe\n");
+                let _ =
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 9\r\n\r\nqueue \xff\xfe\n");
             }),
         ),
         // From the fourth scrape on, and in every second one.
-        ("/late", text(|nth, _| if nth < 4 || nth % 2 == 1 { "other 1\n".to_owned() } else { format!("n_total {nth}\nother 1\n") })),
+        (
+            "/late",
+            text(|nth, _| if nth < 4 || nth % 2 == 1 { "other 1\n".to_owned() } else { format!("n_total {nth}\nother 1\n") }),
+        ),
         ("/twice", text(|_, _| "queue{a=\"1\",b=\"2\"} 5\nqueue{b=\"2\",a=\"1\"} 9\n".to_owned())),
         // Grows by 100 and starts again in each fourth scrape.
         ("/resets", text(|nth, _| format!("# TYPE n_total counter\nn_total {}\n", 1000 + nth % 4 * 100))),
@@ -264,7 +270,9 @@ fn whatever_a_page_does_is_counted_and_said() {
     for (name, rest) in entries {
         scrape += &format!("  {name}: {{url: \"http://127.0.0.1:{port}/{name}\", every: 200ms, timeout: 100ms, {rest}}}\n");
     }
-    scrape += &format!("  json: {{json: \"http://127.0.0.1:{port}/json\", every: 200ms, metrics: {{b: {{mean: /a/b}}, c: {{mean: /c}}, d: {{mean: /d}}}}}}\n");
+    scrape += &format!(
+        "  json: {{json: \"http://127.0.0.1:{port}/json\", every: 200ms, metrics: {{b: {{mean: /a/b}}, c: {{mean: /c}}, d: {{mean: /d}}}}}}\n"
+    );
     scrape += &format!("  no-json: {{json: \"http://127.0.0.1:{port}/no-json\", every: 200ms, metrics: {{a: {{mean: /a}}}}}}\n");
     scrape += "  refused: {url: \"http://127.0.0.1:PORT2/metrics\", every: 200ms, metrics: {queue: {mean: queue}}}\n";
     let place = Place::with(&format!("{LOAD}{scrape}"));
@@ -330,12 +338,15 @@ fn whatever_a_page_does_is_counted_and_said() {
 
 #[test]
 fn missing_scrapes_make_a_repetition_invalid_where_they_are_required() {
-    let port = pages(vec![("/flaky", Box::new(|stream: &mut TcpStream, nth, _| {
-        if nth == 5 {
-            return std::thread::sleep(Duration::from_secs(1));
-        }
-        said(stream, "200 OK", "text/plain", "queue 1\n");
-    }))]);
+    let port = pages(vec![(
+        "/flaky",
+        Box::new(|stream: &mut TcpStream, nth, _| {
+            if nth == 5 {
+                return std::thread::sleep(Duration::from_secs(1));
+            }
+            said(stream, "200 OK", "text/plain", "queue 1\n");
+        }),
+    )]);
     let scrape = format!("scrape: {{flaky: {{url: \"http://127.0.0.1:{port}/flaky\", every: 200ms, required: true}}}}\n");
     let place = Place::with(&format!("{LOAD}{scrape}"));
     let outcome = place.run_test().expect(4);
@@ -347,7 +358,9 @@ fn missing_scrapes_make_a_repetition_invalid_where_they_are_required() {
 #[test]
 fn a_scrape_that_would_be_late_is_skipped_and_counted() {
     let port = pages(vec![("/slow", text(|_, _| "queue 1\n".to_owned()))]);
-    let scrape = format!("scrape: {{slow: {{url: \"http://127.0.0.1:{port}/slow\", every: 100ms, metrics: {{queue: {{mean: queue}}}}}}}}\n");
+    let scrape = format!(
+        "scrape: {{slow: {{url: \"http://127.0.0.1:{port}/slow\", every: 100ms, metrics: {{queue: {{mean: queue}}}}}}}}\n"
+    );
     // The runner itself stands still for a while.
     let place = Place::with(&format!("{LOAD}{scrape}").replace("duration: 2s", "duration: 4s"));
     let started = place.start(&["run", "test.yaml"]);
@@ -375,9 +388,8 @@ fn nginx_tells_of_itself() {
     if !installed("nginx") {
         return;
     }
-    let mut place = nginx(
-        "server { listen 127.0.0.1:PORT1; location / { return 200 hello; } location = /status { stub_status; } }",
-    );
+    let mut place =
+        nginx("server { listen 127.0.0.1:PORT1; location / { return 200 hello; } location = /status { stub_status; } }");
     let scenario = LOAD.replace(
         "{fixture: null-server, port: PORT1}",
         "{command: [nginx, -p, DIR, -e, DIR/error.log, -c, DIR/nginx.conf], port: PORT1, stop: {signal: QUIT}}",
@@ -389,7 +401,9 @@ fn nginx_tells_of_itself() {
     let sent = place.status("all/run1")["reconciled"][0].clone();
     let rate = value(&summary, "web", "requests").unwrap();
     // Its own requests for the page are counted, too: ten a second.
-    let passes = summary["cells"][0]["steps"][0]["throughput_per_s"]["median"].as_f64().unwrap_or_else(|| panic!("{:#}", summary["cells"][0]["steps"][0]));
+    let passes = summary["cells"][0]["steps"][0]["throughput_per_s"]["median"]
+        .as_f64()
+        .unwrap_or_else(|| panic!("{:#}", summary["cells"][0]["steps"][0]));
     assert!((rate - passes - 10.0).abs() < 0.05 * rate, "{rate} {passes}");
     about(&summary, "web", "active", 1.5, 3.0);
     assert!(sent["others"].as_str().unwrap().contains("`scrape` fetches `web` from it"), "{sent}");

@@ -60,7 +60,7 @@ pub fn python_with(name: &str, packages: &[&str], imports: &str) -> Option<PathB
         let made = run(system, &["-m", "venv", "--clear", place.to_str().expect("the path is text")]);
         assert!(made.status.success(), "{made:?}");
         let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-        let installed = run(&python, &[&install, packages].concat());
+        let installed = run(&python, &[&install[..], packages].concat());
         assert!(installed.status.success(), "{installed:?}");
     }
     Some(python)

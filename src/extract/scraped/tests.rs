@@ -33,7 +33,8 @@ fn read(rule: &mut PageRule, text: &str) -> Vec<(String, f64)> {
 #[test]
 fn selectors_choose_as_prometheus_does() {
     let text = "a{c=\"200\",m=\"GET\"} 1\na{m=\"PUT\",c=\"404\"} 2\na 3\nab 4\n";
-    let found = |s: SeriesSelector| read(&mut rule(PageForm::Prometheus, vec![s]), text).into_iter().map(|(_, v)| v).collect::<Vec<_>>();
+    let found =
+        |s: SeriesSelector| read(&mut rule(PageForm::Prometheus, vec![s]), text).into_iter().map(|(_, v)| v).collect::<Vec<_>>();
     assert_eq!(found(selector("a", &[])), [1.0, 2.0, 3.0]);
     assert_eq!(found(selector("a", &[("c", Comparing::Matches, "2..")])), [1.0]);
     assert!(found(selector("a", &[("c", Comparing::Matches, "2")])).is_empty(), "an expression matches the whole value");
@@ -49,7 +50,10 @@ fn selectors_choose_as_prometheus_does() {
 #[test]
 fn what_is_strange_is_told() {
     let mut a = rule(PageForm::Prometheus, vec![selector("a", &[]), selector("jobs", &[])]);
-    assert_eq!(read(&mut a, "a{x=\"1\",y=\"2\"} 7\na{y=\"2\",x=\"1\"} 8\njobs_total 1\n"), [("a{x=\"1\",y=\"2\"}".to_owned(), 7.0)]);
+    assert_eq!(
+        read(&mut a, "a{x=\"1\",y=\"2\"} 7\na{y=\"2\",x=\"1\"} 8\njobs_total 1\n"),
+        [("a{x=\"1\",y=\"2\"}".to_owned(), 7.0)]
+    );
     read(&mut a, "# TYPE a gauge\na{x=\"1\",y=\"2\"} NaN\njobs_total 1\n");
     read(&mut a, "a{x=\"1\",y=\"2\"} 5\njobs_total 1\n");
     read(&mut a, "a{x=\"1\",y=\"2\"} 4\njobs_total 1\n");
@@ -91,7 +95,8 @@ fn pointers_into_json_are_numbers_or_are_told() {
 #[test]
 fn haproxy_and_nginx_are_read() {
     let text = "# pxname,svname,qcur,scur,status,check_desc,\nweb,FRONTEND,,3,OPEN,,\napp,s1,0,2,UP 1/2,\"a, b\",\napp,s2,0,0,DOWN,,\n\n";
-    let mut haproxy = rule(PageForm::Haproxy, vec![selector("scur", &[]), selector("up", &[("server", Comparing::MatchesNot, "FRONTEND")])]);
+    let mut haproxy =
+        rule(PageForm::Haproxy, vec![selector("scur", &[]), selector("up", &[("server", Comparing::MatchesNot, "FRONTEND")])]);
     let expected = [
         ("scur{proxy=\"web\",server=\"FRONTEND\"}", 3.0),
         ("scur{proxy=\"app\",server=\"s1\"}", 2.0),

@@ -353,7 +353,8 @@ impl<'a> Builder<'a> {
     }
 
     fn build(mut self, fresh_seed: u64, mistakes: &mut Vec<Mistake>) -> Result<Option<Plan>, String> {
-        let names: Vec<&str> = self.workloads.iter().chain(self.collect).chain(self.taps).chain(self.scrapes).map(|e| e.key.as_str()).collect();
+        let names: Vec<&str> =
+            self.workloads.iter().chain(self.collect).chain(self.taps).chain(self.scrapes).map(|e| e.key.as_str()).collect();
         let (targets, metrics): (Vec<&str>, _) = (self.targets.iter().map(|e| e.key.as_str()).collect(), self.brought());
         let over_time = self.of_taps();
         let names = ScenarioNames {

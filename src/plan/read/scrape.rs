@@ -88,7 +88,12 @@ pub(super) fn scrape(notes: &mut Diagnostics<'_>, entry: &Entry, node: &Node, ty
     let every = typed.every.map_or(EVERY, |every| every.0);
     if every < SHORTEST {
         let expected = format!("expected at least `{}`", units::exact_duration(SHORTEST));
-        notes.say(node, "every", format!("a scrape every {} would disturb what it measures", units::exact_duration(every)), expected);
+        notes.say(
+            node,
+            "every",
+            format!("a scrape every {} would disturb what it measures", units::exact_duration(every)),
+            expected,
+        );
     }
     let timeout = typed.timeout.map_or(every.min(TIMEOUT), |timeout| timeout.0);
     if timeout > every {
@@ -97,7 +102,12 @@ pub(super) fn scrape(notes: &mut Diagnostics<'_>, entry: &Entry, node: &Node, ty
     }
     let limit_bytes = typed.limit.map_or(LIMIT[0], |limit| limit.0.0);
     if !(1..=LIMIT[1]).contains(&limit_bytes) {
-        notes.say(node, "limit", format!("{limit_bytes} bytes cannot be the limit of a page"), "expected a size from `1B` to `64MiB`");
+        notes.say(
+            node,
+            "limit",
+            format!("{limit_bytes} bytes cannot be the limit of a page"),
+            "expected a size from `1B` to `64MiB`",
+        );
     }
     let headers = requests::headers(notes, node, &typed.headers);
     let mut reader = Reader { notes, form, selectors: Vec::new() };
@@ -113,12 +123,9 @@ pub(super) fn scrape(notes: &mut Diagnostics<'_>, entry: &Entry, node: &Node, ty
         match form {
             PageForm::Haproxy => metrics = reader.presets(&HAPROXY),
             PageForm::Nginx => metrics = reader.presets(&NGINX),
-            PageForm::Prometheus => reader.selectors.push(SeriesSelector {
-                text: String::new(),
-                name: None,
-                labels: Vec::new(),
-                is_histogram: false,
-            }),
+            PageForm::Prometheus => {
+                reader.selectors.push(SeriesSelector { text: String::new(), name: None, labels: Vec::new(), is_histogram: false })
+            }
             PageForm::Json => {
                 let expected = "expected pointers in `series`, or `metrics`";
                 notes.say(node, "", "nothing is taken from this page", expected);
@@ -226,7 +233,12 @@ impl Reader<'_, '_> {
         if kind != "histogram" {
             refuse(self.notes, node, &["at"], "it belongs to `histogram`");
         } else if matches!(self.form, PageForm::Json | PageForm::Haproxy | PageForm::Nginx) {
-            self.notes.say(node, kind, format!("{} has no histograms", self.form.name()), "expected another figure, such as `mean`");
+            self.notes.say(
+                node,
+                kind,
+                format!("{} has no histograms", self.form.name()),
+                "expected another figure, such as `mean`",
+            );
             return None;
         }
         if kind != "rate" {
@@ -283,7 +295,9 @@ impl Reader<'_, '_> {
             names.push(name);
         }
         let mistake = Mistake::new(self.notes.file, place(node, key), format!("`{word}` does not fit `{key}`"));
-        self.notes.mistakes.push(mistake.expected(format!("expected {}", one_of(names.iter().copied()))).did_you_mean(word, names));
+        self.notes
+            .mistakes
+            .push(mistake.expected(format!("expected {}", one_of(names.iter().copied()))).did_you_mean(word, names));
         None
     }
 }
@@ -292,7 +306,8 @@ impl Reader<'_, '_> {
 fn unit(selector: &str, of: &SeriesFigure) -> String {
     let name = selector.split('{').next().unwrap_or_default();
     let name = ["_total", "_sum", "_created"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-    let base = [("_seconds", "s"), ("_milliseconds", "ms"), ("_bytes", "B"), ("_celsius", "°C"), ("_volts", "V"), ("_joules", "J")];
+    let base =
+        [("_seconds", "s"), ("_milliseconds", "ms"), ("_bytes", "B"), ("_celsius", "°C"), ("_volts", "V"), ("_joules", "J")];
     let base = base.into_iter().find(|(end, _)| name.ends_with(end)).map_or("", |(_, unit)| unit);
     match of {
         SeriesFigure::Rate { per: Some(_) } => base.to_owned(),

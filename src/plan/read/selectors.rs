@@ -21,7 +21,12 @@ pub(super) fn selector(notes: &mut Diagnostics<'_>, span: Span, form: PageForm, 
         if !text.starts_with('/') {
             return said(format!("`{text}` is not a JSON pointer"), "expected one that starts with `/`, such as `/queue/length`");
         }
-        return Some(SeriesSelector { text: text.to_owned(), name: Some(text.to_owned()), labels: Vec::new(), is_histogram: false });
+        return Some(SeriesSelector {
+            text: text.to_owned(),
+            name: Some(text.to_owned()),
+            labels: Vec::new(),
+            is_histogram: false,
+        });
     }
     let (name, rest) = text.split_at(text.find(['{', '[', '(', ' ']).unwrap_or(text.len()));
     if rest.trim_start().starts_with(['(', '[']) {
@@ -76,7 +81,8 @@ fn rules(text: &str) -> Result<Vec<LabelRule>, String> {
         let Some((operator, how)) = OPERATORS.into_iter().find(|(operator, _)| after.starts_with(operator)) else {
             return Err(format!("`=`, `!=`, `=~` or `!~` was expected after `{label}`"));
         };
-        let (value, after) = quoted(after[operator.len()..].trim_start()).ok_or_else(|| format!("the value of `{label}` is not in quotes"))?;
+        let (value, after) =
+            quoted(after[operator.len()..].trim_start()).ok_or_else(|| format!("the value of `{label}` is not in quotes"))?;
         rules.push(LabelRule { label: label.to_owned(), how, value });
         rest = after.trim_start();
         match rest.strip_prefix(',') {
@@ -120,11 +126,8 @@ mod tests {
     fn rules_are_read_as_prometheus_reads_them() {
         let found = rules(r#"{ code=~"5..|4\\d\\d", method != "GET",path="a\"b,}" , }"#).unwrap();
         let told: Vec<(&str, Comparing, &str)> = found.iter().map(|r| (r.label.as_str(), r.how, r.value.as_str())).collect();
-        let expected = [
-            ("code", Comparing::Matches, r"5..|4\d\d"),
-            ("method", Comparing::IsNot, "GET"),
-            ("path", Comparing::Is, "a\"b,}"),
-        ];
+        let expected =
+            [("code", Comparing::Matches, r"5..|4\d\d"), ("method", Comparing::IsNot, "GET"), ("path", Comparing::Is, "a\"b,}")];
         assert_eq!(told, expected);
         assert_eq!(rules("{}").unwrap(), []);
         for (wrong, words) in [

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde_json::Value as Json;
 
 use crate::types::{
-    Collect, Duration, Expectation, Factor, Graph, HostRole, Limits, Link, Order, Phases, Reconciles, Scrape, Size, Steps, Tap, Target,
-    Text, Workload,
+    Collect, Duration, Expectation, Factor, Graph, HostRole, Limits, Link, Order, Phases, Reconciles, Scrape, Size, Steps, Tap,
+    Target, Text, Workload,
 };
 
 /// An experiment: one scenario file that answers one question.
