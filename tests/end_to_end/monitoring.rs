@@ -14,7 +14,7 @@ use crate::support::{Place, python_with};
 
 const SCENARIO: &str = r#"
 experiment: test
-layout: ${size}/${kind}
+layout: ${size}
 factors: {size: [1KiB, 2KiB], kind: ["a, b = \"c\""]}
 repetitions: 2
 window: 100ms
