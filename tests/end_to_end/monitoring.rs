@@ -23,7 +23,7 @@ targets:
 workloads:
   clients:
     url: http://127.0.0.1:PORT1
-    load: {closed: {connections: 2, think: {constant: 5ms}}, duration: 600ms, warm-up: 200ms}
+    load: {closed: {connections: 2, think: {constant: 5ms}}, duration: 600ms, warm-up: {duration: 200ms}}
     steps: [{get: "/${size}", headers: {x-kind: "${kind}"}}, {get: /other}]
 scrape:
   page: {url: "http://127.0.0.1:SERVER/", every: 100ms, metrics: {jobs: {mean: jobs}, kind: {mean: 'odd{kind=~".*"}'}}}
