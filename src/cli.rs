@@ -273,6 +273,9 @@ pub struct Output {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub reports: Reports,
+    /// Send OpenTelemetry metrics to this receiver (OTLP/HTTP in JSON) during the run, such as `http://127.0.0.1:4318`
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
     /// Print errors only
     #[arg(long, short, conflicts_with = "json")]
     pub quiet: bool,
@@ -700,6 +703,12 @@ pub enum Export {
     Sqlite(ExportSqlite),
     /// Write the same tables as CSV files (RFC 4180) into a directory
     Csv(ExportCsv),
+    /// Print series and histograms in Prometheus's format (OpenMetrics with time stamps), for `promtool tsdb create-blocks-from`
+    Prometheus(ExportFigures),
+    /// Print OpenTelemetry metrics (OTLP/JSON, one request per line), with exponential histograms
+    Otlp(ExportFigures),
+    /// Print InfluxDB's line protocol
+    Influx(ExportFigures),
     /// Write downloads as Torperf's files (`.tpf`, format 1.1), with their circuits if a control port was read
     Torperf(ExportTransfers),
     /// Write transfers, circuits and streams as OnionPerf's analysis (JSON, version 3.1), and control-port events as its logs

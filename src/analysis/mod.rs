@@ -36,6 +36,7 @@ pub mod question;
 mod replicas;
 pub mod report;
 mod requests;
+mod scraped;
 mod shape;
 pub mod stability;
 mod stages;

@@ -15,7 +15,7 @@ use super::summary::{
 use super::times::medians;
 use record::Repetition;
 use record::read::{CellRecord, Named};
-use record::status::{PhaseStatus, TapStatus};
+use record::status::{PhaseStatus, ScrapeStatus, TapStatus};
 use vocabulary::rows::FEWEST_WINDOWS;
 use vocabulary::units::human_duration;
 use vocabulary::{Interest, Metric, Outcome, Phase, Quantile, Time};
@@ -107,6 +107,10 @@ pub(super) fn taps(valid: &[&Repetition]) -> Vec<String> {
     let mut words = Vec::new();
     for name in names {
         let mine = || all().filter(|t| t.tap == name);
+        if mine().any(|t| t.scrapes.is_some()) {
+            words.extend(scrapes(name, mine()));
+            continue;
+        }
         let sum = |of: fn(&TapStatus) -> u64| mine().map(of).sum::<u64>();
         let lines = sum(|t| t.rows + t.unmatched + t.dropped);
         let (dropped, cut) = (sum(|t| t.dropped), sum(|t| t.cut));
@@ -137,6 +141,27 @@ pub(super) fn taps(valid: &[&Repetition]) -> Vec<String> {
             words.push(format!("`{name}` has no rows: none of {} lines matches", sum(|t| t.unmatched)));
         }
     }
+    words
+}
+
+/// What went wrong with the scrapes of a page.
+fn scrapes<'t>(name: &str, all: impl Iterator<Item = &'t TapStatus> + Clone) -> Vec<String> {
+    let found = all.clone().filter_map(|status| status.scrapes.as_ref());
+    let sum = found.fold(ScrapeStatus::default(), ScrapeStatus::with);
+    let mut words = Vec::new();
+    if sum.missing() > 0 {
+        words.push(format!("`{name}`: {}", sum.missing_in_words()));
+    }
+    let dropped: u64 = all.map(|status| status.dropped).sum();
+    if dropped > 0 {
+        words.push(format!(
+            "`{name}` lost {dropped} values: it has more than can be kept; expected fewer `series`, or a longer `every`"
+        ));
+    }
+    if sum.resets > 0 {
+        words.push(format!("`{name}`: counters started again {} times; they are continued from there", sum.resets));
+    }
+    words.extend(sum.notes.iter().map(|note| format!("`{name}`: {note}")));
     words
 }
 

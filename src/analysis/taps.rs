@@ -11,6 +11,7 @@ use polars::prelude::*;
 use super::Error;
 use super::cores::on_all_cores;
 use super::frames::Tapped;
+use super::scraped::Scraped;
 use super::stages::{self, Stage};
 use super::stats;
 use super::windows::phase_bounds;
@@ -100,6 +101,16 @@ fn of_tap(cell: &CellRecord, tap: &TapRecord, tapped: &Tapped<'_>, phases: &[Pha
     let phase_of = |at_ns: i64| bounds.iter().rposition(|(_, (start, end))| (*start..=*end).contains(&at_ns)).map(|at| at as i64);
     let mut found = Vec::new();
     for metric in &tap.metrics {
+        if let TapFigure::Series { selector, of } = &metric.figure {
+            let series = Scraped::new(&rows.frame, selector, of).map_err(failed)?;
+            let values = bounds.iter().filter_map(|(phase, (start, end))| Some((*phase, series.value(*start, *end)?)));
+            let value = |(phase, value)| {
+                let value = value / metric.per * metric.times;
+                PhaseValue { tap: tap.name.clone(), phase, metric: metric.name.clone(), value }
+            };
+            found.extend(values.map(value));
+            continue;
+        }
         let mut by_phase = by_part(rows.values(&metric.figure).map_err(failed)?, phase_of);
         for (at, (phase, (start, end))) in bounds.iter().enumerate() {
             let values = by_phase.remove(&(at as i64)).unwrap_or_default();
@@ -176,6 +187,8 @@ impl TapRows {
         let at = || col("at_ns");
         let value = match figure {
             TapFigure::Between { from, to, by, .. } => return self.between(from, to, by.as_deref()),
+            // They belong to stretches of time and not to rows.
+            TapFigure::Series { .. } => return Ok(Vec::new()),
             TapFigure::Count | TapFigure::Rate => lit(1.0),
             TapFigure::Sum(field) | TapFigure::Mean(field) | TapFigure::Max(field) => col(field.as_str()),
             TapFigure::Gap { by: None, .. } => at() - at().shift(lit(1)),
@@ -263,6 +276,7 @@ fn figure(metric: &TapMetric, mut values: Vec<f64>, seconds: f64) -> Option<f64>
         TapFigure::Rate => (seconds > 0.0).then(|| values.len() as f64 / seconds)?,
         // The sum of no values is not a value.
         TapFigure::Sum(_) => values.iter().sum(),
+        TapFigure::Series { .. } => return None,
         _ if values.is_empty() => return None,
         TapFigure::Mean(_) => stats::mean(&values),
         TapFigure::Max(_) => values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
@@ -310,6 +324,10 @@ pub(super) fn line(
         return Ok(Vec::new());
     };
     let window_ns = ((window_s * 1e9) as i64).max(1);
+    let series = match &metric.figure {
+        TapFigure::Series { selector, of } => Some(Scraped::new(&rows.frame, selector, of).map_err(failed)?),
+        _ => None,
+    };
     let in_load = |at_ns: i64| (begin..=end).contains(&at_ns).then(|| at_ns.div_euclid(window_ns));
     let mut by_window = by_part(rows.values(&metric.figure).map_err(failed)?, in_load);
     let mut line = Vec::new();
@@ -321,7 +339,13 @@ pub(super) fn line(
         if covered_s < window_s / 5.0 {
             continue;
         }
-        let value = figure(metric, by_window.remove(&window).unwrap_or_default(), covered_s);
+        let value = match &series {
+            Some(series) => {
+                let until = ((window + 1) * window_ns).min(end);
+                series.value(start, until).map(|value| value / metric.per * metric.times)
+            }
+            None => figure(metric, by_window.remove(&window).unwrap_or_default(), covered_s),
+        };
         line.extend(value.map(|value| (start as f64 / 1e9 + covered_s / 2.0, value)));
     }
     Ok(line)

@@ -20,6 +20,7 @@ use super::known::Known;
 use super::measuring::{self, Measuring};
 use super::progress::failures::Failures;
 use super::progress::{Reporter, Style};
+use super::telemetry::Telemetry;
 use super::{Stop, next, open_files};
 use crate::analysis::Summary;
 use crate::cli;
@@ -237,8 +238,21 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
             given_up: (!invocation.keep_going && measuring.is_none()).then_some(&given_up),
         };
         let repetitions = repetitions.execute(&turns, &reporter);
+        let telemetry = invocation.output.otlp.as_deref().map(|url| Telemetry::start(url, plan, &directory.path)).transpose()?;
+        telemetry.iter().for_each(|_| reporter.keep_ended());
+        let sending = async {
+            match &telemetry {
+                Some(telemetry) => telemetry.watch(plan, &reporter).await,
+                None => std::future::pending().await,
+            }
+        };
         let repetitions = async {
-            tokio::select! { biased; ended = repetitions => ended, never = reporter.watch() => match never {} }
+            tokio::select! {
+                biased;
+                ended = repetitions => ended,
+                never = reporter.watch() => match never {},
+                never = sending => match never {},
+            }
         };
         reporter.follow(directory.path.clone());
         let ended = match &measuring {
@@ -264,6 +278,9 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
         }
         drop(guard);
         let took = reporter.finish();
+        if let Some(telemetry) = telemetry {
+            telemetry.finish(plan, &reporter);
+        }
         // This is what happened; failures that follow from it say nothing about the targets.
         directory.is_there().map_err(|e| failure(&e))?;
         // Includes what an interrupted step has printed so far.

@@ -6,7 +6,9 @@ use super::{Stop, print_data, summarize};
 use crate::analysis::Summary;
 use crate::cli;
 use crate::exit::Exit;
-use crate::export::{Done, Error, Exported, Source, State, Translated, csv, onionperf, sqlite, torperf, trackers};
+use crate::export::{
+    Done, Error, Exported, Source, State, Translated, csv, influx, onionperf, otlp, points, prometheus, sqlite, torperf, trackers,
+};
 use crate::record::RunRecord;
 use crate::record::files::{json_bytes, write_whole};
 use crate::vocabulary::Better;
@@ -29,6 +31,9 @@ pub(super) fn export(args: &cli::Export) -> Result<Exit, Stop> {
         }
         cli::Export::Torperf(args) => translate(args, torperf::export)?,
         cli::Export::Onionperf(args) => translate(args, onionperf::export)?,
+        cli::Export::Prometheus(args) => write_points(args, prometheus::text)?,
+        cli::Export::Otlp(args) => write_points(args, otlp::lines)?,
+        cli::Export::Influx(args) => write_points(args, influx::lines)?,
         cli::Export::Bencher(args) => write_figures(args, trackers::bencher)?,
         cli::Export::BenchmarkAction(args) => {
             let better = if args.smaller_is_better { Better::Less } else { Better::More };
@@ -47,6 +52,25 @@ fn write_figures(args: &cli::ExportFigures, form: impl Fn(&[Summary]) -> serde_j
         Some(out) => write_whole(out, &bytes).map_err(|error| Stop::from_error(Exit::Failure, &error)),
         None => {
             print_data(&String::from_utf8_lossy(&bytes));
+            Ok(())
+        }
+    }
+}
+
+/// Writes series and histograms of runs.
+fn write_points(args: &cli::ExportFigures, form: impl Fn(&[points::Points]) -> String) -> Result<(), Stop> {
+    let mut all = Vec::new();
+    for path in runs(&args.paths)? {
+        let (run, summary) = summarize::read(&path)?;
+        let (points, damaged) = points::of_run(&run, &summary);
+        all.extend(points);
+        damaged.iter().for_each(|words| tell(format_args!("note: {words}")));
+    }
+    let text = form(&all);
+    match &args.out {
+        Some(out) => write_whole(out, text.as_bytes()).map_err(|error| Stop::from_error(Exit::Failure, &error)),
+        None => {
+            print_data(&text);
             Ok(())
         }
     }

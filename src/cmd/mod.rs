@@ -37,6 +37,7 @@ mod resume;
 mod run;
 mod serve;
 mod summarize;
+mod telemetry;
 
 use std::io::IsTerminal as _;
 use std::path::Path;

@@ -12,7 +12,8 @@ use crate::executor::checkout;
 use crate::exit::Exit;
 use crate::plan::step::any_of;
 use crate::plan::{
-    Arrivals, Cell, Length, Load, Pattern, Plan, Probe, Spacing, Tap, Target, Template, Think, Workload, factors, template,
+    Arrivals, Cell, Length, Load, Pattern, Plan, Probe, Spacing, Tap, TapSource, Target, Template, Think, Workload, factors,
+    template,
 };
 use crate::vocabulary::choices::{Lifetime, Resource};
 use crate::vocabulary::units::{exact_duration, human_bytes, human_duration};
@@ -165,7 +166,8 @@ fn target(target: &Target, home: &str) -> String {
 }
 
 fn tap(tap: &Tap) -> String {
-    let mut text = format!("  tap {}: {}", tap.name, tap.source);
+    let word = if matches!(tap.source, TapSource::Scrape(_)) { "scrape" } else { "tap" };
+    let mut text = format!("  {word} {}: {}", tap.name, tap.source);
     if !tap.regex.is_empty() {
         text += &format!("\n    rows are lines with `{}`", tap.regex);
     }

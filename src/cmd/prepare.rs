@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::execute::{self, Invocation};
 use super::progress::Style;
-use super::{Stop, fixture, open_files, require_utf8_path};
+use super::{Stop, fixture, open_files, require_utf8_path, telemetry};
 use crate::cli;
 use crate::executor::{Interrupt, cache};
 use crate::exit::Exit;
@@ -18,6 +18,7 @@ pub(super) fn prepare<'a>(plans: &[Plan], output: &'a cli::Output) -> Result<Inv
         _ => Style::People,
     };
     require_utf8_paths(output)?;
+    output.otlp.as_deref().map(telemetry::address).transpose()?;
     plans.iter().try_for_each(require_trusted_caches)?;
     let fixtures = fixtures(plans)?;
     plans.iter().try_for_each(|plan| require_open_files_of_cells(plan, |_| true, 1))?;

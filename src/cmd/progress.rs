@@ -90,6 +90,8 @@ struct State {
     names: Vec<String>,
     /// When something was last said.
     said: Instant,
+    /// Cell and number of repetitions that ended, for whoever takes them; none if nobody does.
+    ended: Option<Vec<(String, u32)>>,
     /// The directory of the run, and when those who follow it were last told how it stands.
     followed: Option<(PathBuf, Option<Instant>)>,
 }
@@ -158,6 +160,7 @@ impl Reporter {
                 under_way: None,
                 names: Vec::new(),
                 said: now,
+                ended: None,
                 followed: None,
             }),
         }
@@ -286,6 +289,16 @@ impl Reporter {
         }
     }
 
+    /// From now on, repetitions that end are kept for [`Self::take_ended`].
+    pub(super) fn keep_ended(&self) {
+        self.state.borrow_mut().ended = Some(Vec::new());
+    }
+
+    /// Cell and number of the repetitions that ended since this was last asked.
+    pub(super) fn take_ended(&self) -> Vec<(String, u32)> {
+        self.state.borrow_mut().ended.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// From now on, who follows the run in this directory is told how it stands.
     pub(super) fn follow(&self, run: PathBuf) {
         self.state.borrow_mut().followed = Some((run, None));
@@ -337,6 +350,7 @@ impl Reporter {
                 eta.ended(turn.cell, begun.elapsed());
             }
             state.stage = ("between repetitions".to_owned(), Instant::now());
+            state.ended.iter_mut().for_each(|ended| ended.push((status.cell.clone(), status.repetition)));
             state.done
         };
         let ended = Ended::of(status);

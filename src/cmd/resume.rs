@@ -50,7 +50,8 @@ pub(super) fn resume(args: &cli::Resume) -> Result<Exit, Stop> {
     let here = |file: &Option<std::path::PathBuf>| file.as_ref().map(|f| std::path::absolute(f).unwrap_or_else(|_| f.clone()));
     let reports = cli::Reports { junit: here(&args.output.reports.junit), markdown: here(&args.output.reports.markdown) };
     let cli::Output { no_graphs, no_report, svg, quiet, json, verbose, .. } = args.output;
-    let output = cli::Output { graphs, no_graphs, no_report, svg, reports, quiet, json, verbose };
+    let otlp = args.output.otlp.clone();
+    let output = cli::Output { graphs, no_graphs, no_report, svg, reports, otlp, quiet, json, verbose };
     if let Some(directory) = &record.manifest.directory {
         std::env::set_current_dir(directory)
             .map_err(|e| wrong(format!("the run was started in {directory}, which no longer exists: {e}")))?;

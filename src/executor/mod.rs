@@ -56,6 +56,7 @@ mod reconcile;
 pub mod recorder;
 pub mod repetition;
 pub mod revive;
+mod scrape;
 mod taps;
 pub mod targets;
 pub mod together;

@@ -16,6 +16,8 @@ use super::context::Context;
 use super::error::Error;
 use super::late::fill_all;
 use super::network::Network;
+use super::scrape::{self, Job, Scraper};
+use extract::scraped::PageRule;
 use extract::taps::{LineRule, Misfits};
 use load::control::{Control, blocking};
 use observe::follow::{Follower, Origin, Pieces, Redial, SourceReport};
@@ -41,7 +43,7 @@ const GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Taps {
     follower: Option<Follower>,
-    matcher: Option<JoinHandle<Result<Vec<Matched>, record::Error>>>,
+    matcher: Option<JoinHandle<Result<Vec<Option<Matched>>, record::Error>>>,
     starts: Option<mpsc::Sender<LoadStart>>,
     /// The number of the tap of each source.
     sources: BTreeMap<u32, usize>,
@@ -51,6 +53,9 @@ pub(super) struct Taps {
     broken: BTreeMap<usize, String>,
     /// When the load was over: a source that ends later has not ended early.
     load_ended: Option<Instant>,
+    /// Where the rows of pages go, until they are fetched.
+    pages: Vec<(usize, TapTable, Option<TapAhead>)>,
+    scraper: Option<Scraper>,
 }
 
 /// How many files and connections the taps of a cell have open at a time.
@@ -111,11 +116,17 @@ impl Taps {
             let table = TapTable::new(to.directory, to.spill, &tap.name, &tap.fields);
             // What programs print and write is in their logs and files; what arrives over a connection is stored
             // nowhere else.
-            let is_told = matches!(tap.source, TapSource::Tcp { .. } | TapSource::Control { .. });
+            let is_told = matches!(tap.source, TapSource::Tcp { .. } | TapSource::Control { .. } | TapSource::Scrape(_));
             let ahead = to.ahead.filter(|_| is_told).map(|path| TapAhead::new(&path(index), &tap.name));
+            if let TapSource::Scrape(_) = tap.source {
+                self.pages.push((index, table, ahead));
+                // It has no lines; its place in the list keeps the numbers of the others.
+                lines.push(None);
+                continue;
+            }
             // The pattern in `plan` is a valid regular expression.
             match LineRule::new(tap) {
-                Ok(rule) => lines.push(TapLines::new(tap, rule, table, ahead)),
+                Ok(rule) => lines.push(Some(TapLines::new(tap, rule, table, ahead))),
                 Err(error) => return Err(Error::Tap { name: tap.name.clone(), reason: error.to_string() }),
             }
             match &tap.source {
@@ -125,7 +136,9 @@ impl Taps {
                         let (logs, skip_first) = logs(target);
                         for path in log_paths(&logs, &target.name, replica.number) {
                             let source = self.source(index, cell);
-                            lines[index].replicas.insert(source, replica.number);
+                            if let Some(lines) = &mut lines[index] {
+                                lines.replicas.insert(source, replica.number);
+                            }
                             follower.follow(source, Origin::File { path, skip_first });
                         }
                     }
@@ -136,7 +149,7 @@ impl Taps {
                     let skip_first = !path.starts_with(&context.scratch);
                     follower.follow(self.source(index, cell), Origin::File { path, skip_first });
                 }
-                TapSource::Tcp { .. } | TapSource::Control { .. } | TapSource::Command { .. } => {}
+                TapSource::Tcp { .. } | TapSource::Control { .. } | TapSource::Command { .. } | TapSource::Scrape(_) => {}
             }
         }
         let (starts, started) = mpsc::channel();
@@ -167,12 +180,13 @@ impl Taps {
         cell: &Cell,
         context: &Context<'_>,
         network: &Network,
-        sampler: &Sampler,
+        (sampler, secrets): (&Sampler, &Secrets),
     ) -> Result<(), Error> {
         let fill = |template: &Template| template.fill(&context.late).to_text();
+        self.scrape(cell, fill, network, secrets)?;
         for (index, tap) in cell.taps.iter().enumerate() {
             let origin = match &tap.source {
-                TapSource::Log(_) | TapSource::File(_) => continue,
+                TapSource::Log(_) | TapSource::File(_) | TapSource::Scrape(_) => continue,
                 TapSource::Tcp { address, send } => {
                     let send: Vec<String> = send.iter().map(fill).collect();
                     let address = reached(&fill(address), network);
@@ -219,6 +233,36 @@ impl Taps {
         Ok(())
     }
 
+    /// Starts to fetch pages.
+    fn scrape(
+        &mut self,
+        cell: &Cell,
+        fill: impl Fn(&Template) -> String,
+        network: &Network,
+        secrets: &Secrets,
+    ) -> Result<(), Error> {
+        let mut jobs = Vec::new();
+        for (index, table, ahead) in std::mem::take(&mut self.pages) {
+            let tap = &cell.taps[index];
+            let TapSource::Scrape(page) = &tap.source else { continue };
+            let failed = |error: regex::Error| Error::Tap { name: tap.name.clone(), reason: error.to_string() };
+            jobs.push(Job {
+                tap: index,
+                from: scrape::place(page, &fill, |address| reached(address, network)),
+                headers: scrape::headers(page, &fill),
+                rule: PageRule::new(page, &scrape::counters(tap)).map_err(failed)?,
+                scrape: (**page).clone(),
+                table,
+                ahead,
+            });
+        }
+        if !jobs.is_empty() {
+            let scraper = Scraper::start(jobs, secrets.clone()).map_err(|source| observe::Error::Thread { source })?;
+            self.scraper = Some(scraper);
+        }
+        Ok(())
+    }
+
     /// Starts the command of a tap. Returns where its output is, and what is to be watched.
     async fn start(
         &mut self,
@@ -244,6 +288,7 @@ impl Taps {
     pub fn set_start(&self, instant: Instant, unix: Duration) {
         // If the thread has given up, its error is found in `finish`.
         let _ = self.starts.as_ref().map(|starts| starts.send(LoadStart { instant, unix }));
+        self.scraper.iter().for_each(|scraper| scraper.set_start(LoadStart { instant, unix }));
     }
 
     /// Records that the load is over: a source that ends from now on has not ended early.
@@ -252,6 +297,7 @@ impl Taps {
             return;
         }
         self.load_ended = Some(Instant::now());
+        self.scraper.iter().for_each(Scraper::load_ended);
         for (index, process) in &self.commands {
             if let Some(exit) = process.exited() {
                 self.broken.entry(*index).or_insert_with(|| format!("the command {exit}"));
@@ -259,11 +305,14 @@ impl Taps {
         }
     }
 
-    /// Ends the commands.
+    /// Waits for the last pages, and ends the commands.
     ///
     /// # Errors
     /// When the guard is gone.
     pub async fn end_commands(&mut self, guard: &Guard) -> Result<(), Error> {
+        if let Some(scraper) = &mut self.scraper {
+            scraper.last_ones(GRACE).await;
+        }
         let mut result = Ok(());
         for (_, process) in std::mem::take(&mut self.commands) {
             result = result.and(guard.stop(&process, Signal::Term, GRACE).await.map(drop));
@@ -282,13 +331,33 @@ impl Taps {
         let sources = follower.stop();
         self.starts = None;
         let matched = matcher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let scraped = self.scraper.take().map_or_else(|| Ok(Vec::new()), Scraper::finish)?;
+        // A repetition that failed before its targets were ready has fetched none.
+        std::mem::take(&mut self.pages).into_iter().try_for_each(|(_, mut table, _)| table.finish())?;
         let mut report = TapReport::default();
         for (index, (tap, matched)) in cell.taps.iter().zip(matched).enumerate() {
+            let Some(matched) = matched else {
+                let found = scraped.iter().find(|scraped| scraped.tap == index);
+                let status = found.map(|found| (found.status.clone(), found.rows, found.dropped));
+                let (scrapes, rows, dropped) = status.unwrap_or_default();
+                if tap.required && scrapes.missing() > 0 {
+                    report.reasons.push(format!("`{}`: {}", tap.name, scrapes.missing_in_words()));
+                }
+                report.status.push(TapStatus {
+                    tap: tap.name.clone(),
+                    rows,
+                    dropped,
+                    scrapes: Some(scrapes),
+                    ..TapStatus::default()
+                });
+                continue;
+            };
             let mine = || sources.iter().filter(|(source, _)| self.sources.get(source) == Some(&index)).map(|(_, report)| report);
             let ended = self.broken.get(&index).cloned().or_else(|| self.ended_early(mine()));
             let lost: u64 = mine().map(|s| s.lost_lines).sum();
             let status = TapStatus {
                 tap: tap.name.clone(),
+                scrapes: None,
                 rows: matched.rows,
                 unmatched: matched.unmatched,
                 dropped: lost + matched.dropped,
@@ -333,6 +402,9 @@ impl Drop for Taps {
     /// After this is dropped, an abandoned tap writes nothing more.
     fn drop(&mut self) {
         (self.follower, self.starts) = (None, None);
+        if let Some(scraper) = self.scraper.take() {
+            let _ = scraper.finish();
+        }
         if let Some(matcher) = self.matcher.take() {
             let _ = matcher.join();
         }
@@ -390,19 +462,20 @@ impl TapLines {
 
 /// Makes rows of lines, on a thread of its own.
 struct Matching {
-    taps: Vec<TapLines>,
+    /// None for a page that is fetched, which has no lines.
+    taps: Vec<Option<TapLines>>,
     secrets: Secrets,
     start: Option<LoadStart>,
 }
 
 impl Matching {
     /// Receives lines until all senders are gone.
-    fn listen(mut self, pieces: &Pieces, starts: &mpsc::Receiver<LoadStart>) -> Result<Vec<Matched>, record::Error> {
+    fn listen(mut self, pieces: &Pieces, starts: &mpsc::Receiver<LoadStart>) -> Result<Vec<Option<Matched>>, record::Error> {
         loop {
             let received = pieces.recv_timeout(Duration::from_millis(100));
             if let Ok(start) = starts.try_recv() {
                 self.start = Some(start);
-                for tap in &mut self.taps {
+                for tap in self.taps.iter_mut().flatten() {
                     tap.table.set_start(start);
                     tap.ahead.iter_mut().for_each(|ahead| ahead.set_start(start));
                 }
@@ -413,14 +486,14 @@ impl Matching {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             let now = Instant::now();
-            self.taps.iter_mut().flat_map(|tap| &mut tap.ahead).for_each(|ahead| ahead.tick(now));
+            self.taps.iter_mut().flatten().flat_map(|tap| &mut tap.ahead).for_each(|ahead| ahead.tick(now));
         }
-        self.taps.into_iter().map(TapLines::finish).collect()
+        self.taps.into_iter().map(|tap| tap.map(TapLines::finish).transpose()).collect()
     }
 
     fn take(&mut self, source: u32, at: Instant, lines: &[u8]) -> Result<(), record::Error> {
         let tap = source as usize % self.taps.len().max(1);
-        let Some(tap) = self.taps.get_mut(tap) else { return Ok(()) };
+        let Some(tap) = self.taps.get_mut(tap).and_then(Option::as_mut) else { return Ok(()) };
         // By one clock throughout: the other may be set meanwhile.
         let unix = match self.start {
             Some(start) => match at.checked_duration_since(start.instant) {

@@ -1,4 +1,5 @@
-//! Runs in the formats of other programs: an SQLite database, CSV files, and the files of Tor's measurements.
+//! Runs in the formats of other programs: an SQLite database, CSV files, what programs of monitoring read, and the files of Tor's
+//! measurements.
 //!
 //! In reading order: `tables` are the tables with their columns, which `schema.sql` and `views.sql` define for every format;
 //! `run` reads a run row by row, `rows` and `windows` read the tables of its repetitions; `sqlite` and `csv` write the rows.
@@ -12,6 +13,8 @@
 //! Rows are processed one after the other: memory grows with the figures of a run, as for its summary, and not with its
 //! windows, samples or requests.
 //!
+//! `points` are series and histograms with labels, for programs of monitoring: `prometheus`, `otlp` and `influx` write them.
+//!
 //! To add a format, add a file here with a function that takes directories of runs; one that has tables implements [`Sink`].
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -21,8 +24,12 @@ mod circuits;
 mod content;
 pub mod csv;
 mod folder;
+pub mod influx;
 mod measured;
 pub mod onionperf;
+pub mod otlp;
+pub mod points;
+pub mod prometheus;
 pub mod recent;
 mod rows;
 mod run;

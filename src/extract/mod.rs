@@ -7,7 +7,9 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
 mod csv;
+mod exposition;
 mod numbers;
+pub mod scraped;
 mod sqlite;
 pub mod taps;
 pub mod tor;

@@ -16,6 +16,7 @@ pub mod engine;
 pub mod gate;
 pub mod observer;
 mod pacer;
+pub mod page;
 pub mod queue;
 pub mod schedule;
 pub mod search;

@@ -24,6 +24,7 @@ pub mod order;
 pub mod programs;
 pub mod reconcile;
 pub mod revisions;
+pub mod scrape;
 pub mod secrets;
 pub mod socks;
 pub mod start;
@@ -52,6 +53,7 @@ pub use load::{Arrivals, Condition, Find, Length, Load, Pattern, Segment, Spacin
 pub use message::Message;
 pub use reconcile::Reconcile;
 pub use revisions::{Checkout, Revisions};
+pub use scrape::{Scrape, SeriesFigure};
 pub use secrets::{Auth, Secrets};
 pub use socks::{Socks, SocksVersion};
 pub use start::Start;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ControlPort, Template, template};
+use super::{ControlPort, Scrape, SeriesFigure, Template, template};
 use vocabulary::{Interest, NamedMetric, Quantile};
 
 /// Names of columns that every tap has; no field may have these names.
@@ -60,6 +60,8 @@ pub enum TapSource {
         /// Which events.
         events: Vec<String>,
     },
+    /// A page that is fetched again and again. Rows are values of series, whose fields are [`crate::scrape::FIELDS`].
+    Scrape(Box<Scrape>),
     /// The output of a command.
     Command {
         /// Program and arguments.
@@ -80,6 +82,7 @@ impl fmt::Display for TapSource {
             Self::Control { port, events } => {
                 write!(f, "{} from Tor's control port {}", events.join(", "), port.address.to_text())
             }
+            Self::Scrape(scrape) => scrape.fmt(f),
             Self::Command { argv, .. } => write!(f, "output of `{}`", template::words(argv)),
         }
     }
@@ -194,6 +197,13 @@ pub enum TapFigure {
         /// Which point of its distribution.
         at: Quantile,
     },
+    /// A figure of scraped series.
+    Series {
+        /// The selector of the series, as it stands in their rows.
+        selector: String,
+        /// How it is made of their values.
+        of: SeriesFigure,
+    },
 }
 
 impl TapFigure {
@@ -211,6 +221,7 @@ impl TapFigure {
             Self::Sum(field) | Self::Mean(field) | Self::Max(field) => vec![field],
             Self::Gap { by, .. } => by.iter().map(String::as_str).collect(),
             Self::Between { from, to, by, .. } => from.keys().chain(to.keys()).chain(by).map(String::as_str).collect(),
+            Self::Series { .. } => vec!["selector", "series", "le", "value"],
             Self::Count | Self::Rate | Self::Since { .. } | Self::Until { .. } => Vec::new(),
         }
     }
@@ -229,6 +240,7 @@ impl fmt::Display for TapFigure {
             Self::Max(field) => write!(f, "largest `{field}`"),
             Self::Since { moment, at } => write!(f, "{} of the time since {moment}", point(at)),
             Self::Until { moment, at } => write!(f, "{} of the time until {moment}", point(at)),
+            Self::Series { selector, of } => f.write_str(&of.words(selector)),
             Self::Between { from, to, by, at } => {
                 let words = |values: &BTreeMap<String, String>| values.values().cloned().collect::<Vec<_>>().join(" ");
                 write!(f, "{} of the time from {} to {}", point(at), words(from), words(to))?;

@@ -43,8 +43,10 @@ pub mod write;
 use std::path::{Path, PathBuf};
 
 pub use merge::{MergeError, merge};
+pub use plan::scrape::{Combining, UP};
 pub use plan::{
-    Decide, Expectation, FieldKind, Graph, Model, Moment, Repeat, Shape, Subject, TapField, TapFigure, TapJoin, TapMetric,
+    Decide, Expectation, FieldKind, Graph, Model, Moment, Repeat, SeriesFigure, Shape, Subject, TapField, TapFigure, TapJoin,
+    TapMetric,
 };
 pub use read::{PlanRecord, Repetition, RunRecord};
 pub use salvage::Salvaged;

@@ -178,7 +178,10 @@ impl Status {
         }
         let trials = self.trials.iter_mut().flat_map(|t| &mut t.reasons);
         let unread = self.reconciled.iter_mut().filter_map(|r| r.unread.as_mut());
-        let taps = self.taps.iter_mut().flat_map(|t| t.ended.iter_mut().chain(t.misfits.values_mut().map(|m| &mut m.first)));
+        let taps = self.taps.iter_mut().flat_map(|t| {
+            let scrapes = t.scrapes.iter_mut().flat_map(|s| s.first_failure.iter_mut().chain(&mut s.notes));
+            t.ended.iter_mut().chain(t.misfits.values_mut().map(|m| &mut m.first)).chain(scrapes)
+        });
         let ready = self.never_ready.iter_mut().map(|never| &mut never.reason);
         let words = self.errors.iter_mut().chain(&mut self.left_behind).chain(trials).chain(unread).chain(taps).chain(ready);
         words.chain(self.targets.iter_mut().filter_map(|t| t.ended.as_mut())).for_each(|words| *words = change(words));
@@ -494,6 +497,62 @@ pub struct TapStatus {
     /// How much the clocks of time stamps differ from ours, by field.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub clocks: BTreeMap<String, ClockStatus>,
+    /// Of a page that is fetched again and again: how that went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrapes: Option<ScrapeStatus>,
+}
+
+/// How the scrapes of a page went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrapeStatus {
+    /// How often the page was asked for.
+    pub asked: u64,
+    /// How often it came and could be read.
+    pub answered: u64,
+    /// How often it did not.
+    pub failed: u64,
+    /// Scrapes that were skipped because they would have started late.
+    pub late: u64,
+    /// Why the first one failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_failure: Option<String>,
+    /// How long the longest one took.
+    pub longest_ns: u64,
+    /// In how many scrapes a counter was lower than before: the server was started again.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub resets: u64,
+    /// What was strange about the pages, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl ScrapeStatus {
+    /// Scrapes that are missing.
+    pub fn missing(&self) -> u64 {
+        self.failed + self.late
+    }
+
+    /// How many are missing and why, in words.
+    pub fn missing_in_words(&self) -> String {
+        let all = self.asked + self.late;
+        let failed = (self.failed > 0).then(|| {
+            let first = self.first_failure.as_deref().unwrap_or_default();
+            format!("{} of {all} scrapes failed: {first}", self.failed)
+        });
+        let late = (self.late > 0).then(|| format!("{} of {all} scrapes were skipped because they were late", self.late));
+        failed.into_iter().chain(late).collect::<Vec<_>>().join("; ")
+    }
+
+    /// With those of another repetition.
+    pub fn with(mut self, other: &Self) -> Self {
+        (self.asked, self.answered) = (self.asked + other.asked, self.answered + other.answered);
+        (self.failed, self.late, self.resets) = (self.failed + other.failed, self.late + other.late, self.resets + other.resets);
+        self.longest_ns = self.longest_ns.max(other.longest_ns);
+        self.first_failure = self.first_failure.or_else(|| other.first_failure.clone());
+        let new = other.notes.iter().filter(|words| !self.notes.contains(words)).cloned().collect::<Vec<_>>();
+        self.notes.extend(new);
+        self
+    }
 }
 
 /// Values of a field that are not of the expected kind: they are absent from the rows.

@@ -48,6 +48,12 @@ pub struct TapTable {
     pub dropped: u64,
 }
 
+impl std::fmt::Debug for TapTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TapTable").field("path", &self.path).field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
+
 impl TapTable {
     /// A table in the directory of a repetition. No file is created there before the first row is written.
     pub fn new(directory: &Path, spill: Option<&Spill>, name: &str, fields: &[TapField]) -> Self {

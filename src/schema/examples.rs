@@ -212,6 +212,7 @@ mod tests {
             example::<types::Experiment>(&["collect"], Map),
             example::<types::Experiment>(&["links"], Map),
             example::<types::Experiment>(&["taps"], Map),
+            example::<types::Experiment>(&["scrape"], Map),
             example::<types::Experiment>(&["phases"], Map),
             example::<types::Experiment>(&["set-up"], Map),
             example::<types::Experiment>(&["set-up", "run"], List),

@@ -370,6 +370,10 @@ mistakes! {
     revisions_parts
     revisions_unknown_key
     rlimits
+    scrape_metrics
+    scrape_selectors
+    scrape_sources
+    scrape_times
     set_up_command_with_headers
     set_up_factor_in_run
     set_up_is_a_list

@@ -32,9 +32,14 @@ fn binary() -> PathBuf {
     built.or_else(|| std::env::var_os("RUNNER_BIN").map(PathBuf::from)).expect("cargo builds the binary for these tests")
 }
 
-/// A Python with pandas, pyarrow and duckdb, which the tests of tables share: it is installed once, from where pip takes packages.
-/// None where this machine has no `venv`; where it has one, whatever keeps it from being installed fails the test.
+/// A Python with pandas, pyarrow and duckdb, which the tests of tables share.
 pub fn python_of_tables() -> Option<PathBuf> {
+    python_with("python-of-tables", &["pandas", "pyarrow", "duckdb"], "import pandas, pyarrow, duckdb")
+}
+
+/// A Python with these packages, which is installed once, from where pip takes packages. None where this machine has no `venv`; where
+/// it has one, whatever keeps it from being installed fails the test.
+pub fn python_with(name: &str, packages: &[&str], imports: &str) -> Option<PathBuf> {
     let run = |program: &Path, args: &[&str]| {
         Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{}: {e}", program.display()))
     };
@@ -45,17 +50,17 @@ pub fn python_of_tables() -> Option<PathBuf> {
         eprintln!("SKIPPED: python3-venv is not installed (tests/needs.sh installs it)");
         return None;
     }
-    let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("python-of-tables");
+    let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     // Tests run at the same time, in processes of their own.
     let lock = std::fs::File::create(place.with_extension("lock")).expect("the folder for temporary files can be written to");
     lock.lock().expect("a file can be locked");
     let python = place.join("bin/python");
-    let imports = ["-c", "import pandas, pyarrow, duckdb"];
+    let imports = ["-c", imports];
     if !python.exists() || !run(&python, &imports).status.success() {
         let made = run(system, &["-m", "venv", "--clear", place.to_str().expect("the path is text")]);
         assert!(made.status.success(), "{made:?}");
-        let packages = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "pandas", "pyarrow", "duckdb"];
-        let installed = run(&python, &packages);
+        let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+        let installed = run(&python, &[&install[..], packages].concat());
         assert!(installed.status.success(), "{installed:?}");
     }
     Some(python)

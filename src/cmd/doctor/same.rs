@@ -59,6 +59,7 @@ pub(super) fn same(args: &cli::Doctor, file: &Path) -> Result<Exit, Stop> {
         no_report: true,
         svg: false,
         reports: cli::Reports { junit: None, markdown: None },
+        otlp: None,
         quiet: true,
         json: false,
         verbose: false,

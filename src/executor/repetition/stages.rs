@@ -85,8 +85,8 @@ impl Repetition<'_> {
 
     /// Connects to servers that speak in lines, and starts commands whose output is followed.
     pub(super) async fn connect_taps(&mut self) -> Result<(), Error> {
-        let Self { cell, context, sampler, session, .. } = self;
-        session.taps.connect(cell, context, &session.network, sampler).await
+        let Self { executor, cell, context, sampler, session, .. } = self;
+        session.taps.connect(cell, context, &session.network, (sampler, &executor.plan.secrets)).await
     }
 
     /// Ends the commands of taps. Logs and files are followed until the targets are stopped, because targets may write

@@ -8,7 +8,7 @@ use super::diagnostics::Diagnostics;
 use super::drivers::READERS;
 use super::experiment::{Builder, KEPT, WINDOW};
 use super::expr::Scope;
-use super::{actions, arrivals, collect, hosts, lifetimes, links, reconcile, taps, targets, workloads};
+use super::{actions, arrivals, collect, hosts, lifetimes, links, reconcile, scrape, taps, targets, workloads};
 use plan::{Action, Cell, CellId, Collect, Length, Link, Reconcile, Steps, Tap, Target, Workload};
 use schema::source::all_of;
 use schema::{Data, Entry, Mistake, Node, Span, decode, types};
@@ -150,7 +150,23 @@ impl Builder<'_> {
             skipped = skipped.or(reason.filter(|_| self.places().is_here(tap.on.as_deref())));
             made.push(tap);
         }
+        made.extend(self.cell_scrapes(scope, mistakes));
         (made, skipped)
+    }
+
+    /// The pages that are fetched in a cell.
+    fn cell_scrapes(&self, scope: &Scope<'_>, mistakes: &mut Vec<Mistake>) -> Vec<Tap> {
+        let mut made = Vec::new();
+        for entry in self.scrapes {
+            let Some(resolved) = self.resolved_here(scope, entry, mistakes) else { continue };
+            made.extend(decode::decode_and(self.file, &resolved, mistakes, |typed: types::Scrape, mistakes| {
+                let (on, places) = (typed.on.as_deref(), self.places());
+                places.check(self.file, &resolved, on, Some("a page is fetched by one"), mistakes);
+                let mut notes = Diagnostics::new(self.file, mistakes).here(places.is_here(on));
+                scrape::scrape(&mut notes, entry, &resolved, &typed)
+            }));
+        }
+        made
     }
 
     pub(super) fn actions(&self, scope: &Scope<'_>, steps: &Node, level: &str, mistakes: &mut Vec<Mistake>) -> Vec<Action> {
@@ -289,7 +305,7 @@ impl Builder<'_> {
         let (workloads, reason) = self.cell_workloads(&mut scope, &started, &links, mistakes);
         skipped = skipped.or(reason);
         scope.late = before_load;
-        let reconcile = self.reconciled(&scope, &started, &workloads, &collect, mistakes);
+        let reconcile = self.reconciled(&scope, &started, &workloads, (&collect, &taps), mistakes);
         self.work.set(self.work.get() + scope.spent.get());
         let unset: Vec<String> = scope.unset.take().into_iter().collect();
         self.skips.set(self.skips.get() || !unset.is_empty());
@@ -319,10 +335,11 @@ impl Builder<'_> {
         scope: &Scope<'_>,
         targets: &[Target],
         workloads: &[Workload],
-        collected: &[Collect],
+        (collected, taps): (&[Collect], &[Tap]),
         mistakes: &mut Vec<Mistake>,
     ) -> Vec<Reconcile> {
-        let paths = reconcile::RequestPaths::new(targets, workloads);
+        let mut paths = reconcile::RequestPaths::new(targets, workloads);
+        paths.scraped(taps);
         let Some(node) = self.root.get("reconcile") else { return paths.automatic() };
         let items = match &node.data {
             Data::Text(text) if text == "off" => return Vec::new(),

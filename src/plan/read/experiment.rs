@@ -14,7 +14,7 @@ use super::factors::{self, Levels};
 use super::levels::Factor;
 use super::names::{RESERVED, ScenarioNames};
 use super::options::{Options, Rejection};
-use super::{expectations, files, graphs, hosts, lifetimes, spelling};
+use super::{expectations, files, graphs, hosts, lifetimes, scrape, spelling};
 use plan::experiment::Scratch;
 use plan::taps::UNJOINED;
 use plan::{Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Record, Role, Secrets};
@@ -133,6 +133,7 @@ pub(super) struct Builder<'a> {
     pub(super) workloads: &'a [Entry],
     pub(super) collect: &'a [Entry],
     pub(super) taps: &'a [Entry],
+    pub(super) scrapes: &'a [Entry],
     pub(super) links: &'a [Entry],
     pub(super) hosts: Vec<Role>,
     pub(super) environment: Environment,
@@ -207,6 +208,7 @@ impl<'a> Builder<'a> {
             workloads: section("workloads"),
             collect: section("collect"),
             taps: section("taps"),
+            scrapes: section("scrape"),
             links: section("links"),
             hosts: hosts::read(file, root.get("hosts"), options, mistakes),
             environment: Environment::read(file, root.get("env"), |name| options.variable(name), mistakes),
@@ -292,7 +294,19 @@ impl<'a> Builder<'a> {
             let mistake = Mistake::new(self.file, entry.key_span, found);
             mistakes.push(mistake.expected("expected another name: metrics are distinguished by it"));
         }
-        for entries in [self.workloads, self.targets, self.collect, self.taps, self.links] {
+        let used = |name: &str| {
+            let sections = [("workload", self.workloads), ("collect", self.collect), ("tap", self.taps)];
+            sections.into_iter().find(|(_, entries)| entries.iter().any(|entry| entry.key == name)).map(|(section, _)| section)
+        };
+        for (entry, section) in self.scrapes.iter().filter_map(|entry| Some((entry, used(&entry.key)?))) {
+            let found = match section {
+                "collect" => format!("`collect` also has an entry `{}`", entry.key),
+                section => format!("there is also a {section} `{}`", entry.key),
+            };
+            let mistake = Mistake::new(self.file, entry.key_span, found);
+            mistakes.push(mistake.expected("expected another name: metrics are distinguished by it"));
+        }
+        for entries in [self.workloads, self.targets, self.collect, self.taps, self.scrapes, self.links] {
             for entry in entries {
                 let fits = (1..=MOST_OF_A_NAME).contains(&entry.key.len());
                 if !fits || !entry.key.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) {
@@ -339,7 +353,8 @@ impl<'a> Builder<'a> {
     }
 
     fn build(mut self, fresh_seed: u64, mistakes: &mut Vec<Mistake>) -> Result<Option<Plan>, String> {
-        let names: Vec<&str> = self.workloads.iter().chain(self.collect).chain(self.taps).map(|e| e.key.as_str()).collect();
+        let names: Vec<&str> =
+            self.workloads.iter().chain(self.collect).chain(self.taps).chain(self.scrapes).map(|e| e.key.as_str()).collect();
         let (targets, metrics): (Vec<&str>, _) = (self.targets.iter().map(|e| e.key.as_str()).collect(), self.brought());
         let over_time = self.of_taps();
         let names = ScenarioNames {
@@ -504,13 +519,18 @@ impl<'a> Builder<'a> {
         names
     }
 
-    /// Names of the metrics of taps, each once.
+    /// Names of the metrics of taps and scrapes, each once.
     fn of_taps(&self) -> Vec<&'a str> {
         let metrics = |tap: &'a Entry| tap.value.get("metrics").map(Node::entries).unwrap_or_default();
         let mut names = Vec::new();
         for entry in self.taps.iter().flat_map(metrics) {
             if !names.contains(&entry.key.as_str()) {
                 names.push(entry.key.as_str());
+            }
+        }
+        for name in self.scrapes.iter().flat_map(scrape::metrics_of) {
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
         names
@@ -712,6 +732,7 @@ impl<'a> Builder<'a> {
             .chain(self.workloads)
             .chain(self.collect)
             .chain(self.taps)
+            .chain(self.scrapes)
             .chain(self.links)
             .filter(|e| !active.contains(&e.key))
         {

@@ -38,6 +38,8 @@ mod rendered;
 mod repository;
 mod requests;
 mod revisions;
+mod scrape;
+mod selectors;
 mod socks;
 mod spelling;
 mod steps;

@@ -33,7 +33,7 @@ pub(super) const RESERVED: [(&str, &str); 16] = [
 pub(super) struct ScenarioNames<'a> {
     /// Its factors, with their levels.
     pub factors: &'a [Factor],
-    /// Its workloads, what is collected, and its taps.
+    /// Its workloads, what is collected, its taps and its scrapes.
     pub workloads: &'a [&'a str],
     /// All targets, including those that are only in some cells.
     pub targets: &'a [&'a str],

@@ -13,8 +13,9 @@ use plan::collect::BODY;
 use plan::drivers::Asks;
 use plan::links::is_local;
 use plan::reconcile::{Counter, Reconcile, Source, count_socket};
+use plan::scrape::PageSource;
 use plan::url::Address;
-use plan::{Carry, Probe, Replica, Selector, Start, Step, Target, Template, Url, Workload};
+use plan::{Carry, Probe, Replica, Selector, Start, Step, Tap, TapSource, Target, Template, Url, Workload};
 
 /// Fixtures that report how many requests they received, on a socket whose path is given in [`COUNT_VARIABLE`].
 const COUNTING: [&str; 7] = ["blobs-server", "cpu-server", "faulty", "null-server", "queue", "random-data", "stall"];
@@ -107,6 +108,20 @@ impl<'a> RequestPaths<'a> {
             }
             through.push(at);
             at = next;
+        }
+    }
+
+    /// Notes that requests of ours beside the load reach a target.
+    pub fn scraped(&mut self, taps: &[Tap]) {
+        for tap in taps {
+            let TapSource::Scrape(scrape) = &tap.source else { continue };
+            let PageSource::Url { url, .. } = &scrape.from else { continue };
+            let Some(target) = owner(self.targets, &url.host, url.port) else { continue };
+            // haproxy counts each frontend by itself, the others all of their requests.
+            let counts = |reached: &Reached| self.facts[target].socket.is_none() || reached.ports.contains(&url.port);
+            if let Some(reached) = self.reached.get_mut(&target).filter(|reached| counts(reached)) {
+                reached.others.get_or_insert_with(|| format!("`scrape` fetches `{}` from it", tap.name));
+            }
         }
     }
 

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde_json::Value as Json;
 
 use crate::types::{
-    Collect, Duration, Expectation, Factor, Graph, HostRole, Limits, Link, Order, Phases, Reconciles, Size, Steps, Tap, Target,
-    Text, Workload,
+    Collect, Duration, Expectation, Factor, Graph, HostRole, Limits, Link, Order, Phases, Reconciles, Scrape, Size, Steps, Tap,
+    Target, Text, Workload,
 };
 
 /// An experiment: one scenario file that answers one question.
@@ -160,6 +160,15 @@ pub struct Experiment {
         extend("examples" = [{"misses": {"log": "cache", "regex": "miss (?<key>.+)", "metrics": {"misses": {"count": true}}}}])
     )]
     pub taps: serde_json::Map<String, Json>,
+    /// What servers say about themselves, fetched at regular times while the load runs: pages in Prometheus's format, OpenMetrics or
+    /// JSON, and the statistics of haproxy and nginx: [Scrape](scrape.md). A name differs from those of workloads, of what is
+    /// collected and of taps.
+    #[serde(default)]
+    #[schemars(
+        with = "BTreeMap<String, Scrape>",
+        extend("examples" = [{"app": {"url": "http://127.0.0.1:8000/metrics", "metrics": {"queue": {"mean": "jobs_waiting"}}}}])
+    )]
+    pub scrape: serde_json::Map<String, Json>,
     /// How servers count their requests; their counts are compared with what was sent: [Reconcile](reconcile.md). `off` turns it
     /// off.
     #[serde(default)]
