@@ -331,16 +331,7 @@ impl Guard {
         signal: Signal,
         grace: Duration,
     ) -> Result<bool, Error> {
-        let signal = match signal {
-            Signal::Term => 15,
-            Signal::Int => 2,
-            Signal::Quit => 3,
-            Signal::Hup => 1,
-            Signal::Usr1 => 10,
-            Signal::Usr2 => 12,
-            Signal::Kill => 9,
-        };
-        self.say(&Request::Stop { id, signal, grace_ms: grace.as_millis() as u64 }).await?;
+        self.say(&Request::Stop { id, signal: signal.number(), grace_ms: grace.as_millis() as u64 }).await?;
         let killed = stopped.wait_for(Option::is_some).await.map_err(|_| Error::GuardGone)?.unwrap_or_default();
         self.shared().slots.remove(&id);
         Ok(killed)
