@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod cache;
+pub mod cgroups;
 pub mod collect;
 pub mod containers;
 pub mod control;
