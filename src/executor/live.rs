@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::hopeless::Watch;
 use observe::own;
 use vocabulary::Phase;
 use vocabulary::live::{LiveFigures, LiveTarget, LiveWorkload};
@@ -44,6 +45,8 @@ struct State {
     generator: VecDeque<(Instant, u64)>,
     /// Counts by bucket: memory that is used again at each look.
     sum: Vec<u64>,
+    /// Whether the load is hopeless, where somebody wants to know.
+    watch: Option<Watch>,
 }
 
 #[derive(Debug, Default)]
@@ -93,9 +96,22 @@ impl Feed {
         self.state().epoch = Some(epoch);
     }
 
+    /// Looks for a hopeless load from now on.
+    pub fn watch(&self, watch: Watch) {
+        self.state().watch = Some(watch);
+    }
+
+    /// Why the load is hopeless, if it is. `now_ns`: since it began.
+    pub fn hopeless(&self, now_ns: u64) -> Option<String> {
+        self.state().watch.as_ref()?.hopeless(now_ns)
+    }
+
     /// Takes in windows that are over.
     pub fn windows(&self, rows: &[WindowRow]) {
         let mut state = self.state();
+        if let Some(watch) = &mut state.watch {
+            rows.iter().for_each(|row| watch.take(row));
+        }
         let window_ns = state.window.as_nanos() as u64;
         for row in rows.iter().filter(|row| row.step.is_none()) {
             let Some(workload) = state.workloads.get_mut(usize::from(row.workload)) else { continue };
@@ -145,7 +161,7 @@ impl Feed {
 
     fn look_at(&self, now: Instant, generator_ns: Option<u64>) -> LiveFigures {
         let mut state = self.state();
-        let State { epoch, window, workloads, targets, generator, sum } = &mut *state;
+        let State { epoch, window, workloads, targets, generator, sum, .. } = &mut *state;
         let window_ns = window.as_nanos().max(1) as u64;
         // The end of the last window that is over, in nanoseconds since the load began.
         let end_ns = epoch.map_or(0, |epoch| {

@@ -148,8 +148,7 @@ fn make_network(link: &Link, names: &LinkNames, mechanism: Mechanism, seed: u64)
     if mechanism == Mechanism::Netem {
         let buffer = shaping::buffer(link);
         let changes = !link.changes.is_never();
-        let lines =
-            shaping::netem("far", &link.forward, buffer, changes) + &shaping::netem("near", &link.back, buffer, changes);
+        let lines = shaping::netem("far", &link.forward, buffer, changes) + &shaping::netem("near", &link.back, buffer, changes);
         tc(&names.middle, &lines)?;
     } else {
         rates(&names.middle, link)?;

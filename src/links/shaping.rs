@@ -60,7 +60,9 @@ pub fn netem_change(device: &str, from: &Shape, to: &Shape, buffer: Duration) ->
 pub fn rate_change(device: &str, from: &Shape, to: &Shape, buffer: Duration) -> String {
     match (from.rate_bits_per_s, to.rate_bits_per_s) {
         (Some(_), None) => format!("qdisc del dev {device} root\n"),
-        (before, Some(rate)) if before != Some(rate) => tbf(device, "root", rate, buffer).replacen("qdisc add", "qdisc replace", 1),
+        (before, Some(rate)) if before != Some(rate) => {
+            tbf(device, "root", rate, buffer).replacen("qdisc add", "qdisc replace", 1)
+        }
         _ => String::new(),
     }
 }
@@ -100,7 +102,9 @@ pub fn limit(shape: &Shape) -> u64 {
 /// The queues that the helper must serve: number, incoming device in the middle, shape.
 pub fn queues(link: &Link) -> Vec<(u16, &'static str, Shape)> {
     let both = [(0, "near", link.forward), (1, "far", link.back)];
-    both.into_iter().filter(|(_, _, s)| !link.changes.is_never() || !s.delay.is_zero() || !s.jitter.is_zero() || s.loss > 0.0).collect()
+    both.into_iter()
+        .filter(|(_, _, s)| !link.changes.is_never() || !s.delay.is_zero() || !s.jitter.is_zero() || s.loss > 0.0)
+        .collect()
 }
 
 /// A rule set for `nft -f` that sends forwarded packets to the queues.

@@ -118,7 +118,8 @@ pub fn beyond(target: &str, resources: &Resources) -> Option<String> {
         return Some(format!("`{target}` may use {cpu} processors, and this machine has {processors}"));
     }
     let total = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let total = total.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())? << 10;
+    let total =
+        total.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())? << 10;
     let human = |bytes: u64| vocabulary::units::human_bytes(bytes as f64);
     let memory = resources.memory.filter(|memory| *memory > total)?;
     Some(format!("`{target}` may use {} of memory, and this machine has {}", human(memory), human(total)))
@@ -132,7 +133,8 @@ pub fn places(controller: Controller, mounts: &str, own: &str) -> Vec<(Version, 
             let path = own.lines().find_map(|line| own_path(line, controller, version)).unwrap_or("/");
             // A path outside of what is mounted, as in a container, cannot be reached.
             let inside = Path::new(path).strip_prefix(root).unwrap_or(Path::new(""));
-            let inside: PathBuf = if inside.components().any(|c| c.as_os_str() == "..") { PathBuf::new() } else { inside.to_owned() };
+            let inside: PathBuf =
+                if inside.components().any(|c| c.as_os_str() == "..") { PathBuf::new() } else { inside.to_owned() };
             found.extend(inside.ancestors().map(|part| (version, Path::new(point).join(part))));
         }
     }
@@ -268,7 +270,10 @@ mod tests {
     #[test]
     fn a_limit_without_effect_is_not_taken_for_one() {
         let much = |cpu, memory| beyond("db", &Resources { cpu, memory });
-        assert!(much(Some(1e6), None).is_some_and(|words| words.starts_with("`db` may use 1000000 processors, and this machine has ")));
+        assert!(
+            much(Some(1e6), None)
+                .is_some_and(|words| words.starts_with("`db` may use 1000000 processors, and this machine has "))
+        );
         assert!(much(None, Some(1 << 60)).is_some_and(|words| words.contains("of memory, and this machine has ")));
         assert_eq!(much(Some(0.5), Some(1 << 20)), None);
     }

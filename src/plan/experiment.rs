@@ -8,7 +8,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::text::{as_optional_text, as_text};
-use super::{Abort, Action, Checkout, Collect, Expectation, Factor, Fault, Faults, Graph, Link, Reconcile, Role, Secrets, Tap, Target, Workload};
+use super::{
+    Abort, Action, Checkout, Collect, Expectation, Factor, Fault, Faults, Graph, Link, Reconcile, Role, Secrets, Tap, Target,
+    Workload,
+};
 use vocabulary::Metric;
 use vocabulary::choices::Order;
 
@@ -258,7 +261,10 @@ impl Cell {
             // They lie between machines, and are made by whoever directs the run.
             links: Vec::new(),
             taps: self.taps.iter().filter(|tap| is_here(&tap.on)).cloned().collect(),
-            faults: Faults { list: self.faults.list.iter().filter(|fault| of_here(fault)).cloned().collect(), ..self.faults.clone() },
+            faults: Faults {
+                list: self.faults.list.iter().filter(|fault| of_here(fault)).cloned().collect(),
+                ..self.faults.clone()
+            },
             set_up: steps(&self.set_up),
             clean_up: steps(&self.clean_up),
             ..self.clone()

@@ -90,7 +90,8 @@ impl Cgroup {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let group = |controller: Controller| {
             let found = plan::cgroups::places(controller, &mounts, &own);
-            let (version, path) = found.into_iter().find(|(version, path)| path.join(controller.limit_file(*version)).exists())?;
+            let (version, path) =
+                found.into_iter().find(|(version, path)| path.join(controller.limit_file(*version)).exists())?;
             Some(Group { controller, version, path })
         };
         Self { groups: resources.controllers().filter_map(group).collect(), resources, is_ours: false }
@@ -114,7 +115,9 @@ impl Cgroup {
         for group in &self.groups {
             let read = |file: &str| std::fs::read_to_string(group.path.join(file)).unwrap_or_default();
             match (group.controller, group.version) {
-                (Controller::Cpu, Version::Two) => counts.throttled_ns = value(&read("cpu.stat"), "throttled_usec").map(|us| us * 1000),
+                (Controller::Cpu, Version::Two) => {
+                    counts.throttled_ns = value(&read("cpu.stat"), "throttled_usec").map(|us| us * 1000)
+                }
                 (Controller::Cpu, Version::One) => counts.throttled_ns = value(&read("cpu.stat"), "throttled_time"),
                 (Controller::Memory, Version::Two) => {
                     let events = read("memory.events");

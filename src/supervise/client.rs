@@ -163,7 +163,19 @@ impl<'a> ProcessSpec<'a> {
     /// error output.
     pub fn new(argv: Vec<String>, env: Vec<(String, String)>, logs: [&'a Path; 2]) -> Self {
         let [stdout, stderr] = logs;
-        Self { argv, env, dir: None, stdout, stderr, cpus: &[], namespace: None, cgroups: Vec::new(), memory_node: None, limits: &[], stop: None }
+        Self {
+            argv,
+            env,
+            dir: None,
+            stdout,
+            stderr,
+            cpus: &[],
+            namespace: None,
+            cgroups: Vec::new(),
+            memory_node: None,
+            limits: &[],
+            stop: None,
+        }
     }
 }
 
@@ -319,7 +331,8 @@ impl Guard {
     pub fn signal<'f>(&'f self, process: &'f Process, signal: i32, whole: bool) -> Task<'f, Result<(), Error>> {
         Box::pin(async move {
             let (to, sent) = oneshot::channel();
-            let mut line = serde_json::to_vec(&Request::Signal { id: process.id, signal, whole }).expect("a request is always JSON");
+            let mut line =
+                serde_json::to_vec(&Request::Signal { id: process.id, signal, whole }).expect("a request is always JSON");
             line.push(b'\n');
             {
                 // Answers come in the order of requests: nobody may come between the two lines.

@@ -103,7 +103,8 @@ pub(super) fn check_names(file: &Arc<SourceFile>, section: Option<&Node>, others
             mistakes.push(Mistake::new(file, span, format!("`{name}` cannot be the name of a fault")).expected(expected));
         } else if others.contains(&name.as_str()) || names[..at].contains(&Some(name.clone())) {
             let expected = "expected another `name`: metrics are distinguished by it";
-            mistakes.push(Mistake::new(file, span, format!("there is already something with the name `{name}`")).expected(expected));
+            mistakes
+                .push(Mistake::new(file, span, format!("there is already something with the name `{name}`")).expected(expected));
         }
     }
 }
@@ -118,7 +119,8 @@ pub(super) fn fault(
 ) -> Option<Fault> {
     let before = notes.mistakes.len();
     let kind = notes.exactly_one(node, "what breaks", &KINDS)?;
-    let with = |keys: &[&str], key: &str, notes: &mut Diagnostics<'_>| refuse(notes, node, keys, &format!("it belongs to `{key}`"));
+    let with =
+        |keys: &[&str], key: &str, notes: &mut Diagnostics<'_>| refuse(notes, node, keys, &format!("it belongs to `{key}`"));
     if kind != "kill" {
         with(&["restart"], "kill", notes);
     }
@@ -190,7 +192,8 @@ fn victim(notes: &mut Diagnostics<'_>, node: &Node, key: &str, text: &str, conte
     if !context.names.iter().any(|known| known == name) {
         let known = || context.names.iter().map(String::as_str);
         let span = node.get(key).map_or(node.head, |n| n.span);
-        let expected = if context.names.is_empty() { "there is no target".to_owned() } else { format!("expected {}", one_of(known())) };
+        let expected =
+            if context.names.is_empty() { "there is no target".to_owned() } else { format!("expected {}", one_of(known())) };
         let mistake = Mistake::new(notes.file, span, format!("there is no target `{name}`")).expected(expected);
         notes.mistakes.push(mistake.did_you_mean(name, known()));
         return None;
@@ -201,7 +204,12 @@ fn victim(notes: &mut Diagnostics<'_>, node: &Node, key: &str, text: &str, conte
         return None;
     };
     if !target.is_started() {
-        notes.say(node, key, format!("`{name}` already runs, elsewhere"), "expected a target that runner starts: others cannot be broken");
+        notes.say(
+            node,
+            key,
+            format!("`{name}` already runs, elsewhere"),
+            "expected a target that runner starts: others cannot be broken",
+        );
         return None;
     }
     let count = target.replicas.len() as u32;
@@ -238,7 +246,12 @@ fn link(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Fault, context:
         return None;
     }
     let Some(link) = context.links.iter().find(|link| link.name == *name) else {
-        notes.say(node, "link", format!("`{name}` does not exist in this cell"), "expected a fault with the same `when` as the link");
+        notes.say(
+            node,
+            "link",
+            format!("`{name}` does not exist in this cell"),
+            "expected a fault with the same `when` as the link",
+        );
         return None;
     };
     if context.several_machines {
@@ -297,7 +310,12 @@ fn fill(notes: &mut Diagnostics<'_>, node: &Node, context: &FaultContext<'_>) ->
 fn instant(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Fault, context: &FaultContext<'_>) -> Option<Duration> {
     let leading = || context.workloads.iter().filter(|w| w.protocol().follows().is_none());
     if leading().any(|workload| workload.load.find.is_some()) {
-        notes.say(node, "at", "a search tries one rate after the other, and has no timeline", "expected a load with a rate, or connections");
+        notes.say(
+            node,
+            "at",
+            "a search tries one rate after the other, and has no timeline",
+            "expected a load with a rate, or connections",
+        );
         return None;
     }
     let at = match &typed.phase {
@@ -317,7 +335,8 @@ fn instant(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Fault, conte
     }
     let lasts = typed.lasts.map(|lasts| ("for", lasts.0)).or(typed.restart.map(|restart| ("restart", restart.0)));
     if let Some((key, lasts)) = lasts.filter(|(_, lasts)| at + *lasts > end) {
-        let found = format!("this would be over {} after the start of a load of {}", exact_duration(at + lasts), exact_duration(end));
+        let found =
+            format!("this would be over {} after the start of a load of {}", exact_duration(at + lasts), exact_duration(end));
         notes.say(node, key, found, format!("expected at most {}", exact_duration(end.saturating_sub(at))));
         return None;
     }
@@ -439,7 +458,12 @@ pub(super) fn abort(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Abo
     let conditions = [("errors", &typed.errors), ("response-p99", &typed.response_p99), ("silence", &typed.silence)];
     if conditions.iter().all(|(_, typed)| typed.is_none()) {
         let words = conditions.map(|(key, _)| key);
-        notes.say(node, "", "this does not say when to give up", format!("expected {}, such as `errors: \"> 20%\"`", one_of(words)));
+        notes.say(
+            node,
+            "",
+            "this does not say when to give up",
+            format!("expected {}, such as `errors: \"> 20%\"`", one_of(words)),
+        );
         return None;
     }
     let mut bound = |key: &str, typed: &Option<types::Text>, example: &str, parse: &dyn Fn(&str) -> Option<f64>| {

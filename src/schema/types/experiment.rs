@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde_json::Value as Json;
 
 use crate::types::{
-    Abort, Collect, Duration, Expectation, Factor, Fault, Graph, HostRole, Limits, Link, Order, Phases, Reconciles, Size, Steps, Tap, Target,
-    Text, Workload,
+    Abort, Collect, Duration, Expectation, Factor, Fault, Graph, HostRole, Limits, Link, Order, Phases, Reconciles, Size, Steps,
+    Tap, Target, Text, Workload,
 };
 
 /// An experiment: one scenario file that answers one question.

@@ -9,7 +9,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::types::{Duration, Lifetime, Names, Port, Processors, ResourceLimit, Signal, Size, Statuses, Text, Timeout, Tls, text_as_typed};
+use crate::types::{
+    Duration, Lifetime, Names, Port, Processors, ResourceLimit, Signal, Size, Statuses, Text, Timeout, Tls, text_as_typed,
+};
 
 /// A program under test, or one around it: how it is started, known to be ready, and stopped.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
