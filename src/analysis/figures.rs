@@ -52,7 +52,7 @@ pub(super) fn figures(measured: &Measured<'_>, detail: &Detail) -> PolarsResult<
         named_outcomes(measured, by_outcome, passes)?,
         brought(measured)?,
         as_figures(measured.taps.clone().lazy(), &["repetition", "workload", "phase"]),
-        as_figures(super::recovery::figures(measured)?.lazy(), &["repetition", "workload", "phase"]),
+        as_figures(super::recovery::figures(measured, detail.taps)?.lazy(), &["repetition", "workload", "phase"]),
         limits(measured)?,
         limited(measured)?,
         generator(measured)?,

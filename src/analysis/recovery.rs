@@ -159,16 +159,16 @@ fn of_fault<'p>(
     worst
 }
 
-/// A row for each fault of each repetition and metric: `repetition`, `workload` (the fault), `phase`, `metric`, `value`.
+/// A row for each fault of each repetition and metric, if somebody wants them: `repetition`, `workload` (the fault), `phase`, `metric`, `value`.
 ///
 /// # Errors
 /// When polars cannot compute it.
-pub(super) fn figures(measured: &Measured<'_>) -> PolarsResult<DataFrame> {
+pub(super) fn figures(measured: &Measured<'_>, is_wanted: bool) -> PolarsResult<DataFrame> {
     let mut rows: Vec<(u32, &str, &str, &str, f64)> = Vec::new();
-    let any = measured.repetitions.iter().any(|r| !r.status.faults.is_empty());
+    let any = is_wanted && measured.repetitions.iter().any(|r| !r.status.faults.is_empty());
     let workloads: Vec<&str> = measured.cell.workloads.iter().map(|w| w.name.as_str()).collect();
     let series = if any { measured.windows.points(&workloads)? } else { BTreeMap::new() };
-    for repetition in measured.repetitions {
+    for repetition in measured.repetitions.iter().filter(|_| any) {
         let number = repetition.status.repetition;
         let phases = measured.phases.get(&number).map_or(&[] as &[_], Vec::as_slice);
         let mut from_ns = 0;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plan::{Abort, Length, Workload};
+use vocabulary::Phase;
 use vocabulary::rows::WindowRow;
 use vocabulary::rows::histogram::{BUCKETS, decode, longest};
 use vocabulary::units::{human_duration, percent};
@@ -30,6 +31,8 @@ struct One {
     windows: BTreeMap<u64, Tally>,
     /// The end of the last window with a right answer.
     right_until_ns: Option<u64>,
+    /// The phase with the last passes of a load that ends with a number of them, and how many are still to come.
+    left: Option<(Phase, u64)>,
 }
 
 #[derive(Debug, Default)]
@@ -42,12 +45,19 @@ struct Tally {
 
 impl Watch {
     /// Looks at workloads, those of the cell in their order; `None` for one whose load is made elsewhere.
-    pub fn new<'w>(abort: &Abort, window: Duration, workloads: impl Iterator<Item = Option<&'w Workload>>) -> Self {
+    /// `is_shared`: other machines make a part of each load.
+    pub fn new<'w>(
+        abort: &Abort,
+        window: Duration,
+        workloads: impl Iterator<Item = Option<&'w Workload>>,
+        is_shared: bool,
+    ) -> Self {
         let one = |workload: Option<&Workload>| One {
             name: workload.map_or_else(String::new, |w| w.name.clone()),
             active: workload.map(active).unwrap_or_default(),
             windows: BTreeMap::new(),
             right_until_ns: None,
+            left: workload.and_then(|workload| left(workload, is_shared)),
         };
         let window_ns = (window.as_nanos() as u64).max(1);
         Self { abort: abort.clone(), window_ns, workloads: workloads.map(one).collect() }
@@ -58,6 +68,11 @@ impl Watch {
         let keeps_times = self.abort.response_p99.is_some();
         let horizon = 4 * self.abort.lasts.as_nanos() as u64 + 4 * self.window_ns;
         let Some(one) = self.workloads.get_mut(usize::from(row.workload)).filter(|_| row.step.is_none()) else { return };
+        if let Some((phase, left)) = &mut one.left
+            && *phase == row.phase
+        {
+            *left = left.saturating_sub(row.count);
+        }
         let tally = one.windows.entry(row.start_ns).or_default();
         tally.passes += row.count;
         if row.outcome.is_error() {
@@ -101,7 +116,7 @@ impl Watch {
                 "the 99th percentile of the response time of `{name}` was above {limit} in each window of the last {lasts}"
             ));
         }
-        let limit = self.abort.silence?;
+        let limit = self.abort.silence.filter(|_| one.left.is_none_or(|(_, left)| left > 0))?;
         let (begun, _) = *one.active.iter().rev().find(|(start, end)| (*start..*end).contains(&now_ns))?;
         let silent_ns = now_ns.saturating_sub(one.right_until_ns.unwrap_or_default().max(begun));
         (u128::from(silent_ns) > limit.as_nanos()).then(|| {
@@ -143,9 +158,23 @@ impl Tally {
     }
 }
 
+/// The passes after which a load is over, where it ends with a number of them. Of a load that is shared, nobody here knows.
+fn left(workload: &Workload, is_shared: bool) -> Option<(Phase, u64)> {
+    let last = workload.load.segments.last()?;
+    match last.length {
+        Length::Amount(_) if is_shared => Some((last.phase, 0)),
+        Length::Amount(amount) => Some((last.phase, amount)),
+        Length::Duration(_) => None,
+    }
+}
+
 /// When a workload sends. One that follows another has no time of its own.
 fn active(workload: &Workload) -> Vec<(u64, u64)> {
     let (mut found, mut start) = (Vec::new(), 0);
+    if workload.load.find.is_some() {
+        // A search looks for what is hopeless.
+        return found;
+    }
     if workload.protocol().follows().is_some() {
         return vec![(u64::MAX, u64::MAX)];
     }
@@ -178,8 +207,8 @@ fn active(workload: &Workload) -> Vec<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use load::windows::Windows;
+    use vocabulary::Outcome;
     use vocabulary::rows::RequestRow;
-    use vocabulary::{Outcome, Phase};
 
     use super::*;
 
@@ -187,7 +216,7 @@ mod tests {
 
     fn watch(abort: Abort) -> Watch {
         let active = vec![(0, 60_000 * MS)];
-        let one = One { name: "clients".to_owned(), active, windows: BTreeMap::new(), right_until_ns: None };
+        let one = One { name: "clients".to_owned(), active, windows: BTreeMap::new(), right_until_ns: None, left: None };
         Watch { abort, window_ns: 500 * MS, workloads: vec![one] }
     }
 
@@ -271,5 +300,9 @@ mod tests {
         assert_eq!(watch.hopeless(8900 * MS), None, "it has just begun again");
         assert!(watch.hopeless(9100 * MS).is_some());
         assert_eq!(watch.hopeless(70_000 * MS), None, "it is over");
+        watch.workloads[0].left = Some((Phase::During, 100));
+        assert!(watch.hopeless(9100 * MS).is_some());
+        load(&mut watch, 0, 1000, 1, |_| Outcome::Ok);
+        assert_eq!(watch.hopeless(9100 * MS), None, "all its passes are there");
     }
 }

@@ -16,7 +16,7 @@ pub const SHORTEST_HOST_NS: u64 = 500_000_000;
 /// The limits in a cell: what a fault breaks is a result, and has a limit only where the scenario sets one.
 pub fn of_cell(limits: &Limits, cell: &Cell) -> Limits {
     let free = cell.faults.unlimited;
-    let of = |is_free: bool, limit: f64| if is_free && !cell.faults.is_empty() { 1.0 } else { limit };
+    let of = |is_free: bool, limit: f64| if is_free { 1.0 } else { limit };
     Limits {
         errors: of(free.errors, limits.errors),
         silence: of(free.silence, limits.silence),

@@ -38,6 +38,10 @@ pub struct Running {
     cgroup: Option<Cgroup>,
     /// What its groups had counted when the load began.
     counted: Counts,
+    /// What earlier processes of it had counted during the load.
+    earlier: Counts,
+    /// Whether its counts of the load are known.
+    is_counted: bool,
     /// Whether it may end: a fault has asked it to.
     pub(super) may_end: bool,
     logs: [PathBuf; 2],
@@ -244,9 +248,17 @@ pub(super) async fn start_anew(
     let new = start_replica(target, replica, context, namespace, cell).await?;
     let TargetStatus { deaths, outcome, ref ended, .. } = one.status;
     let ended = ended.clone().filter(|_| outcome == Some(TargetOutcome::KilledByFault));
-    let status = TargetStatus { deaths, outcome, ended, ..new.status.clone() };
+    let mut status = TargetStatus { deaths, outcome, ended, ..new.status.clone() };
+    let earlier = one.status.resources.as_ref().map_or_else(Counts::default, |known| Counts {
+        throttled_ns: known.throttled_ns,
+        limit_hits: known.memory_limit_hits,
+        oom_kills: known.oom_kills,
+    });
+    if one.status.resources.is_some() {
+        status.resources.clone_from(&one.status.resources);
+    }
     // Its logs continue in the same files.
-    *one = Running { status, taken: one.taken, log_keeper: one.log_keeper.take().or(new.log_keeper), ..new };
+    *one = Running { status, earlier, taken: one.taken, log_keeper: one.log_keeper.take().or(new.log_keeper), ..new };
     one.find_inside(target.ready_timeout).await;
     started(one);
     Ok(())
@@ -386,6 +398,8 @@ async fn start_replica(
         container,
         cgroup,
         counted: Counts::default(),
+        earlier: Counts::default(),
+        is_counted: false,
         may_end: false,
         logs,
         signal: target.stop_signal,
@@ -538,12 +552,21 @@ impl Running {
             self.cgroup = Some(Cgroup::of_process(pid, limits));
         }
         self.counted = self.cgroup.as_ref().map(Cgroup::counts).unwrap_or_default();
+        (self.earlier, self.is_counted) = (Counts::default(), false);
     }
 
     /// Records what its groups have counted since the load began.
     pub fn load_ends(&mut self) {
+        self.count();
+        self.is_counted = true;
+    }
+
+    fn count(&mut self) {
+        if self.is_counted {
+            return;
+        }
         if let (Some(cgroup), Some(status)) = (&self.cgroup, &mut self.status.resources) {
-            let counts = cgroup.counts().since(&self.counted);
+            let counts = cgroup.counts().since(&self.counted).and(&self.earlier);
             status.throttled_ns = counts.throttled_ns.or(status.throttled_ns);
             status.memory_limit_hits = counts.limit_hits.or(status.memory_limit_hits);
             status.oom_kills = counts.oom_kills.or(status.oom_kills);
@@ -613,6 +636,7 @@ pub async fn stop(guard: &Guard, running: &mut [&mut Running]) -> Result<(), Err
         let group = &mut running[start..end];
         let mut stops = Vec::new();
         for one in group.iter_mut() {
+            one.count();
             if let Some(limit) = one.cgroup.as_ref().and_then(Cgroup::out_of_memory).filter(|_| one.exited().is_some()) {
                 one.status.ended = Some(format!("was killed by the kernel: it exceeded its memory limit of {limit}"));
                 one.status.outcome = Some(TargetOutcome::OutOfMemory);

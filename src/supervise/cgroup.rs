@@ -56,6 +56,19 @@ impl Counts {
     }
 }
 
+impl Counts {
+    /// Together with what others have counted.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let sum = |a: Option<u64>, b: Option<u64>| if a.is_none() { b } else { Some(a? + b.unwrap_or_default()) };
+        Self {
+            throttled_ns: sum(self.throttled_ns, other.throttled_ns),
+            limit_hits: sum(self.limit_hits, other.limit_hits),
+            oom_kills: sum(self.oom_kills, other.oom_kills),
+        }
+    }
+}
+
 impl Cgroup {
     /// Makes the groups of a replica, with its limits, which are read back. `name`: target and replica.
     ///
@@ -66,8 +79,14 @@ impl Cgroup {
         let failed = |reason: String| Error::Resources { name: name.to_owned(), reason };
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let mut made = Self { groups: Vec::new(), resources, is_ours: true };
-        for controller in resources.controllers() {
-            let Parent { version, path } = parent(controller).map_err(|reason| failed(reason.to_owned()))?;
+        let found = resources.controllers().map(|controller| Ok((controller, parent(controller)?)));
+        let found = found.collect::<Result<Vec<_>, &str>>().map_err(|reason| failed(reason.to_owned()))?;
+        // A process is in one group of version 2. Where the nearest places differ, the outer one has all controllers: what a group
+        // hands down it has got from the groups above it.
+        let of_two = found.iter().map(|(_, parent)| *parent).filter(|parent| parent.version == Version::Two);
+        let outer = of_two.min_by_key(|parent| parent.path.components().count());
+        for (controller, parent) in found {
+            let Parent { version, path } = outer.filter(|_| parent.version == Version::Two).unwrap_or(parent);
             let path = path.join(format!("runner-{}-{number}", guard.run()));
             if !made.groups.iter().any(|group| group.path == path) {
                 guard.adopt(&path)?;
@@ -269,5 +288,6 @@ mod tests {
         let now = Counts { throttled_ns: Some(30), limit_hits: None, oom_kills: Some(2) };
         let before = Counts { throttled_ns: Some(10), limit_hits: Some(3), oom_kills: None };
         assert_eq!(now.since(&before), Counts { throttled_ns: Some(20), limit_hits: None, oom_kills: Some(2) });
+        assert_eq!(now.and(&before), Counts { throttled_ns: Some(40), limit_hits: Some(3), oom_kills: Some(2) });
     }
 }

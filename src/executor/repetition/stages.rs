@@ -189,7 +189,7 @@ impl Repetition<'_> {
         if let Some(abort) = &self.executor.plan.abort {
             let here = |w: &plan::Workload| self.executor.is_here(w.on.as_deref());
             let workloads = self.cell.workloads.iter().map(|w| Some(w).filter(|w| here(w)));
-            self.progress.live.watch(Watch::new(abort, self.executor.plan.window, workloads));
+            self.progress.live.watch(Watch::new(abort, self.executor.plan.window, workloads, self.executor.part.is_some()));
         }
         self.recorder.set_epoch(epoch.instant);
         self.session.taps.set_start(epoch.instant, epoch.unix);

@@ -134,6 +134,9 @@ impl Builder<'_> {
         faults::check_overlaps(&mut Diagnostics::new(self.file, mistakes), &made, targets);
         let mut list: Vec<plan::Fault> = made.into_iter().map(|(fault, _)| fault).collect();
         list.sort_by_key(|fault| fault.at);
+        if list.is_empty() {
+            return Faults::default();
+        }
         let limits = &self.typed.limits;
         let unlimited = plan::faults::Unlimited {
             errors: limits.errors.is_none(),

@@ -455,7 +455,7 @@ pub(super) fn mark_links(links: &mut [Link], faults: &[Fault]) {
 /// Makes `abort` from what was typed.
 pub(super) fn abort(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Abort, window: Duration) -> Option<Abort> {
     let before = notes.mistakes.len();
-    let conditions = [("errors", &typed.errors), ("response-p99", &typed.response_p99), ("silence", &typed.silence)];
+    let conditions = [("errors", &typed.errors), ("response_p99", &typed.response_p99), ("silence", &typed.silence)];
     if conditions.iter().all(|(_, typed)| typed.is_none()) {
         let words = conditions.map(|(key, _)| key);
         notes.say(
@@ -477,10 +477,14 @@ pub(super) fn abort(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Abo
     let share = |text: &str| units::parse_percent(text).filter(|share| *share < 1.0);
     let time = |text: &str| units::parse_duration(text).filter(|time| !time.is_zero()).map(|time| time.as_secs_f64());
     let errors = bound("errors", &typed.errors, "a percentage below 100%, such as `> 20%`", &share);
-    let p99 = bound("response-p99", &typed.response_p99, "a time with its unit, such as `> 2s`", &time);
+    let p99 = bound("response_p99", &typed.response_p99, "a time with its unit, such as `> 2s`", &time);
     let silence = bound("silence", &typed.silence, "a time with its unit, such as `> 5s`", &time);
     if typed.lasts.is_some() && typed.errors.is_none() && typed.response_p99.is_none() {
         notes.say(node, "for", "`for` does not apply to `silence`, which is a time itself", "expected no `for`");
+    }
+    if silence.is_some_and(|silence| silence < 2.0 * window.as_secs_f64()) {
+        let expected = format!("expected at least two windows, {}", exact_duration(2 * window));
+        notes.say(node, "silence", "windows arrive one by one, and so does the news of right answers", expected);
     }
     let lasts = typed.lasts.map_or(HOPELESS, |lasts| lasts.0);
     if lasts < 2 * window {

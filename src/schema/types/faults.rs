@@ -122,7 +122,7 @@ pub struct Abort {
     #[schemars(extend("x-default" = "not looked at", "examples" = ["> 20%"]))]
     pub errors: Option<Text>,
     /// The 99th percentile of the response time of a window: `> 2s`.
-    #[serde(default)]
+    #[serde(default, rename = "response_p99")]
     #[schemars(extend("x-default" = "not looked at", "examples" = ["> 2s"]))]
     pub response_p99: Option<Text>,
     /// How long no pass was answered as expected: `> 5s`. `for` does not apply to it.
