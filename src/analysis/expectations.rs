@@ -163,7 +163,12 @@ fn not_recovered(expectation: &Expectation, metric: &Metric, cell: &CellSummary)
     }
     let shares = values::of_cell(cell, &Metric::named(NOT_RECOVERED), &part(expectation));
     let count = shares.iter().filter(|share| **share > 0.0).count();
-    (count > 0).then(|| format!("in {count} of {} repetitions the load had not recovered when it ended", shares.len()))
+    (count > 0).then(|| {
+        format!(
+            "in {count} of {} repetitions the load had not recovered when it ended, or when the next fault began",
+            shares.len()
+        )
+    })
 }
 
 fn of_ratio(

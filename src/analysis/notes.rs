@@ -319,7 +319,8 @@ fn of_cell(cell: &CellSummary) -> Vec<(String, String)> {
     for metric in cell.metrics.iter().filter(|m| m.metric == NOT_RECOVERED && m.value.mean > 0.0) {
         let valid = cell.repetitions.valid;
         let count = (metric.value.mean / 100.0 * valid as f64).round();
-        let words = "the load was not as before when it ended; the recovery time there is a lower bound";
+        let words =
+            "the load was not as before when it ended, or when the next fault began; the recovery time there is a lower bound";
         add("NOT RECOVERED", format!("after {} in {count} of {valid} repetitions {words} [{name}]", metric.workload));
     }
     let compacted = cell.repetitions.compacted;

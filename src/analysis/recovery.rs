@@ -10,7 +10,8 @@
 //! The load has *recovered* at the start of the first stretch of windows, from the one that contains the fault on, that are all within
 //! the band and together at least `hold` long. The recovery time is 0 if that stretch starts with the window of the fault, otherwise it
 //! ends with the last window outside of the band: it is never too short, and too long by less than a window. A load that had not
-//! recovered when it ended has a lower bound instead, the time from the fault to its end, and is told apart.
+//! recovered when it ended, or when the next fault began, has a lower bound instead, the time until then, and is told apart. Where too
+//! few windows lie between two faults, the second is compared with what was before the first.
 //!
 //! The band around the worst windows before is a nonparametric tolerance interval (Wilks 1941): with n windows before, a further
 //! window of an undisturbed load is outside of their range with probability 1/(n + 1) on each side, whatever the distribution. Of 20
@@ -62,9 +63,9 @@ impl Point {
 pub struct Criteria {
     /// When the fault began.
     pub at_ns: u64,
-    /// What may count as before: from here on.
-    pub from_ns: u64,
-    /// The end of the load.
+    /// What counts as before: from here until there.
+    pub before_ns: (u64, u64),
+    /// The end of the load, or the next fault.
     pub end_ns: u64,
     /// The length of a window.
     pub window_ns: u64,
@@ -95,16 +96,15 @@ impl Recovery {
 /// The recovery of one workload from one fault. `points`: ascending; windows without a pass may be missing. `None` if too few windows
 /// before the fault say what was usual.
 pub fn recovery(points: &[Point], criteria: &Criteria) -> Option<Recovery> {
-    let Criteria { at_ns, from_ns, end_ns, window_ns, band, hold_ns } = *criteria;
+    let Criteria { at_ns, before_ns, end_ns, window_ns, band, hold_ns } = *criteria;
     let window_ns = window_ns.max(1);
     let at = |number: u64| {
         let start_ns = number * window_ns;
         let found = points.binary_search_by_key(&start_ns, |point| point.start_ns);
         found.map_or(Point { start_ns, ..Point::default() }, |at| points[at])
     };
-    let first = from_ns.max(at_ns.saturating_sub(BEFORE_NS)).div_ceil(window_ns);
     let (hit, end) = (at_ns / window_ns, end_ns / window_ns);
-    let before: Vec<Point> = (first..hit).map(at).collect();
+    let before: Vec<Point> = whole_windows(before_ns, window_ns).map(at).collect();
     if before.len() < FEWEST {
         return None;
     }
@@ -133,21 +133,36 @@ pub fn recovery(points: &[Point], criteria: &Criteria) -> Option<Recovery> {
     Some(Recovery::Not(end_ns.saturating_sub(at_ns)))
 }
 
-/// The recovery of the workloads that a fault is judged by: that of the last.
+/// The numbers of the windows that are whole within a stretch.
+fn whole_windows((from_ns, to_ns): (u64, u64), window_ns: u64) -> std::ops::Range<u64> {
+    from_ns.div_ceil(window_ns)..to_ns / window_ns
+}
+
+/// The recovery of the workloads that a fault is judged by: that of the last. `usual`: what counted as before for the fault before
+/// this one; `next_ns`: when the next fault began.
 fn of_fault<'p>(
     points: impl Iterator<Item = (&'p str, &'p [Point])>,
     fault: &FaultStatus,
     phases: &[PhaseStatus],
     (from_ns, window_ns): (u64, u64),
+    (usual, next_ns): (&mut Option<(u64, u64)>, Option<u64>),
 ) -> Option<Recovery> {
     let at_ns = fault.begun_ns?;
+    let earlier = *usual;
     let mut worst: Option<Recovery> = None;
     for (workload, points) in points.filter(|(name, _)| fault.of.as_deref().is_none_or(|of| of == *name)) {
         let mine = || phases.iter().filter(|p| p.workload == *workload && p.phase != Phase::Drain.name());
         let end_ns = mine().map(|p| p.planned_ns.map_or(p.end_ns, |planned| p.start_ns + planned)).max()?;
         let warm_ns = mine().filter(|p| p.phase != Phase::WarmUp.name()).map(|p| p.start_ns).min().unwrap_or_default();
-        let from_ns = from_ns.max(if warm_ns < at_ns { warm_ns } else { 0 });
-        let criteria = Criteria { at_ns, from_ns, end_ns, window_ns, band: fault.band, hold_ns: fault.hold_ns };
+        let from_ns = from_ns.max(if warm_ns < at_ns { warm_ns } else { 0 }).max(at_ns.saturating_sub(BEFORE_NS));
+        let mut before_ns = (from_ns, at_ns);
+        if whole_windows(before_ns, window_ns.max(1)).count() < FEWEST {
+            // The load has hardly been as usual since the fault before.
+            before_ns = earlier.unwrap_or(before_ns);
+        }
+        *usual = Some(before_ns);
+        let end_ns = next_ns.map_or(end_ns, |next_ns| end_ns.min(next_ns));
+        let criteria = Criteria { at_ns, before_ns, end_ns, window_ns, band: fault.band, hold_ns: fault.hold_ns };
         let Some(found) = recovery(points, &criteria) else { continue };
         worst = Some(match (worst, found) {
             (Some(Recovery::Not(a)), other) => Recovery::Not(a.max(other.ns())),
@@ -171,14 +186,15 @@ pub(super) fn figures(measured: &Measured<'_>, is_wanted: bool) -> PolarsResult<
     for repetition in measured.repetitions.iter().filter(|_| any) {
         let number = repetition.status.repetition;
         let phases = measured.phases.get(&number).map_or(&[] as &[_], Vec::as_slice);
-        let mut from_ns = 0;
-        for fault in &repetition.status.faults {
+        let (mut from_ns, mut usual) = (0, None);
+        for (place, fault) in repetition.status.faults.iter().enumerate() {
             let points = workloads.iter().filter_map(|name| {
                 let points = series.get(&(number, (*name).to_owned()))?.as_ref().ok()?;
                 Some((*name, points.as_slice()))
             });
             let Some(at_ns) = fault.begun_ns else { continue };
-            let found = of_fault(points, fault, phases, (from_ns, measured.window_ns));
+            let next_ns = repetition.status.faults[place + 1..].iter().filter_map(|next| next.begun_ns).min();
+            let found = of_fault(points, fault, phases, (from_ns, measured.window_ns), (&mut usual, next_ns));
             // The next fault is compared with what comes after this one.
             from_ns = from_ns.max(at_ns + found.map_or(0, Recovery::ns)).max(fault.ended_ns.unwrap_or_default());
             let Some(found) = found else { continue };
@@ -222,7 +238,15 @@ mod tests {
 
     fn criteria(at_ms: u64, windows: usize) -> Criteria {
         let end_ns = windows as u64 * 500 * MS;
-        Criteria { at_ns: at_ms * MS, from_ns: 0, end_ns, window_ns: 500 * MS, band: 0.2, hold_ns: 1000 * MS }
+        let at_ns = at_ms * MS;
+        Criteria {
+            at_ns,
+            before_ns: (at_ns.saturating_sub(BEFORE_NS), at_ns),
+            end_ns,
+            window_ns: 500 * MS,
+            band: 0.2,
+            hold_ns: 1000 * MS,
+        }
     }
 
     fn judged(at_ms: u64, windows: &[(u64, u64, u64)]) -> Option<Recovery> {
@@ -289,7 +313,7 @@ mod tests {
     fn without_enough_windows_before_there_is_no_answer() {
         assert_eq!(judged(1900, &[GOOD; 20]), None);
         assert_eq!(judged(2000, &[GOOD; 20]), Some(Recovery::After(0)));
-        assert_eq!(recovery(&points(&[GOOD; 20]), &Criteria { from_ns: 2500 * MS, ..criteria(4000, 20) }), None);
+        assert_eq!(recovery(&points(&[GOOD; 20]), &Criteria { before_ns: (2500 * MS, 4000 * MS), ..criteria(4000, 20) }), None);
         assert_eq!(judged(4000, &[(0, 0, 0); 20]), None);
     }
 
@@ -324,9 +348,19 @@ mod tests {
             ..PhaseStatus::default()
         };
         let phases = [phase("a"), phase("b")];
-        let of = |name| of_fault([("a", &*one), ("b", &*other)].into_iter(), &fault(name), &phases, (0, 500 * MS));
+        let of =
+            |name| of_fault([("a", &*one), ("b", &*other)].into_iter(), &fault(name), &phases, (0, 500 * MS), (&mut None, None));
         assert_eq!(of(None), Some(Recovery::After(1000 * MS)));
         assert_eq!(of(Some("a")), Some(Recovery::After(0)));
+        // A next fault ends what can be known of this one, and is compared with what was usual before both.
+        let judge = |from_ns: u64, usual: &mut Option<(u64, u64)>, next_ns: Option<u64>| {
+            of_fault([("b", &*other)].into_iter(), &fault(None), &phases, (from_ns, 500 * MS), (usual, next_ns))
+        };
+        let mut usual = None;
+        assert_eq!(judge(0, &mut usual, Some(5500 * MS)), Some(Recovery::Not(1500 * MS)));
+        assert_eq!(usual, Some((0, 4000 * MS)));
+        assert_eq!(judge(3900 * MS, &mut usual, None), Some(Recovery::After(1000 * MS)));
+        assert_eq!(judge(3900 * MS, &mut None, None), None);
     }
 
     proptest! {

@@ -143,7 +143,9 @@ impl Cgroup {
                     (counts.limit_hits, counts.oom_kills) = (value(&events, "max"), value(&events, "oom_kill"));
                 }
                 (Controller::Memory, Version::One) => {
-                    counts.limit_hits = read("memory.failcnt").trim().parse().ok();
+                    // Where the kernel counts swap, memory and swap together meet their limit first.
+                    let hits = |file: &str| read(file).trim().parse::<u64>().ok();
+                    counts.limit_hits = hits("memory.failcnt").map(|n| n + hits("memory.memsw.failcnt").unwrap_or_default());
                     counts.oom_kills = value(&read("memory.oom_control"), "oom_kill");
                 }
             }

@@ -391,6 +391,10 @@ impl Metric {
                 let rate = text.trim().strip_suffix("/s").unwrap_or(text);
                 Bytes::parse(rate.trim()).map(|b| b.0 as f64)
             }
+            // It is in seconds, and a bound may be typed as a time.
+            Unit::Own if self.name() == "recovery_time" => {
+                number().or_else(|| units::parse_duration(text).map(|d| d.as_secs_f64()))
+            }
             // Shares of outcomes are in percent, and a custom metric may be, too.
             Unit::Own => number().or_else(|| units::parse_percent(text).map(|share| share * 100.0)),
             Unit::Number => number(),
