@@ -282,6 +282,8 @@ fn status(cell: &Cell, repetition: u32, rows: &[WindowRow], rng: &mut Xoshiro256
                 killed: false,
                 deaths: 0,
                 log_cut_bytes: 0,
+                outcome: None,
+                resources: None,
             })
             .collect(),
         generator: GeneratorStatus {

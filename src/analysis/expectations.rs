@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::compare::{self, Rounds};
 use super::estimate::estimate;
+use super::recovery::{NOT_RECOVERED, RECOVERY};
 use super::summary::CellSummary;
 use super::values::{self, Selection, unit_of};
 use record::{Expectation, Subject};
@@ -148,8 +149,26 @@ fn of_metric(expectation: &Expectation, metric: &Metric, cell: &CellSummary) -> 
         let words = format!("median {}, but {}", say(estimate.median), too_few(values.len()));
         return Finding { value: Some(estimate.median), words, ..empty(expectation, &cell.cell) };
     }
+    if let Some(words) = not_recovered(expectation, metric, cell) {
+        return Finding { outcome: Outcome::Fail, value: Some(estimate.median), words, ..empty(expectation, &cell.cell) };
+    }
     let unit = if matches!(metric, Metric::Named(_)) { unit.as_str() } else { "" };
     bounded(expectation, &cell.cell, estimate.median, estimate.median_interval, ("median", unit), &say)
+}
+
+/// A lower bound is below nothing: a recovery time with repetitions that had not recovered cannot be below a bound.
+fn not_recovered(expectation: &Expectation, metric: &Metric, cell: &CellSummary) -> Option<String> {
+    if metric.name() != RECOVERY || expectation.below.is_none() {
+        return None;
+    }
+    let shares = values::of_cell(cell, &Metric::named(NOT_RECOVERED), &part(expectation));
+    let count = shares.iter().filter(|share| **share > 0.0).count();
+    (count > 0).then(|| {
+        format!(
+            "in {count} of {} repetitions the load had not recovered when it ended, or when the next fault began",
+            shares.len()
+        )
+    })
 }
 
 fn of_ratio(

@@ -17,7 +17,7 @@ use super::times::at;
 use super::windows::{StepKey, load_bounds, phase_bounds, time_index};
 use record::Repetition;
 use record::read::WorkloadRecord;
-use record::status::PhaseStatus;
+use record::status::{PhaseStatus, ResourcesStatus};
 use record::tables::{WHOLE, column};
 use vocabulary::{Metric, Outcome, Phase, Quantile, Time};
 
@@ -52,7 +52,9 @@ pub(super) fn figures(measured: &Measured<'_>, detail: &Detail) -> PolarsResult<
         named_outcomes(measured, by_outcome, passes)?,
         brought(measured)?,
         as_figures(measured.taps.clone().lazy(), &["repetition", "workload", "phase"]),
+        as_figures(super::recovery::figures(measured, detail.taps)?.lazy(), &["repetition", "workload", "phase"]),
         limits(measured)?,
+        limited(measured)?,
         generator(measured)?,
         start_ups(measured)?,
     ];
@@ -401,6 +403,36 @@ fn start_ups(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
     let keys = ["repetition", "target"];
     let slowest = frame.lazy().group_by_stable(keys.map(col)).agg([col("ns").max()]);
     tidy(slowest, &keys, vec![col("ns").alias(Metric::StartUp.name())])
+}
+
+/// How often targets met their limits during the load, all replicas together.
+fn limited(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
+    let replicas = || measured.repetitions.iter().flat_map(|r| r.status.targets.iter().map(|t| (r.status.repetition, t)));
+    let limited: Vec<(u32, &str, &ResourcesStatus)> =
+        replicas().filter_map(|(number, t)| Some((number, t.target.as_str(), t.resources.as_ref()?))).collect();
+    let number = |name: &str, of: fn(&ResourcesStatus) -> Option<u64>| {
+        column(name, limited.iter().map(|(.., resources)| of(resources)).collect::<Vec<Option<u64>>>())
+    };
+    let metrics = [Metric::ThrottledTime, Metric::MemoryLimitHits, Metric::OomKills];
+    let [throttled, hits, kills] = &metrics;
+    let frame = DataFrame::new(
+        limited.len(),
+        vec![
+            column("repetition", limited.iter().map(|(number, ..)| *number).collect::<Vec<u32>>()),
+            text_column("target", limited.iter().map(|(_, target, _)| *target).collect()),
+            number(throttled.name(), |r| r.throttled_ns),
+            number(hits.name(), |r| r.memory_limit_hits),
+            number(kills.name(), |r| r.oom_kills),
+        ],
+    )?;
+    let keys = ["repetition", "target"];
+    // A sum of nothing is nothing, not 0: what has no limit cannot meet it.
+    let sum = |metric: &Metric| {
+        let name = metric.name().to_owned();
+        when(col(name.as_str()).count().gt(lit(0_u32))).then(col(name.as_str()).sum()).otherwise(lit(NULL)).alias(name.as_str())
+    };
+    let sums = frame.lazy().group_by_stable(keys.map(col)).agg(metrics.iter().map(sum).collect::<Vec<Expr>>());
+    tidy(sums, &keys, metrics.iter().map(|metric| col(metric.name().to_owned())).collect::<Vec<Expr>>())
 }
 
 /// Each target in each phase, and in the whole load, where the phase is null: peaks and use, summed over its replicas, and

@@ -33,6 +33,7 @@ pub mod nodes;
 pub mod notes;
 pub mod overview;
 pub mod question;
+pub mod recovery;
 mod replicas;
 pub mod report;
 mod requests;

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::recovery::NOT_RECOVERED;
 use super::summary::{CellSummary, StepSummary, Summary, TargetSummary};
 use record::tables::WHOLE;
 use vocabulary::Outcome;
@@ -314,6 +315,13 @@ fn of_cell(cell: &CellSummary) -> Vec<(String, String)> {
     for target in cell.targets.iter().filter(|target| target.deaths > 0) {
         let times = if target.deaths == 1 { "once".to_owned() } else { format!("{} times", target.deaths) };
         add("DEATHS", format!("{} ended {times} under load and was started again [{name}]", target.target));
+    }
+    for metric in cell.metrics.iter().filter(|m| m.metric == NOT_RECOVERED && m.value.mean > 0.0) {
+        let valid = cell.repetitions.valid;
+        let count = (metric.value.mean / 100.0 * valid as f64).round();
+        let words =
+            "the load was not as before when it ended, or when the next fault began; the recovery time there is a lower bound";
+        add("NOT RECOVERED", format!("after {} in {count} of {valid} repetitions {words} [{name}]", metric.workload));
     }
     let compacted = cell.repetitions.compacted;
     if compacted > 0 {

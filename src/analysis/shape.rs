@@ -297,6 +297,10 @@ pub(super) fn brought_as(cell: &CellRecord, workload: &str, metric: &str) -> (St
         let unjoined = || ("rows".to_owned(), Interest::Fault);
         return found.map_or_else(unjoined, |m| (m.unit.clone(), Interest::Question));
     }
+    let faults = cell.faults.list.iter().filter(|fault| fault.name == workload);
+    if let Some(found) = faults.flat_map(|fault| &fault.metrics).find(|m| m.name == metric) {
+        return (found.unit.clone(), found.interest);
+    }
     let workloads = || cell.workloads.iter().filter(|w| w.name == workload);
     if workloads().any(|w| w.outcomes.iter().any(|name| name == metric)) {
         return ("%".to_owned(), Interest::Question);

@@ -13,6 +13,7 @@ use polars::prelude::*;
 use super::cores::on_all_cores;
 use super::counts::{Counts, Sum};
 use super::frames::histogram;
+use super::recovery::Point;
 use super::times::Times;
 use record::status::PhaseStatus;
 use record::tables::WHOLE;
@@ -229,6 +230,42 @@ impl Windows {
             match self.median_response(rows) {
                 Ok(median_ns) => {
                     points.push(WindowPoint { start_ns: part(starts), requests: part(requests), ok: part(right), median_ns });
+                }
+                Err(error) => {
+                    found.insert(key, Err(error));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// For each repetition and workload the passes that ended in each window, whatever the phase, ascending; windows without any are
+    /// left out. With the 99th percentile of the right ones.
+    ///
+    /// # Errors
+    /// When a column is missing; of a repetition, when a histogram is damaged.
+    pub(super) fn points(&self, workloads: &[&str]) -> PolarsResult<ByWorkload<PolarsResult<Vec<Point>>>> {
+        let mine = workloads.iter().fold(lit(false), |any, name| any.or(col("workload").eq(lit(*name))));
+        let passes = self
+            .lazy()
+            .filter(mine.and(col("step").eq(lit(WHOLE))))
+            .group_by_stable([col("repetition"), col("workload"), col("window_start_ns")])
+            .agg([col("requests").sum(), col("requests").filter(col("ok")).sum().alias("right"), col("row").filter(col("ok"))])
+            .sort(["window_start_ns"], SortMultipleOptions::default().with_maintain_order(true))
+            .collect()?;
+        let (numbers, names) = (passes.column("repetition")?.u32()?, passes.column("workload")?.str()?);
+        let number = |name: &str| passes.column(name)?.u64();
+        let (starts, requests, right) = (number("window_start_ns")?, number("requests")?, number("right")?);
+        let mut found: ByWorkload<PolarsResult<Vec<Point>>> = BTreeMap::new();
+        for (at, rows) in lists(&passes)?.iter().enumerate() {
+            let key = (numbers.get(at).unwrap_or_default(), names.get(at).unwrap_or_default().to_owned());
+            let Ok(points) = found.entry(key.clone()).or_insert_with(|| Ok(Vec::new())) else { continue };
+            let part = |column: &UInt64Chunked| column.get(at).unwrap_or_default();
+            match self.parts(rows, Time::Response).and_then(|parts| sum(&parts, Time::Response)) {
+                Ok(times) => {
+                    let [p99] = times.quantiles([0.99]);
+                    let p99_ns = (!times.is_empty()).then_some(p99);
+                    points.push(Point { start_ns: part(starts), passes: part(requests), right: part(right), p99_ns });
                 }
                 Err(error) => {
                     found.insert(key, Err(error));

@@ -6,9 +6,11 @@
 use std::time::{Duration, Instant};
 
 use super::error::Error;
+use plan::cgroups::Resources;
 use plan::containers;
 use plan::programs::find_program;
 use supervise::{Guard, Process};
+use vocabulary::choices::Signal;
 
 /// How long the engine may take to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -85,6 +87,44 @@ impl Container {
         }
     }
 
+    /// Lets it stand still, or go on.
+    ///
+    /// # Errors
+    /// [`Error::Container`] when the engine refuses.
+    pub async fn pause(&self, stands: bool) -> Result<(), Error> {
+        self.tell(&[if stands { "pause" } else { "unpause" }, &self.name]).await
+    }
+
+    /// Sends a signal to its first process.
+    ///
+    /// # Errors
+    /// [`Error::Container`] when the engine refuses.
+    pub async fn signal(&self, signal: Signal) -> Result<(), Error> {
+        self.tell(&["kill", &format!("--signal={}", signal.name()), &self.name]).await
+    }
+
+    async fn tell(&self, words: &[&str]) -> Result<(), Error> {
+        let told = self.ask(words).await.map(drop);
+        told.map_err(|reason| Error::Engine { name: self.name.clone(), what: words[0].to_owned(), reason })
+    }
+
+    /// Makes sure that the engine limits it as was asked.
+    ///
+    /// # Errors
+    /// [`supervise::Error::Resources`] when it does not.
+    pub async fn check(&self, resources: &Resources) -> Result<(), Error> {
+        let failed = |reason| supervise::Error::Resources { name: self.name.clone(), reason };
+        let words = ["inspect", "--format", "{{.HostConfig.NanoCpus}} {{.HostConfig.Memory}}", self.name.as_str()];
+        let answer = self.ask(&words).await.map_err(failed)?;
+        let wanted = wanted(resources);
+        match answer.trim() {
+            found if found == wanted => Ok(()),
+            found => {
+                Err(failed(format!("the engine says `{found}`, expected `{wanted}` (billionths of a processor, bytes)")).into())
+            }
+        }
+    }
+
     async fn ask(&self, words: &[&str]) -> Result<String, String> {
         let command = duct::cmd(&self.engine, words).stdin_null().stdout_capture().stderr_capture().unchecked();
         let ask = move || {
@@ -103,5 +143,22 @@ impl Container {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    }
+}
+
+/// What an engine says of a container with these limits.
+fn wanted(resources: &Resources) -> String {
+    let nanos = resources.cpu.map_or(0, |cpu| (cpu * 1e9).round() as u64);
+    format!("{nanos} {}", resources.memory.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_compared_in_the_engine_s_units() {
+        assert_eq!(wanted(&Resources { cpu: Some(1.5), memory: Some(512 << 20) }), "1500000000 536870912");
+        assert_eq!(wanted(&Resources { cpu: None, memory: Some(1) }), "0 1");
     }
 }

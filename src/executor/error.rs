@@ -42,6 +42,16 @@ pub enum Error {
         /// The engine's message.
         reason: String,
     },
+    /// An engine did not do what it was asked to do with a container.
+    #[error("the engine refused to {what} the container {name}: {reason}")]
+    Engine {
+        /// The container.
+        name: String,
+        /// What was asked for.
+        what: String,
+        /// The engine's message.
+        reason: String,
+    },
     /// The process that emulates a link.
     #[error("the helper of link `{link}` does not work: {reason}")]
     LinkHelper {
@@ -123,6 +133,17 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// Something could not be broken on purpose, or not be undone.
+    #[error("the fault `{name}` failed: {reason}")]
+    Fault {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// `abort` gave the repetition up.
+    #[error("given up, as `abort` says: {0}")]
+    Hopeless(String),
     /// Whoever directs the machines asked for an end.
     #[error("{0}")]
     Asked(String),

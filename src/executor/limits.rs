@@ -2,7 +2,7 @@
 
 use super::host::HostUse;
 use load::{PhaseReport, Report};
-use plan::{Arrivals, Limits, Workload};
+use plan::{Arrivals, Cell, Limits, Workload};
 use record::status::ObserverStatus;
 use vocabulary::Phase;
 use vocabulary::units::{human_duration, percent};
@@ -12,6 +12,18 @@ const SHORTEST_NS: u64 = 50_000_000;
 
 /// The kernel counts processors' time in steps of 10 ms: below this time a share means nothing.
 pub const SHORTEST_HOST_NS: u64 = 500_000_000;
+
+/// The limits in a cell: what a fault breaks is a result, and has a limit only where the scenario sets one.
+pub fn of_cell(limits: &Limits, cell: &Cell) -> Limits {
+    let free = cell.faults.unlimited;
+    let of = |is_free: bool, limit: f64| if is_free { 1.0 } else { limit };
+    Limits {
+        errors: of(free.errors, limits.errors),
+        silence: of(free.silence, limits.silence),
+        open: of(free.open, limits.open),
+        ..*limits
+    }
+}
 
 /// Why a repetition does not count; empty if it does. `reports`: each workload with the report of its generator; `host`: `None`
 /// if the load was too short to know; `machines`: how many share each workload.

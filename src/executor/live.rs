@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::hopeless::Watch;
 use hosts::{Seen, SeenProcess, SeenWindow};
 use observe::own;
 use vocabulary::Phase;
@@ -53,6 +54,8 @@ struct State {
     untold: Option<VecDeque<SeenWindow>>,
     /// Counts by bucket: memory that is used again at each look.
     sum: Vec<u64>,
+    /// Whether the load is hopeless, where somebody wants to know.
+    watch: Option<Watch>,
 }
 
 #[derive(Debug, Default)]
@@ -149,9 +152,22 @@ impl Feed {
         self.state().epoch = Some(epoch);
     }
 
+    /// Looks for a hopeless load from now on.
+    pub fn watch(&self, watch: Watch) {
+        self.state().watch = Some(watch);
+    }
+
+    /// Why the load is hopeless, if it is. `now_ns`: since it began.
+    pub fn hopeless(&self, now_ns: u64) -> Option<String> {
+        self.state().watch.as_ref()?.hopeless(now_ns)
+    }
+
     /// Takes in windows that are over.
     pub fn windows(&self, rows: &[WindowRow]) {
         let mut state = self.state();
+        if let Some(watch) = &mut state.watch {
+            rows.iter().for_each(|row| watch.take(row));
+        }
         for row in rows.iter().filter(|row| row.step.is_none()) {
             let counted = if row.phase == Phase::WarmUp { 0 } else { row.count };
             state.add(SeenWindow {

@@ -11,7 +11,9 @@
 //! | `actions`, `command` | the steps of the scenario; `cache` is what they keep for later runs, `checkout` builds a revision |
 //! | `targets`, `containers` | start and stop what is measured |
 //! | `kept` | targets that outlive repetitions |
-//! | `revive` | targets that end under load and are started again |
+//! | `revive` | targets that end under load and are started again; performs what `faults` says is due |
+//! | `faults` | what is broken on purpose, when, and how it is undone |
+//! | `hopeless` | when a repetition is given up |
 //! | `network` | makes, measures and undoes links |
 //! | `launches` | starts programs that make the load |
 //! | `collect`, `reconcile` | take metrics after the load; compare what servers counted with what was sent |
@@ -39,7 +41,9 @@ mod containers;
 mod context;
 pub mod epoch;
 mod error;
+mod faults;
 pub mod hints;
+pub mod hopeless;
 pub mod host;
 pub mod interrupt;
 pub mod kept;

@@ -1,5 +1,6 @@
 //! The links of a repetition: made before the targets, measured, and undone after everything else.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use super::context::Context;
 use super::error::Error;
 use links::{self, Choice, Machine, Made, Measured};
 use plan::Cell;
-use plan::links::{Link, is_local};
+use plan::links::{Link, Shape, is_local};
 use record::status::LinkStatus;
 use supervise::{Guard, Kind, Process, ProcessSpec};
 use vocabulary::choices::Signal;
@@ -36,6 +37,8 @@ pub(super) struct Network {
 #[derive(Debug)]
 struct Laid {
     link: Link,
+    /// As it is now: faults change it.
+    now: RefCell<Link>,
     choice: Choice,
     made: Arc<Made>,
     helpers: Vec<Process>,
@@ -68,7 +71,7 @@ impl Network {
             }
             let (wanted, mechanism) = (link.clone(), choice.mechanism);
             let made = blocking(&self.busy, move || links::make(&wanted, &names, mechanism, seed)).await?;
-            self.add(link, choice, made, context.guard, &context.logs).await?;
+            self.add(link, choice, made, context.guard, &context.logs, &context.scratch).await?;
         }
         self.measure().await
     }
@@ -104,7 +107,7 @@ impl Network {
             self.lines.push(far.clone());
             let (wanted, mechanism) = (link.clone(), choice.mechanism);
             let made = blocking(&self.busy, move || links::lay(&far, &near, &wanted, mechanism, seed)).await?;
-            self.add(link, choice, made, guard, logs).await?;
+            self.add(link, choice, made, guard, logs, logs).await?;
         }
         self.measure().await
     }
@@ -121,14 +124,26 @@ impl Network {
     }
 
     /// Starts the helpers of a link that was made, and takes it over.
-    async fn add(&mut self, link: &Link, choice: Choice, mut made: Made, guard: &Guard, logs: &Path) -> Result<(), Error> {
+    async fn add(
+        &mut self,
+        link: &Link,
+        choice: Choice,
+        mut made: Made,
+        guard: &Guard,
+        logs: &Path,
+        control: &Path,
+    ) -> Result<(), Error> {
         let mut helpers = Vec::new();
+        if !link.changes.is_never() {
+            made.listen_at(&control.join(format!("link-{}.control", self.links.len())));
+        }
         for helper in made.helpers.clone() {
             let (process, line) = start(&helper, link, guard, logs).await?;
             helpers.push(process);
             made.ready(&line)?;
         }
-        self.links.push(Laid { link: link.clone(), choice, made: Arc::new(made), helpers, measured: None });
+        let now = RefCell::new(link.clone());
+        self.links.push(Laid { link: link.clone(), now, choice, made: Arc::new(made), helpers, measured: None });
         Ok(())
     }
 
@@ -139,6 +154,20 @@ impl Network {
             let budget = BUDGET + 10 * link.round_trip();
             laid.measured = Some(blocking(&self.busy, move || links::measure(&made, &link, budget)).await?);
         }
+        Ok(())
+    }
+
+    /// Gives a link other shapes, or its own again, from the next packet on. `cut`: nothing passes.
+    ///
+    /// # Errors
+    /// When it cannot be changed.
+    pub async fn change(&self, name: &str, shapes: Option<(Shape, Shape)>, cut: bool) -> Result<(), Error> {
+        let Some(laid) = self.links.iter().find(|laid| laid.link.name == name) else { return Ok(()) };
+        let (forward, back) = shapes.unwrap_or((laid.link.forward, laid.link.back));
+        let (made, from) = (Arc::clone(&laid.made), laid.now.borrow().clone());
+        blocking(&self.busy, move || links::change(&made, &from, forward, back, cut)).await?;
+        let mut now = laid.now.borrow_mut();
+        (now.forward, now.back) = (forward, back);
         Ok(())
     }
 

@@ -2,6 +2,9 @@
 //!
 //! A target that is started again keeps its port, its files and its logs. Requests that fail meanwhile are data.
 
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use observe::Sampler;
@@ -9,11 +12,12 @@ use serde_json::json;
 
 use super::context::Context;
 use super::error::Error;
+use super::faults::{Breaker, Moment, Timeline};
 use super::network::Network;
 use super::repetition::Events;
 use super::targets::{self, Running};
-use plan::Cell;
 use plan::order::Turn;
+use plan::{Cell, FaultAction, Replica, Target};
 
 /// The longest delay of a new start.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -46,6 +50,31 @@ struct Down {
     at: usize,
     /// When it is started again.
     due: Instant,
+    /// The fault that killed it, by its number.
+    fault: Option<usize>,
+}
+
+/// A target that a fault had killed, and that was started again.
+struct Coming<'a> {
+    /// Its index among the running targets.
+    at: usize,
+    /// The fault, by its number.
+    fault: usize,
+    /// Its end says when it was ready.
+    ready: Pin<Box<dyn Future<Output = Result<Instant, supervise::Error>> + 'a>>,
+}
+
+/// Waits for the first that is ready, or will never be; for ever if there is none.
+async fn first_ready(coming: &mut [Coming<'_>]) -> (usize, Result<Instant, supervise::Error>) {
+    std::future::poll_fn(|cx| {
+        for (place, one) in coming.iter_mut().enumerate() {
+            if let Poll::Ready(ready) = one.ready.as_mut().poll(cx) {
+                return Poll::Ready((place, ready));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// How a replica has fared in this repetition.
@@ -65,11 +94,14 @@ impl Reviver<'_> {
     ///
     /// # Errors
     /// When a target ends that is not started again, or the guard ends.
-    pub async fn watch(&self, running: &mut [Running]) -> Result<std::convert::Infallible, Error> {
+    pub async fn watch(&self, running: &mut [Running], faults: &mut Timeline) -> Result<std::convert::Infallible, Error> {
         let mut down: Vec<Down> = Vec::new();
+        let mut coming: Vec<Coming<'_>> = Vec::new();
+        let [ours, _] = self.contexts;
+        let breaker = Breaker { guard: ours.guard, network: self.network, events: self.events, scratch: &ours.scratch };
         let mut health = vec![Health { failures: 0, since: Instant::now() }; running.len()];
         loop {
-            let next = down.iter().map(|down| down.due).min();
+            let next = down.iter().map(|down| down.due).chain(faults.next()).min();
             let due = async {
                 match next {
                     Some(due) => tokio::time::sleep_until(due.into()).await,
@@ -79,8 +111,40 @@ impl Reviver<'_> {
             let ended = tokio::select! {
                 biased;
                 ended = targets::first_exit(running) => ended,
+                (place, ready) = first_ready(&mut coming) => {
+                    let Coming { at, fault, .. } = coming.swap_remove(place);
+                    let one = &mut running[at];
+                    let ready = ready?;
+                    one.ready_again(ready);
+                    self.events.now(json!({"event": "ready", "target": one.name}));
+                    faults.back(fault, self.events);
+                    continue;
+                }
                 () = due => {
                     let now = Instant::now();
+                    if let Some((number, fault, moment)) = faults.take(now) {
+                        match moment {
+                            Moment::End => breaker.end(faults, number, running).await?,
+                            Moment::Begin => {
+                                let killed = breaker.begin(faults, number, &fault, running).await?;
+                                // Nobody waits any more for what is dead, or starts it again but the fault.
+                                coming.retain(|coming| !killed.contains(&coming.at));
+                                down.retain(|down| !killed.contains(&down.at));
+                                if let FaultAction::Kill { restart: Some(restart), .. } = fault.action {
+                                    down.extend(killed.into_iter().map(|at| Down { at, due: now + restart, fault: Some(number) }));
+                                }
+                            }
+                        }
+                        continue;
+                    }
+                    if let Some(place) = down.iter().position(|down| down.due <= now && down.fault.is_some()) {
+                        let Down { at, fault, .. } = down.remove(place);
+                        let (target, replica, context, namespace) = self.parts(&running[at]);
+                        self.begin_again(&mut running[at]).await?;
+                        let ready = Box::pin(targets::readiness(target, replica, context, namespace, &running[at]));
+                        coming.push(Coming { at, fault: fault.unwrap_or_default(), ready });
+                        continue;
+                    }
                     let Some(at) = down.iter().position(|down| down.due <= now).map(|place| down.remove(place).at) else { continue };
                     match self.start(&mut running[at]).await {
                         Ok(()) => {
@@ -94,6 +158,14 @@ impl Reviver<'_> {
             };
             let (at, error) = ended;
             let one = &mut running[at];
+            if one.may_end && !error.ends_the_run() {
+                // A fault has asked it to end.
+                let name = one.name.clone();
+                targets::stop(ours.guard, &mut [&mut *one]).await?;
+                (one.process, one.is_ready) = (None, false);
+                self.events.now(json!({"event": "ended", "target": name, "what": one.status.ended}));
+                continue;
+            }
             if error.ends_the_run() || !self.restarts(one) {
                 return Err(error);
             }
@@ -101,7 +173,7 @@ impl Reviver<'_> {
             health.failures = if one.is_ready && health.since.elapsed() >= WELL { 1 } else { health.failures + 1 };
             let wait = back_off(health.failures);
             self.bury(one, &error, wait).await?;
-            down.push(Down { at, due: Instant::now() + wait });
+            down.push(Down { at, due: Instant::now() + wait, fault: None });
         }
     }
 
@@ -121,20 +193,34 @@ impl Reviver<'_> {
         Ok(())
     }
 
-    async fn start(&self, one: &mut Running) -> Result<(), Error> {
+    /// What is needed to start a replica.
+    fn parts(&self, one: &Running) -> (&Target, &Replica, &Context<'_>, Option<PathBuf>) {
         let found = self.cell.targets.iter().find(|target| target.name == one.status.target);
         let found = found.and_then(|t| Some((t, t.replicas.iter().find(|replica| replica.number == one.status.replica)?)));
         let (target, replica) = found.expect("what runs is a target of the cell");
         let [ours, lasting] = self.contexts;
         let context = if target.lifetime.is_repetition() { ours } else { lasting };
-        let namespace = self.network.namespace(&target.name);
-        targets::start_again(target, replica, context, namespace.as_deref(), self.turn.cell, one, |one| {
-            if let Some(watched) = targets::watched(one, context.guard) {
-                self.sampler.add(watched);
-            }
-            self.events.now(json!({"event": "started-again", "target": one.name, "pid": one.status.pid}));
-        })
-        .await?;
+        (target, replica, context, self.network.namespace(&target.name))
+    }
+
+    fn started(&self, one: &Running) {
+        if let Some(watched) = targets::watched(one, self.contexts[0].guard) {
+            self.sampler.add(watched);
+        }
+        self.events.now(json!({"event": "started-again", "target": one.name, "pid": one.status.pid}));
+    }
+
+    /// Starts a replica that a fault has killed, without waiting until it is ready: the next fault may be due before.
+    async fn begin_again(&self, one: &mut Running) -> Result<(), Error> {
+        let (target, replica, context, namespace) = self.parts(one);
+        let started = |one: &Running| self.started(one);
+        targets::start_anew(target, replica, context, namespace.as_deref(), self.turn.cell, one, started).await
+    }
+
+    async fn start(&self, one: &mut Running) -> Result<(), Error> {
+        let (target, replica, context, namespace) = self.parts(one);
+        let started = |one: &Running| self.started(one);
+        targets::start_again(target, replica, context, namespace.as_deref(), self.turn.cell, one, started).await?;
         self.events.now(json!({"event": "ready", "target": target.name}));
         Ok(())
     }

@@ -15,13 +15,15 @@ use super::late::fill_all;
 use super::logs::{self, LogKeeper};
 use super::network::Network;
 use observe::{Watched, ports};
+use plan::cgroups::Resources;
 use plan::containers;
 use plan::programs::find_program;
 use plan::reconcile::{COUNT_VARIABLE, count_socket};
 use plan::{Replica, Start, Target, Template};
-use record::status::TargetStatus;
+use record::status::{ResourcesStatus, TargetOutcome, TargetStatus};
+use supervise::cgroup::Counts;
 use supervise::probe::{self, Subject, log_paths};
-use supervise::{Error as SuperviseError, Exit, Guard, Kind, Process, ProcessSpec};
+use supervise::{Cgroup, Error as SuperviseError, Exit, Guard, Kind, Process, ProcessSpec};
 use vocabulary::choices::{Lifetime, Signal};
 
 /// A replica that was started, or that already ran.
@@ -31,7 +33,17 @@ pub struct Running {
     pub name: String,
     /// Its process, if it is ours; for a container, the engine's client.
     pub process: Option<Process>,
-    container: Option<Container>,
+    pub(super) container: Option<Container>,
+    /// Its limits, where it has any.
+    cgroup: Option<Cgroup>,
+    /// What its groups had counted when the load began.
+    counted: Counts,
+    /// What earlier processes of it had counted during the load.
+    earlier: Counts,
+    /// Whether its counts of the load are known.
+    is_counted: bool,
+    /// Whether it may end: a fault has asked it to.
+    pub(super) may_end: bool,
     logs: [PathBuf; 2],
     signal: Signal,
     grace: Duration,
@@ -189,9 +201,15 @@ pub async fn start(
         running.push(start_replica(target, replica, context, namespace, cell).await?);
         let one = running.last_mut().expect("it was just pushed");
         one.find_inside(target.ready_timeout).await;
+        if let (Some(container), false) = (&one.container, target.resources.is_unlimited())
+            && one.exited().is_none()
+        {
+            container.check(&target.resources).await?;
+        }
         started(one);
     }
-    wait_until_ready(target, &target.replicas, context, namespace, &mut running[first..]).await?;
+    let ready = wait_until_ready(target, &target.replicas, context, namespace, &mut running[first..]).await;
+    ready.map_err(|error| caused(&running[first..], error))?;
     running[first..].iter_mut().for_each(|one| one.is_ready = true);
     Ok(())
 }
@@ -210,15 +228,77 @@ pub(super) async fn start_again(
     one: &mut Running,
     started: impl Fn(&Running),
 ) -> Result<(), Error> {
-    let new = start_replica(target, replica, context, namespace, cell).await?;
-    let status = TargetStatus { deaths: one.status.deaths, ..new.status.clone() };
-    // Its logs continue in the same files.
-    *one = Running { status, taken: one.taken, log_keeper: one.log_keeper.take().or(new.log_keeper), ..new };
-    one.find_inside(target.ready_timeout).await;
-    started(one);
-    wait_until_ready(target, std::slice::from_ref(replica), context, namespace, std::slice::from_mut(one)).await?;
+    start_anew(target, replica, context, namespace, cell, one, started).await?;
+    let ready = wait_until_ready(target, std::slice::from_ref(replica), context, namespace, std::slice::from_mut(one)).await;
+    ready.map_err(|error| caused(std::slice::from_ref(one), error))?;
     one.is_ready = true;
     Ok(())
+}
+
+/// The same without waiting until it is ready.
+pub(super) async fn start_anew(
+    target: &Target,
+    replica: &Replica,
+    context: &Context<'_>,
+    namespace: Option<&Path>,
+    cell: usize,
+    one: &mut Running,
+    started: impl Fn(&Running),
+) -> Result<(), Error> {
+    let new = start_replica(target, replica, context, namespace, cell).await?;
+    let TargetStatus { deaths, outcome, ref ended, .. } = one.status;
+    let ended = ended.clone().filter(|_| outcome == Some(TargetOutcome::KilledByFault));
+    let mut status = TargetStatus { deaths, outcome, ended, ..new.status.clone() };
+    let earlier = one.status.resources.as_ref().map_or_else(Counts::default, |known| Counts {
+        throttled_ns: known.throttled_ns,
+        limit_hits: known.memory_limit_hits,
+        oom_kills: known.oom_kills,
+    });
+    if one.status.resources.is_some() {
+        status.resources.clone_from(&one.status.resources);
+    }
+    // Its logs continue in the same files.
+    *one = Running { status, earlier, taken: one.taken, log_keeper: one.log_keeper.take().or(new.log_keeper), ..new };
+    one.find_inside(target.ready_timeout).await;
+    started(one);
+    Ok(())
+}
+
+/// Waits until a replica that was started anew is ready, whatever happens to it meanwhile; returns when that was.
+pub(super) fn readiness<'a>(
+    target: &'a Target,
+    replica: &'a Replica,
+    context: &'a Context<'_>,
+    namespace: Option<PathBuf>,
+    one: &Running,
+) -> impl Future<Output = Result<Instant, SuperviseError>> + use<'a> {
+    let (name, process, logs) = (one.name.clone(), one.process.clone(), one.logs.clone());
+    async move {
+        let subject = Subject {
+            name: &name,
+            process: process.as_ref(),
+            probe: replica.ready.fill(&context.late),
+            logs: [&logs[0], &logs[1]],
+            timeout: target.ready_timeout,
+            namespace: namespace.as_deref(),
+        };
+        probe::wait(context.guard, &subject).await
+    }
+}
+
+/// An error of one of these replicas, with what the kernel says of its end.
+fn caused(running: &[Running], error: Error) -> Error {
+    match error {
+        Error::Supervise(SuperviseError::EndedEarly { name, exit, tail }) => {
+            let one = running.iter().find(|one| one.name == name);
+            let error = SuperviseError::EndedEarly { name, exit, tail };
+            match one {
+                Some(one) => one.cause(error).into(),
+                None => error.into(),
+            }
+        }
+        error => error,
+    }
 }
 
 /// Starts one replica; does nothing if the replica already runs.
@@ -252,6 +332,21 @@ async fn start_replica(
             Some(with_path(fill_all(argv, &late)))
         }
     };
+    let cgroup = match (&replica.start, target.resources.is_unlimited()) {
+        (Start::Process { .. } | Start::Fixture { .. }, false) => {
+            Some(Cgroup::make(context.guard, &name_of(target, replica), target.resources)?)
+        }
+        _ => None,
+    };
+    let resources = (!target.resources.is_unlimited() && argv.is_some()).then(|| ResourcesStatus {
+        by: match cgroup.as_ref().and_then(Cgroup::version) {
+            Some(version) => version.to_string(),
+            None => "the engine".to_owned(),
+        },
+        cpu: target.resources.cpu,
+        memory_bytes: target.resources.memory,
+        ..ResourcesStatus::default()
+    });
     let process = match argv {
         None => None,
         Some(argv) => {
@@ -261,11 +356,23 @@ async fn start_replica(
                 dir: replica.dir.as_ref().map(|dir| PathBuf::from(fill(dir))),
                 cpus: &replica.cpus,
                 namespace,
+                cgroups: cgroup.as_ref().map(Cgroup::paths).unwrap_or_default(),
+                memory_node: target.numa,
                 limits: &target.rlimits,
                 stop: Some((target.stop_signal, target.stop_grace)),
                 ..ProcessSpec::new(argv, env, [&logs[0], &logs[1]])
             };
-            Some(context.guard.spawn(process).await?)
+            match (context.guard.spawn(process).await, target.resources.memory) {
+                (Err(SuperviseError::Spawn { program, reason }), Some(memory)) => {
+                    if let Some(cgroup) = &cgroup {
+                        cgroup.remove(context.guard)?;
+                    }
+                    let limit = vocabulary::units::human_bytes(memory as f64);
+                    let reason = format!("{reason}; its memory limit is {limit}, which may be too little to start");
+                    return Err(SuperviseError::Spawn { program, reason }.into());
+                }
+                (spawned, _) => Some(spawned?),
+            }
         }
     };
     let status = TargetStatus {
@@ -277,6 +384,8 @@ async fn start_replica(
         killed: false,
         deaths: 0,
         log_cut_bytes: 0,
+        outcome: None,
+        resources,
     };
     let log_keeper = match target.log_limit.filter(|_| process.is_some()) {
         Some(limit) => {
@@ -289,6 +398,11 @@ async fn start_replica(
         name: name_of(target, replica),
         process,
         container,
+        cgroup,
+        counted: Counts::default(),
+        earlier: Counts::default(),
+        is_counted: false,
+        may_end: false,
         logs,
         signal: target.stop_signal,
         grace: target.stop_grace,
@@ -373,7 +487,7 @@ pub(super) async fn first_exit(running: &[Running]) -> (usize, Error) {
         for future in &mut pending {
             if let std::task::Poll::Ready((at, one, exit)) = future.as_mut().poll(cx) {
                 let error = match exit {
-                    Ok(exit) => SuperviseError::Died { name: one.name.clone(), exit, tail: one.tail() }.into(),
+                    Ok(exit) => one.cause(SuperviseError::Died { name: one.name.clone(), exit, tail: one.tail() }).into(),
                     Err(error) => error.into(),
                 };
                 return std::task::Poll::Ready((at, error));
@@ -387,7 +501,27 @@ pub(super) async fn first_exit(running: &[Running]) -> (usize, Error) {
 /// The error for a replica that has ended.
 pub(super) fn died(one: &Running) -> Error {
     let exit = one.exited().expect("this is called only for a replica that has ended");
-    SuperviseError::Died { name: one.name.clone(), exit, tail: one.tail() }.into()
+    one.cause(SuperviseError::Died { name: one.name.clone(), exit, tail: one.tail() }).into()
+}
+
+/// Kills replicas because a fault says so, and keeps what they were.
+///
+/// # Errors
+/// As [`stop`].
+pub(super) async fn kill(guard: &Guard, victims: &mut [&mut Running], fault: &str) -> Result<(), Error> {
+    let usual: Vec<(Signal, Duration)> = victims.iter().map(|one| (one.signal, one.grace)).collect();
+    victims.iter_mut().for_each(|one| (one.signal, one.grace) = (Signal::Kill, Duration::ZERO));
+    let stopped = stop(guard, victims).await;
+    for (one, (signal, grace)) in victims.iter_mut().zip(usual) {
+        (one.signal, one.grace) = (signal, grace);
+        one.process = None;
+        one.is_ready = false;
+        // Whoever asks sees that it did not fail.
+        one.status.killed = false;
+        one.status.ended = Some(format!("was killed by the fault `{fault}`"));
+        one.status.outcome = Some(TargetOutcome::KilledByFault);
+    }
+    stopped
 }
 
 /// What the sampler watches of a replica, if there is a process.
@@ -405,12 +539,65 @@ impl Running {
         }
     }
 
+    /// Why it ended: the kernel may have killed it, or one of its processes, because of its memory limit.
+    fn cause(&self, error: SuperviseError) -> SuperviseError {
+        let limit = self.cgroup.as_ref().and_then(Cgroup::out_of_memory);
+        match (error, limit) {
+            (SuperviseError::Died { name, tail, .. }, Some(limit)) => {
+                SuperviseError::OutOfMemory { name, limit, early: false, tail }
+            }
+            (SuperviseError::EndedEarly { name, tail, .. }, Some(limit)) => {
+                SuperviseError::OutOfMemory { name, limit, early: true, tail }
+            }
+            (error, _) => error,
+        }
+    }
+
+    /// Records that it is ready after it was started again.
+    pub(super) fn ready_again(&mut self, ready: Instant) {
+        self.is_ready = true;
+        self.may_end = false;
+        self.status.start_up_ns = self.process.as_ref().map(|p| ready.saturating_duration_since(p.asked_at).as_nanos() as u64);
+    }
+
+    /// Remembers what its groups have counted, when the load begins.
+    pub fn load_begins(&mut self) {
+        if let (Some(_), None, Some(pid), Some(resources)) =
+            (&self.container, &self.cgroup, self.status.pid, &self.status.resources)
+        {
+            // The engine has made them.
+            let limits = Resources { cpu: resources.cpu, memory: resources.memory_bytes };
+            self.cgroup = Some(Cgroup::of_process(pid, limits));
+        }
+        self.counted = self.cgroup.as_ref().map(Cgroup::counts).unwrap_or_default();
+        (self.earlier, self.is_counted) = (Counts::default(), false);
+    }
+
+    /// Records what its groups have counted since the load began.
+    pub fn load_ends(&mut self) {
+        self.count();
+        self.is_counted = true;
+    }
+
+    fn count(&mut self) {
+        if self.is_counted {
+            return;
+        }
+        if let (Some(cgroup), Some(status)) = (&self.cgroup, &mut self.status.resources) {
+            let counts = cgroup.counts().since(&self.counted).and(&self.earlier);
+            status.throttled_ns = counts.throttled_ns.or(status.throttled_ns);
+            status.memory_limit_hits = counts.limit_hits.or(status.memory_limit_hits);
+            status.oom_kills = counts.oom_kills.or(status.oom_kills);
+        }
+    }
+
     /// Takes the replica out of a repetition that ends, in which only its status is left.
     pub fn hand_over(&mut self) -> Self {
         Self {
             name: self.name.clone(),
             process: self.process.take(),
             container: self.container.take(),
+            cgroup: self.cgroup.take(),
             logs: self.logs.clone(),
             status: TargetStatus { start_up_ns: None, deaths: 0, log_cut_bytes: 0, ..self.status.clone() },
             log_keeper: self.log_keeper.take(),
@@ -467,15 +654,26 @@ pub async fn stop(guard: &Guard, running: &mut [&mut Running]) -> Result<(), Err
         let group = &mut running[start..end];
         let mut stops = Vec::new();
         for one in group.iter_mut() {
-            let Running { process, container, status, stopped_at, signal, grace, .. } = &mut **one;
+            one.count();
+            if let Some(limit) = one.cgroup.as_ref().and_then(Cgroup::out_of_memory).filter(|_| one.exited().is_some()) {
+                one.status.ended = Some(format!("was killed by the kernel: it exceeded its memory limit of {limit}"));
+                one.status.outcome = Some(TargetOutcome::OutOfMemory);
+            } else if let Some(exit) = one.exited() {
+                one.status.ended = Some(exit.to_string());
+            }
+            let Running { process, container, status, stopped_at, signal, grace, cgroup, .. } = &mut **one;
             let Some(process) = process else { continue };
-            status.ended = process.exited().map(|e| e.to_string());
             let stop = async {
                 // The client passes the signal on to the process inside.
                 let killed = guard.stop(process, *signal, *grace).await;
                 let removed = match container {
                     Some(container) => container.remove(guard).await,
                     None => Ok(()),
+                };
+                // Its processes are gone.
+                let removed = match cgroup.take() {
+                    Some(cgroup) => removed.and(cgroup.remove(guard).map_err(Error::from)),
+                    None => removed,
                 };
                 (killed, removed, Instant::now())
             };

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::namespace::{create, inside, undo};
 use super::nfqueue::Queue;
 use super::{Error, commands, names, rules, shaping};
-use plan::links::{Link, Mechanism, Shape};
+use plan::links::{Changes, Link, Mechanism, Shape};
 
 /// The mechanism that a link will be made with, and what else was tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -81,7 +81,7 @@ fn works(mechanism: Mechanism, link: &Link, run: &str) -> Result<(), String> {
 }
 
 fn relay(link: &Link) -> Result<(), String> {
-    if link.forward.loss > 0.0 || link.back.loss > 0.0 {
+    if link.forward.loss > 0.0 || link.back.loss > 0.0 || link.changes == Changes::Loss {
         return Err("a relay forwards bytes and cannot lose packets: `loss` needs netem or nfqueue".to_owned());
     }
     if link.ports.is_empty() {
@@ -121,7 +121,7 @@ fn netem(name: &str, link: &Link) -> Result<(), Error> {
     let least = Shape { delay: std::time::Duration::from_millis(1), ..Shape::default() };
     let [far, near] = [("far", &link.forward), ("near", &link.back)].map(|(device, shape)| {
         let shape = if *shape == Shape::default() { &least } else { shape };
-        shaping::netem(device, shape, shaping::buffer(link))
+        shaping::netem(device, shape, shaping::buffer(link), !link.changes.is_never())
     });
     commands::run("tc", &["-n", name, "-batch", "-"], &(far + &near))
 }

@@ -9,10 +9,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
+use super::control::Control;
 use super::nfqueue::Queue;
 use plan::links::Shape;
 
@@ -31,17 +33,37 @@ pub fn main(args: &[String]) -> ExitCode {
         ExitCode::FAILURE
     };
     prepare();
+    let (control, args) = match Control::take(args) {
+        Ok(taken) => taken,
+        Err(error) => return failed(&error),
+    };
     let mut queues = Vec::new();
+    let changes: [Change; 2] = Default::default();
     for arg in args {
         let parsed = arg.split_once(':').and_then(|(queue, rest)| Some((queue.parse::<u16>().ok()?, decode(rest)?)));
         let Some((number, (shape, seed))) = parsed else { return failed(&format!("cannot read `{arg}`")) };
-        match Queue::open(number, shape.loss == 0.0) {
-            Ok(queue) => queues.push((queue, Line::new(shape, seed))),
+        match Queue::open(number, shape.loss == 0.0 && control.is_none()) {
+            Ok(queue) => queues.push((queue, Line::new(shape, seed), Arc::clone(&changes[usize::from(number.min(1))]))),
             Err(error) => return failed(&format!("cannot open packet queue {number}: {error}")),
         }
     }
     announce(READY);
-    let mut threads = queues.into_iter().map(|(queue, line)| std::thread::spawn(move || serve(queue, line))).collect::<Vec<_>>();
+    let serving = queues.into_iter().map(|(queue, line, change)| std::thread::spawn(move || serve(queue, line, &change)));
+    let mut threads = serving.collect::<Vec<_>>();
+    if let Some(control) = control {
+        std::thread::spawn(move || {
+            loop {
+                let told = control.wait(|shapes| {
+                    for (change, shape) in changes.iter().zip(shapes) {
+                        *change.lock().unwrap_or_else(PoisonError::into_inner) = Some(shape);
+                    }
+                });
+                if told.is_err() {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            }
+        });
+    }
     // One direction without the other is not a link.
     loop {
         if let Some(at) = threads.iter().position(std::thread::JoinHandle::is_finished) {
@@ -69,8 +91,14 @@ pub(super) fn announce(line: &str) {
     let _ = out.flush();
 }
 
-fn serve(mut queue: Queue, mut line: Line) -> io::Result<()> {
+/// A new shape, until the thread of the direction takes it: before the next packet.
+type Change = Arc<Mutex<Option<Shape>>>;
+
+fn serve(mut queue: Queue, mut line: Line, change: &Change) -> io::Result<()> {
     loop {
+        if let Some(shape) = change.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            line.change(&shape);
+        }
         for _ in 0..AT_ONCE {
             if !queue.receive(|number| line.arrived(number, Instant::now()))? {
                 break;
@@ -109,6 +137,12 @@ impl Line {
         Self { held: VecDeque::new(), clock: Clock::new(&shape, seed), loss: shape.loss }
     }
 
+    /// Packets that come from now on find another shape.
+    fn change(&mut self, shape: &Shape) {
+        self.clock.change(shape);
+        self.loss = shape.loss;
+    }
+
     fn arrived(&mut self, number: u32, now: Instant) {
         let due = self.clock.due(now);
         let lost = self.loss > 0.0 && self.clock.random.share() < self.loss;
@@ -144,6 +178,11 @@ pub(super) struct Clock {
 impl Clock {
     pub fn new(shape: &Shape, seed: u64) -> Self {
         Self { delay: shape.delay, jitter: shape.jitter, last: None, random: Random(seed) }
+    }
+
+    /// What leaves later has another delay.
+    pub fn change(&mut self, shape: &Shape) {
+        (self.delay, self.jitter) = (shape.delay, shape.jitter);
     }
 
     pub fn due(&mut self, now: Instant) -> Instant {
@@ -228,6 +267,22 @@ mod tests {
         assert_eq!(line.next_due(start + 12 * MS), None);
         assert_eq!(line.next_due(start + 15 * MS), Some((7, false)));
         assert_eq!(line.due(), None);
+    }
+
+    #[test]
+    fn a_change_counts_from_the_next_packet_on_and_keeps_the_order() {
+        let mut line = Line::new(Shape { delay: 100 * MS, ..Shape::default() }, 1);
+        let start = Instant::now();
+        line.arrived(1, start);
+        line.change(&Shape { delay: 10 * MS, ..Shape::default() });
+        line.arrived(2, start + 10 * MS);
+        line.arrived(3, start + 200 * MS);
+        assert_eq!(line.next_due(start + 99 * MS), None, "the second does not overtake the first");
+        assert_eq!(line.next_due(start + 100 * MS), Some((2, false)));
+        assert_eq!(line.next_due(start + 210 * MS), Some((3, false)));
+        line.change(&Shape { loss: 1.0, ..Shape::default() });
+        (4..100).for_each(|number| line.arrived(number, start + 300 * MS));
+        assert_eq!(line.next_due(start + 300 * MS), Some((99, true)), "nothing passes a link that is cut");
     }
 
     #[test]

@@ -108,7 +108,10 @@ pub fn lay(far: &Machine, near: &Machine, link: &Link, mechanism: Mechanism, see
     match mechanism {
         Mechanism::Netem => {
             let buffer = shaping::buffer(link);
-            tc(&far.line, &(shaping::netem("far", &link.forward, buffer) + &shaping::netem("near", &link.back, buffer)))?;
+            tc(
+                &far.line,
+                &(shaping::netem("far", &link.forward, buffer, false) + &shaping::netem("near", &link.back, buffer, false)),
+            )?;
         }
         Mechanism::Nfqueue => {
             rates(&far.line, link)?;
@@ -144,6 +147,7 @@ pub fn lay(far: &Machine, near: &Machine, link: &Link, mechanism: Mechanism, see
             far: far.namespace.clone(),
             near_device: "eth0".to_owned(),
         },
+        control: None,
         measure_port: None,
         claim: None,
     })

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::names::{LinkNames, path};
 use super::namespace::{create, inside};
 use super::rules::{rates, rules, tc};
-use super::{Error, commands, holder, relay, shaping};
+use super::{Error, commands, control, holder, relay, shaping};
 use plan::links::{Link, Mechanism};
 
 /// A process that the caller starts after [`make`], and ends after everything else.
@@ -44,6 +44,8 @@ pub struct Made {
     /// The program that set the rules of `nfqueue`, for the record.
     pub rules: Option<&'static str>,
     pub(super) names: LinkNames,
+    /// Where helpers listen for changes; see [`super::change`].
+    pub(super) control: Option<PathBuf>,
     /// For a relay: the port for measurements.
     pub(super) measure_port: Option<u16>,
     /// Held for as long as the network of the link is in use.
@@ -52,6 +54,14 @@ pub struct Made {
 }
 
 impl Made {
+    /// Makes helpers listen at a path for changes of the link. Call this before they are started.
+    pub fn listen_at(&mut self, path: &Path) {
+        for helper in &mut self.helpers {
+            helper.argv.insert(1, format!("{}{}", control::OPTION, path.display()));
+        }
+        self.control = (!self.helpers.is_empty()).then(|| path.to_owned());
+    }
+
     /// Takes the line with which a helper announced itself; a relay's line contains its ports.
     ///
     /// # Errors
@@ -118,6 +128,7 @@ fn make_relay(link: &Link, names: &LinkNames, seed: u64) -> Made {
         helpers: vec![Helper { argv, namespace: None, ready: holder::READY }],
         rules: None,
         names: names.clone(),
+        control: None,
         measure_port: None,
         claim: None,
     }
@@ -136,7 +147,8 @@ fn make_network(link: &Link, names: &LinkNames, mechanism: Mechanism, seed: u64)
     let mut rules_by = None;
     if mechanism == Mechanism::Netem {
         let buffer = shaping::buffer(link);
-        let lines = shaping::netem("far", &link.forward, buffer) + &shaping::netem("near", &link.back, buffer);
+        let changes = !link.changes.is_never();
+        let lines = shaping::netem("far", &link.forward, buffer, changes) + &shaping::netem("near", &link.back, buffer, changes);
         tc(&names.middle, &lines)?;
     } else {
         rates(&names.middle, link)?;
@@ -157,6 +169,7 @@ fn make_network(link: &Link, names: &LinkNames, mechanism: Mechanism, seed: u64)
         helpers,
         rules: rules_by,
         names: names.clone(),
+        control: None,
         measure_port: None,
         claim: Some(claim),
     })

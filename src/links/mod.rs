@@ -23,11 +23,13 @@
 //! [`machines()`] makes namespaces that stand for whole machines; no link leads there.
 //!
 //! [`names`] chooses the names before anything is made, [`choice`] finds out which mechanism works here, [`mod@make`] makes
-//! the link, [`mod@measure`] measures what it is really like, [`namespace`] undoes it. Nothing here knows the lifecycle of
+//! the link, [`mod@change`] changes it while it is used, [`mod@measure`] measures what it is really like, [`namespace`] undoes it. Nothing here knows the lifecycle of
 //! targets: helpers are started and ended by the caller.
 
+pub mod change;
 pub mod choice;
 mod commands;
+mod control;
 pub mod holder;
 pub mod machines;
 pub mod make;
@@ -41,6 +43,7 @@ mod shaping;
 #[cfg(test)]
 mod tests;
 
+pub use change::change;
 pub use choice::{Choice, Rejected, choose, choose_all};
 pub use machines::{Machine, lay, lift, machines, make_machines};
 pub use make::{Helper, Made, make};
@@ -146,6 +149,14 @@ pub enum Error {
         expected: String,
         /// The line that the helper wrote.
         line: String,
+    },
+    /// A link could not be changed while it was used.
+    #[error("cannot change link `{link}`")]
+    Change {
+        /// The link that stayed as it was.
+        link: String,
+        /// What the helper, or the system, said.
+        source: std::io::Error,
     },
     /// The measurement itself failed, which says nothing about the link.
     #[error("cannot measure link `{link}`: {what}")]

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, epoll, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
+use super::control::Control;
 use super::holder::{Clock, READY, announce, decode, prepare};
 use plan::links::Shape;
 
@@ -34,6 +35,8 @@ const HELD_AT_MOST: usize = 8 << 20;
 const CHUNK: usize = 64 << 10;
 /// With a rate, this much is read ahead of what has left.
 const AHEAD: Duration = Duration::from_millis(20);
+/// The number by which epoll names the socket for changes; those of listeners and connections are others.
+const CONTROL: u64 = u64::MAX / 2;
 /// Events taken at once, and connections waiting to be accepted.
 const EVENTS: usize = 256;
 const BACKLOG: i32 = 4096;
@@ -104,6 +107,13 @@ struct Lane {
     stalled: VecDeque<u64>,
 }
 
+impl Lane {
+    /// Whether nothing passes: it is held back, since a connection loses nothing.
+    fn is_cut(&self) -> bool {
+        self.shape.loss >= 1.0
+    }
+}
+
 struct Relay {
     epoll: OwnedFd,
     listeners: Vec<(TcpListener, Option<u16>)>,
@@ -114,11 +124,14 @@ struct Relay {
     timers: BinaryHeap<Reverse<(Instant, u64, usize)>>,
     buffer: Vec<u8>,
     round_trip: Duration,
+    /// Where changes of the shapes arrive.
+    control: Option<Control>,
 }
 
 impl Relay {
     fn new(args: &[String]) -> io::Result<Self> {
         let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, format!("cannot read `{what}`"));
+        let (control, args) = Control::take(args)?;
         let [forward, back, ports @ ..] = args else { return Err(wrong(&args.join(" "))) };
         let lane = |text: &String| {
             let (shape, seed) = decode(text).ok_or_else(|| wrong(text))?;
@@ -141,6 +154,9 @@ impl Relay {
             epoll::add(&epoll, &listener, data, epoll::EventFlags::IN)?;
             listeners.push((listener, target));
         }
+        if let Some(control) = &control {
+            epoll::add(&epoll, control, epoll::EventData::new_u64(CONTROL), epoll::EventFlags::IN)?;
+        }
         let round_trip = lanes[FORWARD].shape.delay + lanes[BACK].shape.delay;
         announce(&words);
         Ok(Self {
@@ -153,7 +169,22 @@ impl Relay {
             timers: BinaryHeap::new(),
             buffer: vec![0; CHUNK],
             round_trip,
+            control,
         })
+    }
+
+    /// Takes new shapes. What was held back because nothing passed goes on.
+    fn change(&mut self) {
+        let Some(shapes) = self.control.as_ref().and_then(Control::receive) else { return };
+        for (lane, shape) in self.lanes.iter_mut().zip(shapes) {
+            lane.shape = shape;
+            lane.clock.change(&shape);
+            // Bytes that were read ahead at a lower rate do not keep others waiting for longer than they would now.
+            lane.free_at = lane.free_at.min(Instant::now() + AHEAD);
+        }
+        self.round_trip = self.lanes[FORWARD].shape.delay + self.lanes[BACK].shape.delay;
+        let ids: Vec<u64> = self.connections.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.advance(id));
     }
 
     fn serve(&mut self) -> io::Result<()> {
@@ -176,6 +207,10 @@ impl Relay {
             }
             for event in &events {
                 let data = event.data.u64();
+                if data == CONTROL {
+                    self.change();
+                    continue;
+                }
                 match usize::try_from(u64::MAX - data) {
                     Ok(listener) if listener < self.listeners.len() => self.accept(listener),
                     _ => self.event(data >> 1, (data & 1) as usize, event.flags),
@@ -368,6 +403,7 @@ impl Relay {
             }
             match this.line.front() {
                 Some(_) if this.blocked => wanted[1 - direction] |= epoll::EventFlags::OUT,
+                Some(_) if self.lanes[direction].is_cut() => {}
                 Some((due, _)) if direction == BACK || connection.connected => next = Some(next.map_or(*due, |n| n.min(*due))),
                 _ => {}
             }
@@ -398,7 +434,8 @@ impl Relay {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let Some(port) = connection.port else { return };
         let refused = connection.directions[FORWARD].ended;
-        if connection.connected || connection.sides[1].is_some() || refused || connection.connect_at > now {
+        let cut = self.lanes[FORWARD].is_cut();
+        if connection.connected || connection.sides[1].is_some() || refused || cut || connection.connect_at > now {
             return;
         }
         let Ok((stream, connected)) = connect_to(port) else { return self.refused(id) };
@@ -414,7 +451,7 @@ impl Relay {
     fn deliver(&mut self, id: u64, direction: usize, now: Instant) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else { return true };
         let this = &mut connection.directions[direction];
-        if direction == FORWARD && !connection.connected {
+        if direction == FORWARD && !connection.connected || self.lanes[direction].is_cut() {
             return true;
         }
         while !this.blocked

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plan::links::{Link, Shape};
+use plan::links::{Changes, Link, Shape};
 
 /// A packet on an Ethernet link with an MTU of 1500.
 const FRAME: f64 = 1514.0;
@@ -12,7 +12,7 @@ const UNLIMITED: f64 = 40e9;
 /// Whether netem must not get large segments, each up to 44 packets that would be lost, or arrive, together: both ends then
 /// send single packets. A queue splits segments by itself where it must, and so does TBF, and the ends keep their speed.
 pub fn needs_single_packets(link: &Link) -> bool {
-    [&link.forward, &link.back].iter().any(|s| s.loss > 0.0 || s.rate_bits_per_s.is_some())
+    link.changes == Changes::Loss || [&link.forward, &link.back].iter().any(|s| s.loss > 0.0 || s.rate_bits_per_s.is_some())
 }
 
 /// How long a packet may wait for its turn: as in a router by the rule of thumb, one round trip, and at least 50 ms.
@@ -20,13 +20,16 @@ pub fn buffer(link: &Link) -> Duration {
     link.round_trip().max(Duration::from_millis(50))
 }
 
-/// Lines for `tc -batch`: netem for delay, jitter and loss, with TBF inside for the rate.
-pub fn netem(device: &str, shape: &Shape, buffer: Duration) -> String {
+/// Lines for `tc -batch`: netem for delay, jitter and loss, with TBF inside for the rate. `changes`: netem is there even if it has
+/// nothing to do yet.
+pub fn netem(device: &str, shape: &Shape, buffer: Duration, changes: bool) -> String {
     let Shape { delay, jitter, loss, rate_bits_per_s } = *shape;
-    if delay.is_zero() && jitter.is_zero() && loss == 0.0 {
+    if delay.is_zero() && jitter.is_zero() && loss == 0.0 && !changes {
         return rate_bits_per_s.map_or_else(String::new, |rate| tbf(device, "root", rate, buffer));
     }
-    let mut line = format!("qdisc add dev {device} root handle 1: netem limit {} delay {}us", limit(shape), micros(delay));
+    // Where it exists already, it keeps its packets.
+    let verb = if changes { "replace" } else { "add" };
+    let mut line = format!("qdisc {verb} dev {device} root handle 1: netem limit {} delay {}us", limit(shape), micros(delay));
     if !jitter.is_zero() {
         // netem keeps the order of packets only when it has a rate to account for; this rate takes no time.
         line += &format!(" {}us", micros(jitter));
@@ -39,9 +42,29 @@ pub fn netem(device: &str, shape: &Shape, buffer: Duration) -> String {
     }
     line += "\n";
     if let Some(rate) = rate_bits_per_s {
-        line += &tbf(device, "parent 1:", rate, buffer);
+        line += &tbf(device, "parent 1:", rate, buffer).replacen("qdisc add", &format!("qdisc {verb}"), 1);
     }
     line
+}
+
+/// The same for a link that has been made and changes from one shape to another.
+pub fn netem_change(device: &str, from: &Shape, to: &Shape, buffer: Duration) -> String {
+    let mut lines = String::new();
+    if from.rate_bits_per_s.is_some() && to.rate_bits_per_s.is_none() {
+        lines += &format!("qdisc del dev {device} parent 1: handle 10:\n");
+    }
+    lines + &netem(device, to, buffer, true)
+}
+
+/// Where only the rate is TBF's.
+pub fn rate_change(device: &str, from: &Shape, to: &Shape, buffer: Duration) -> String {
+    match (from.rate_bits_per_s, to.rate_bits_per_s) {
+        (Some(_), None) => format!("qdisc del dev {device} root\n"),
+        (before, Some(rate)) if before != Some(rate) => {
+            tbf(device, "root", rate, buffer).replacen("qdisc add", "qdisc replace", 1)
+        }
+        _ => String::new(),
+    }
 }
 
 /// With decimals where needed: older versions of tc do not know nanoseconds.
@@ -79,7 +102,9 @@ pub fn limit(shape: &Shape) -> u64 {
 /// The queues that the helper must serve: number, incoming device in the middle, shape.
 pub fn queues(link: &Link) -> Vec<(u16, &'static str, Shape)> {
     let both = [(0, "near", link.forward), (1, "far", link.back)];
-    both.into_iter().filter(|(_, _, s)| !s.delay.is_zero() || !s.jitter.is_zero() || s.loss > 0.0).collect()
+    both.into_iter()
+        .filter(|(_, _, s)| !link.changes.is_never() || !s.delay.is_zero() || !s.jitter.is_zero() || s.loss > 0.0)
+        .collect()
 }
 
 /// A rule set for `nft -f` that sends forwarded packets to the queues.
@@ -106,19 +131,45 @@ mod tests {
     #[test]
     fn netem_is_told_everything_with_a_limit_that_fits() {
         let shape = Shape { delay: 100 * MS, ..Shape::default() };
-        assert_eq!(netem("far", &shape, 50 * MS), "qdisc add dev far root handle 1: netem limit 1982506 delay 100000us\n");
+        assert_eq!(netem("far", &shape, 50 * MS, false), "qdisc add dev far root handle 1: netem limit 1982506 delay 100000us\n");
         let shape = Shape { delay: 20 * MS, jitter: 5 * MS, loss: 0.01, rate_bits_per_s: Some(10e6) };
         assert_eq!(
-            netem("far", &shape, 50 * MS),
+            netem("far", &shape, 50 * MS, false),
             "qdisc add dev far root handle 1: netem limit 1124 delay 20000us 5000us loss 1% rate 1tbit\n\
              qdisc add dev far parent 1: handle 10: tbf rate 10000000bit burst 3028b latency 50000us\n"
         );
         let shape = Shape { rate_bits_per_s: Some(1e9), ..Shape::default() };
         assert_eq!(
-            netem("far", &shape, 50 * MS),
+            netem("far", &shape, 50 * MS, false),
             "qdisc add dev far root handle 1: tbf rate 1000000000bit burst 125000b latency 50000us\n"
         );
-        assert_eq!(netem("far", &Shape::default(), MS), "");
+        assert_eq!(netem("far", &Shape::default(), MS, false), "");
+    }
+
+    #[test]
+    fn a_link_that_changes_keeps_its_queues_and_loses_only_what_it_had() {
+        let slow = Shape { delay: 5 * MS, rate_bits_per_s: Some(1e6), ..Shape::default() };
+        let plain = Shape::default();
+        assert_eq!(netem("far", &plain, MS, true), "qdisc replace dev far root handle 1: netem limit 1000 delay 0us\n");
+        assert_eq!(
+            netem_change("far", &plain, &slow, MS),
+            "qdisc replace dev far root handle 1: netem limit 1003 delay 5000us\n\
+             qdisc replace dev far parent 1: handle 10: tbf rate 1000000bit burst 3028b latency 1000us\n"
+        );
+        assert_eq!(
+            netem_change("far", &slow, &plain, MS),
+            "qdisc del dev far parent 1: handle 10:\nqdisc replace dev far root handle 1: netem limit 1000 delay 0us\n"
+        );
+        assert_eq!(rate_change("far", &plain, &plain, MS) + &rate_change("far", &slow, &slow, MS), "");
+        assert_eq!(rate_change("far", &slow, &plain, MS), "qdisc del dev far root\n");
+        assert!(rate_change("far", &plain, &slow, MS).starts_with("qdisc replace dev far root handle 1: tbf rate 1000000bit"));
+        let mut link = link(plain, plain);
+        assert_eq!(queues(&link).len(), 0);
+        link.changes = Changes::Shape;
+        assert_eq!(queues(&link).len(), 2);
+        assert!(!needs_single_packets(&link));
+        link.changes = Changes::Loss;
+        assert!(needs_single_packets(&link));
     }
 
     #[test]

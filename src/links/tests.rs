@@ -28,6 +28,7 @@ pub(super) fn link(forward: Shape, back: Shape) -> Link {
         mechanism: Mechanism::Auto,
         tolerance,
         ports: vec![8000],
+        changes: plan::links::Changes::Never,
     }
 }
 

@@ -8,7 +8,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::text::{as_optional_text, as_text};
-use super::{Action, Checkout, Collect, Expectation, Factor, Graph, Link, Reconcile, Role, Secrets, Tap, Target, Workload};
+use super::{
+    Abort, Action, Checkout, Collect, Expectation, Factor, Fault, Faults, Graph, Link, Reconcile, Role, Secrets, Tap, Target,
+    Workload,
+};
 use vocabulary::Metric;
 use vocabulary::choices::Order;
 
@@ -40,6 +43,9 @@ pub struct Plan {
     pub window: Duration,
     /// Limits beyond which a repetition is invalid.
     pub limits: Limits,
+    /// When a hopeless repetition is given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub abort: Option<Abort>,
     /// What is recorded beside the windows.
     pub record: Record,
     /// Environment variables that the scenario reads: `***` for a secret, `None` if a variable is not set.
@@ -216,6 +222,9 @@ pub struct Cell {
     pub targets: Vec<Target>,
     /// The links emulated between targets, and between targets and the load.
     pub links: Vec<Link>,
+    /// What is broken on purpose while the load runs.
+    #[serde(skip_serializing_if = "Faults::is_empty")]
+    pub faults: Faults,
     /// The workloads, which all run at once.
     pub workloads: Vec<Workload>,
     /// What is collected after the load.
@@ -239,6 +248,8 @@ impl Cell {
     #[must_use]
     pub fn of_host(&self, role: Option<&str>) -> Self {
         let is_here = |on: &Option<String>| on.as_deref() == role;
+        let of_target = |name: &str| self.targets.iter().any(|target| target.name == name && is_here(&target.on));
+        let of_here = |fault: &Fault| fault.action.victim().is_some_and(|victim| of_target(&victim.target));
         let steps = |steps: &Steps| Steps {
             // Steps around repetitions are done once, by whoever directs the run.
             cell: Vec::new(),
@@ -250,6 +261,10 @@ impl Cell {
             // They lie between machines, and are made by whoever directs the run.
             links: Vec::new(),
             taps: self.taps.iter().filter(|tap| is_here(&tap.on)).cloned().collect(),
+            faults: Faults {
+                list: self.faults.list.iter().filter(|fault| of_here(fault)).cloned().collect(),
+                ..self.faults.clone()
+            },
             set_up: steps(&self.set_up),
             clean_up: steps(&self.clean_up),
             ..self.clone()

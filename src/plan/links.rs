@@ -26,6 +26,30 @@ pub struct Link {
     pub tolerance: Tolerance,
     /// TCP ports of the targets at the far side: a relay must know them.
     pub ports: Vec<u16>,
+    /// Whether faults change it while the load runs.
+    #[serde(skip_serializing_if = "Changes::is_never")]
+    pub changes: Changes,
+}
+
+/// Whether a link changes while the load runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Changes {
+    /// It stays as it is.
+    #[default]
+    Never,
+    /// Delay, rate, or nothing passes for a while.
+    Shape,
+    /// Also its losses.
+    Loss,
+}
+
+impl Changes {
+    /// Whether it stays as it is.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    pub fn is_never(&self) -> bool {
+        *self == Self::Never
+    }
 }
 
 impl Link {

@@ -6,6 +6,7 @@
 
 pub mod action;
 pub mod cache;
+pub mod cgroups;
 pub mod collect;
 pub mod containers;
 pub mod control;
@@ -14,6 +15,7 @@ pub mod expectations;
 pub mod experiment;
 pub mod extracted;
 pub mod factors;
+pub mod faults;
 pub mod git;
 pub mod graphs;
 pub mod hosts;
@@ -46,6 +48,7 @@ pub use expectations::{Expectation, Subject};
 pub use experiment::{Cell, CellId, Decide, Limits, Plan, Record, Repeat, Scratch, Steps};
 pub use extracted::{ExtractedMetric, MetricSource, TableSource};
 pub use factors::{Factor, Level};
+pub use faults::{Abort, Fault, FaultAction, Faults, Victim};
 pub use graphs::{Graph, Model, Shape};
 pub use hosts::Role;
 pub use links::Link;

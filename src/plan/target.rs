@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::cgroups::Resources;
 use super::template::{Late, Part};
 use super::text::as_text;
 use super::{Start, Template, Tls, Url};
@@ -43,6 +44,12 @@ pub struct Target {
     /// How many bytes of each of its logs are kept in a repetition; `None`: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_limit: Option<u64>,
+    /// What each replica may use of the machine.
+    #[serde(skip_serializing_if = "Resources::is_unlimited")]
+    pub resources: Resources,
+    /// The node of the machine's memory on which it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub numa: Option<u32>,
     /// Soft limits of resources that differ from those of the shell; `None`: unlimited.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rlimits: Vec<(Resource, Option<u64>)>,

@@ -18,6 +18,7 @@ use analysis::estimate::{estimate, median_interval};
 use analysis::summary::{CellSummary, StepSummary, Summary};
 use analysis::values::Selection;
 use analysis::{Error, curves, stats, values};
+use record::status::FaultStatus;
 use record::tables::WHOLE;
 use record::{Graph, Repetition, RunRecord, Shape};
 use vocabulary::file_names::fitting;
@@ -149,6 +150,26 @@ fn phases(cell: &CellSummary, repetition: &Repetition) -> Vec<(&'static str, u64
         found.push((name, cut, phase.end_ns));
     }
     found
+}
+
+/// The faults of repetitions as stretches of time, at their medians; one that was not undone is a line.
+fn faults(broken: &[&FaultStatus]) -> Vec<Phase> {
+    let mut names: Vec<&str> = Vec::new();
+    for fault in broken {
+        if !names.contains(&fault.fault.as_str()) {
+            names.push(&fault.fault);
+        }
+    }
+    let seconds = |ns: u64| ns as f64 / 1e9;
+    let stretch = |name: &&str| {
+        let mine: Vec<&&FaultStatus> = broken.iter().filter(|fault| fault.fault == **name && fault.begun_ns.is_some()).collect();
+        let starts: Vec<f64> = mine.iter().filter_map(|fault| fault.begun_ns).map(seconds).collect();
+        let ends: Vec<f64> = mine.iter().filter_map(|fault| fault.ended_ns).map(seconds).collect();
+        let start = (!starts.is_empty()).then(|| stats::median(&starts))?;
+        let end = if ends.is_empty() { start } else { stats::median(&ends) };
+        Some(Phase { name: mine[0].words.clone(), start, end, marked: false, fault: true })
+    };
+    names.iter().filter_map(stretch).collect()
 }
 
 impl Composer<'_> {
@@ -448,6 +469,7 @@ impl Composer<'_> {
         let (_, scale) = metric.axis();
         let mut series: Vec<LineSeries> = Vec::new();
         let mut stretches: Vec<(&str, f64, f64)> = Vec::new();
+        let mut broken: Vec<&FaultStatus> = Vec::new();
         let by = self.graph.series.as_deref().unwrap_or_default();
         for (index, cell) in self.cells() {
             let only = self.graph.workload.as_deref();
@@ -494,6 +516,7 @@ impl Composer<'_> {
                         None => series.push(LineSeries { name: name.clone(), lines: vec![line], middle: Vec::new() }),
                     }
                 }
+                broken.extend(repetition.status.faults.iter());
                 let phases = phases(cell, repetition);
                 for name in PHASES {
                     let mine = || phases.iter().filter(|(phase, start, end)| *phase == name && end > start);
@@ -520,7 +543,7 @@ impl Composer<'_> {
             if let Some(before) = phases.last_mut() {
                 before.end = before.end.min(start);
             }
-            phases.push(Phase { name: name.to_owned(), start, end, marked: false });
+            phases.push(Phase { name: name.to_owned(), start, end, marked: false, fault: false });
         }
         // If the only other phase is a warm-up, the measurement is not highlighted; with a phase before or after, it is what
         // they are compared with.
@@ -528,6 +551,7 @@ impl Composer<'_> {
         for phase in &mut phases {
             phase.marked = compared && phase.name == "during";
         }
+        phases.extend(faults(&broken));
         series.iter_mut().for_each(|one| one.middle = curves::middle(&one.lines));
         let what = match series.iter().any(|one| !one.middle.is_empty()) {
             true => format!("thin: a line per repetition ({n}), thick: their median"),

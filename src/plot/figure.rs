@@ -229,6 +229,8 @@ pub struct Phase {
     pub end: f64,
     /// Whether the phase of interest, which is highlighted among the others.
     pub marked: bool,
+    /// Whether it is a fault: a stretch of a colour of its own over the phases, or a line where it is over at once.
+    pub fault: bool,
 }
 
 /// One quantile curve.

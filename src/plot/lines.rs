@@ -4,7 +4,7 @@ use super::canvas::Canvas;
 use super::frame::{Frame, GAP, TICK, x_axis_height};
 use super::group::{self, Across, Group};
 use super::legend::{Entry, Mark};
-use super::palette::{self, AXIS, BAND, BESIDE_BAND, MARKED_BAND, SOFT_INK, SeriesStyle};
+use super::palette::{self, AXIS, BAND, BESIDE_BAND, FAULT, FAULT_BAND, MARKED_BAND, SOFT_INK, SeriesStyle};
 use super::scale::{Scale, drawable};
 use super::shapes::{Align, Pattern, Rect, Turn};
 use super::{Error, Figure, LineSeries, Phase};
@@ -43,6 +43,7 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phas
             let tab = Rect { top: area.top, ..band };
             let mark = group::Mark::alone("phase").at(phase.name.trim());
             canvas.group(&Group::Mark(mark), || match marked {
+                _ if phase.fault => canvas.rect(band, FAULT_BAND),
                 None if i % 2 == 0 => canvas.rect(band, BAND),
                 Some(marked) if i == marked => canvas.rect(tab, MARKED_BAND),
                 Some(marked) if i.abs_diff(marked) % 2 == 1 => canvas.rect(tab, BESIDE_BAND),
@@ -55,8 +56,9 @@ pub(super) fn draw(canvas: &Canvas, figure: &Figure, series: &[LineSeries], phas
     frame.x_axis(plot, &x_scale.ticks())?;
     canvas.group(&Group::Axis("phases"), || {
         for phase in &phases {
+            let (width, colour) = if phase.fault { (1.6, FAULT) } else { (1.2, AXIS) };
             for edge in [x(phase.start), x(phase.end)] {
-                canvas.patterned(&[(edge, plot.top), (edge, plot.bottom)], 1.2, AXIS, Pattern::Stripes)?;
+                canvas.patterned(&[(edge, plot.top), (edge, plot.bottom)], width, colour, Pattern::Stripes)?;
             }
         }
         for label in &labels {
@@ -177,7 +179,13 @@ mod tests {
     fn names_of_narrow_phases_do_not_touch() {
         let area = Rect { left: 0.0, top: 0.0, right: 1000.0, bottom: 500.0 };
         let phases: Vec<Phase> = (0..12)
-            .map(|i| Phase { name: format!("phase number {i}"), start: f64::from(i), end: f64::from(i + 1), marked: false })
+            .map(|i| Phase {
+                name: format!("phase number {i}"),
+                start: f64::from(i),
+                end: f64::from(i + 1),
+                marked: false,
+                fault: false,
+            })
             .collect();
         let phases: Vec<&Phase> = phases.iter().collect();
         let names = phase_names(&phases, |time| time * 1000.0 / 12.0, area);

@@ -22,6 +22,8 @@ pub(super) enum Tone {
     MarkedBand,
     /// Background of the phases beside the highlighted one.
     BesideBand,
+    /// What was broken on purpose.
+    Fault,
     /// One of several series that have no order.
     Distinct(usize),
     /// One of several series that have an order.
@@ -55,9 +57,11 @@ pub(super) const PAPER: Colour = full(Tone::Paper);
 pub(super) const BAND: Colour = full(Tone::Band);
 pub(super) const MARKED_BAND: Colour = full(Tone::MarkedBand);
 pub(super) const BESIDE_BAND: Colour = full(Tone::BesideBand);
+pub(super) const FAULT: Colour = full(Tone::Fault);
+pub(super) const FAULT_BAND: Colour = Colour { tone: Tone::Fault, opacity: 0.16 };
 
 /// Everything but series: its tone, its name, and its colours on light and on dark paper.
-const PLAIN: [(Tone, &str, Rgb, Rgb); 9] = [
+const PLAIN: [(Tone, &str, Rgb, Rgb); 10] = [
     (Tone::Ink, "ink", [0x22; 3], [0xe8, 0xea, 0xed]),
     (Tone::SoftInk, "soft", [0x55; 3], [0xb8, 0xbd, 0xc4]),
     (Tone::Axis, "rule", [0x77; 3], [0x8a, 0x90, 0x99]),
@@ -67,6 +71,7 @@ const PLAIN: [(Tone, &str, Rgb, Rgb); 9] = [
     (Tone::Band, "band", [0xf3, 0xf5, 0xf8], [0x1e, 0x23, 0x2a]),
     (Tone::MarkedBand, "marked", [0xfd, 0xf0, 0xcf], [0x3b, 0x33, 0x1b]),
     (Tone::BesideBand, "beside", [0xe9, 0xef, 0xf6], [0x1f, 0x2a, 0x38]),
+    (Tone::Fault, "fault", [0xc0, 0x39, 0x2b], [0xe5, 0x73, 0x68]),
 ];
 
 /// Colours that people with any kind of colour vision can distinguish (Okabe and Ito 2008), in an order that keeps

@@ -50,7 +50,7 @@ fn trend(levels: &[&str], places: LevelPositions, points: &[(usize, f64)], model
 }
 
 fn phase(name: &str, start: f64, end: f64) -> Phase {
-    Phase { name: name.to_owned(), start, end, marked: false }
+    Phase { name: name.to_owned(), start, end, marked: false, fault: false }
 }
 
 /// The same data on a logarithmic axis, if they can have one.

@@ -80,6 +80,7 @@ impl PlanRecord {
             is_inside(&cell.path).map_err(wrong("the folder of a cell", &cell.path.to_string_lossy()))?;
             cell.targets.iter().try_for_each(|target| name("the target", &target.name))?;
             cell.collect.iter().try_for_each(|collected| name("the collected", &collected.name))?;
+            cell.faults.list.iter().try_for_each(|fault| name("the fault", &fault.name))?;
             for tap in &cell.taps {
                 name("the tap", &tap.name)?;
                 tap.metrics.iter().try_for_each(|metric| name("the metric", &metric.name))?;
@@ -138,6 +139,9 @@ pub struct CellRecord {
     /// What is collected after the load; empty before format 4.
     #[serde(default)]
     pub collect: Vec<CollectRecord>,
+    /// What was broken on purpose; empty if the scenario has no faults, and in older results.
+    #[serde(default)]
+    pub faults: FaultsRecord,
     /// What was followed while the load ran; empty if the scenario has no taps, and in older results.
     #[serde(default)]
     pub taps: Vec<TapRecord>,
@@ -148,6 +152,22 @@ impl CellRecord {
     pub fn is_warmed_up_by_itself(&self, workload: &str) -> bool {
         self.workloads.iter().any(|w| w.name == workload && w.is_warmed_up_by_itself())
     }
+}
+
+/// The faults of a cell.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct FaultsRecord {
+    /// In the order of their instants.
+    pub list: Vec<FaultRecord>,
+}
+
+/// Something that was broken on purpose, as far as analysis needs to know; the rest is in the status of each repetition.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct FaultRecord {
+    /// Its name.
+    pub name: String,
+    /// The metrics of its recovery.
+    pub metrics: Vec<NamedMetric>,
 }
 
 /// A tap: what its rows contain, and which metrics are computed from them.

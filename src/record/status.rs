@@ -38,6 +38,9 @@ pub struct Status {
     /// The links, and what was measured on them; none before format 4.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<LinkStatus>,
+    /// What was broken on purpose, and when; none if the scenario has no faults.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultStatus>,
     /// How its time was spent.
     pub timings: Timings,
     /// The first failed request of each kind, in words.
@@ -154,6 +157,7 @@ impl Status {
             observer: ObserverStatus::default(),
             host: None,
             links: Vec::new(),
+            faults: Vec::new(),
             timings: Timings::default(),
             errors: Vec::new(),
             left_behind: Vec::new(),
@@ -283,8 +287,54 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// Something that was broken on purpose.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultStatus {
+    /// Its name.
+    pub fault: String,
+    /// What was done, in words.
+    pub words: String,
+    /// When it was due.
+    pub at_ns: u64,
+    /// When it began; none if the load was over before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_ns: Option<u64>,
+    /// When it was undone, or what it had killed was ready again; none if that did not happen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ns: Option<u64>,
+    /// The workload whose recovery is judged; none: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// How far rate and times may be from those before, as a share.
+    pub band: f64,
+    /// How long they must be there to count as recovered.
+    pub hold_ns: u64,
+}
+
+/// What limited a replica, and how often it met its limits during the load.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ResourcesStatus {
+    /// Who enforced them: `cgroup v1`, `cgroup v2`, or the engine of a container.
+    pub by: String,
+    /// Processors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<f64>,
+    /// Bytes of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// How long it had work to do and no processor time left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throttled_ns: Option<u64>,
+    /// How often it needed memory beyond its limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_limit_hits: Option<u64>,
+    /// How many of its processes the kernel killed for want of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom_kills: Option<u64>,
+}
+
 /// How one replica of a target fared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetStatus {
     /// Name of the target.
     pub target: String,
@@ -304,6 +354,22 @@ pub struct TargetStatus {
     /// How much of its logs was cut, as the scenario limits them.
     #[serde(default, skip_serializing_if = "is_nothing")]
     pub log_cut_bytes: u64,
+    /// The outcome that has a name: `out-of-memory`, or `killed-by-fault`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<TargetOutcome>,
+    /// Its limits, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourcesStatus>,
+}
+
+/// How a replica ended, where that has a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetOutcome {
+    /// The kernel killed it: it exceeded its memory limit.
+    OutOfMemory,
+    /// A fault of the scenario killed it.
+    KilledByFault,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]

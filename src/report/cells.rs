@@ -88,6 +88,12 @@ fn view(repetition: &Repetition, logs: &[Log], texts: &mut Vec<String>, phases: 
         let name = if several { format!("{} {}", phase.workload, phase.phase) } else { phase.phase.clone() };
         of_phases.push((place(phases, &name), phase.start_ns / 1_000_000, phase.end_ns / 1_000_000));
     }
+    for fault in &status.faults {
+        // The words say what happened; the page tells it apart by how its name starts.
+        let Some(begun_ns) = fault.begun_ns else { continue };
+        let name = format!("fault: {}", fault.words);
+        of_phases.push((place(phases, &name), begun_ns / 1_000_000, fault.ended_ns.unwrap_or(begun_ns) / 1_000_000));
+    }
     let logs = logs.iter().map(|(name, length, text)| (name.clone(), *length, text.as_ref().map(|text| place(texts, text))));
     RepetitionView {
         n: status.repetition,

@@ -1,6 +1,6 @@
 //! The runner's side of the guard.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -85,6 +85,8 @@ fn has_ended(process: &OwnedFd) -> bool {
 struct Shared {
     slots: HashMap<u64, Slot>,
     swept: Vec<oneshot::Sender<Vec<(u32, String)>>>,
+    /// Who waits for signals to be sent, in the order of the requests.
+    signalled: VecDeque<oneshot::Sender<()>>,
     /// Processes whose starter gave up before it had their process id, and how they are stopped.
     abandoned: Vec<(u64, (Signal, Duration))>,
     /// The guard has ended.
@@ -117,8 +119,8 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// A process that the guard started.
-#[derive(Debug)]
+/// A process that the guard started. A clone is the same process.
+#[derive(Clone, Debug)]
 pub struct Process {
     id: u64,
     /// Its process id.
@@ -146,6 +148,10 @@ pub struct ProcessSpec<'a> {
     pub cpus: &'a [u32],
     /// File of the network namespace in which it runs; the runner's own when there is none.
     pub namespace: Option<&'a Path>,
+    /// Control groups that it enters.
+    pub cgroups: Vec<PathBuf>,
+    /// The node whose memory it uses.
+    pub memory_node: Option<u32>,
     /// Soft limits of resources that differ from those inherited from the shell; none: unlimited.
     pub limits: &'a [(Resource, Option<u64>)],
     /// How [`Guard::end_abandoned`] stops it: the signal, and the time that it then has. None: it is killed by the next sweep.
@@ -157,7 +163,19 @@ impl<'a> ProcessSpec<'a> {
     /// error output.
     pub fn new(argv: Vec<String>, env: Vec<(String, String)>, logs: [&'a Path; 2]) -> Self {
         let [stdout, stderr] = logs;
-        Self { argv, env, dir: None, stdout, stderr, cpus: &[], namespace: None, limits: &[], stop: None }
+        Self {
+            argv,
+            env,
+            dir: None,
+            stdout,
+            stderr,
+            cpus: &[],
+            namespace: None,
+            cgroups: Vec::new(),
+            memory_node: None,
+            limits: &[],
+            stop: None,
+        }
     }
 }
 
@@ -268,6 +286,8 @@ impl Guard {
                 stderr: process.stderr.to_owned(),
                 cpus: process.cpus.to_vec(),
                 namespace: process.namespace.map(Path::to_owned),
+                cgroups: process.cgroups,
+                memory_node: process.memory_node,
                 limits: self
                     .limits
                     .iter()
@@ -304,6 +324,26 @@ impl Guard {
         Box::pin(self.stop_by_id(process.id, process.stopped.clone(), signal, grace))
     }
 
+    /// Sends a signal to a process, or to its whole tree; returns when it was sent. Nothing happens where the process is gone.
+    ///
+    /// # Errors
+    /// [`Error::GuardGone`].
+    pub fn signal<'f>(&'f self, process: &'f Process, signal: i32, whole: bool) -> Task<'f, Result<(), Error>> {
+        Box::pin(async move {
+            let (to, sent) = oneshot::channel();
+            let mut line =
+                serde_json::to_vec(&Request::Signal { id: process.id, signal, whole }).expect("a request is always JSON");
+            line.push(b'\n');
+            {
+                // Answers come in the order of requests: nobody may come between the two lines.
+                let mut writer = self.writer.lock().await;
+                self.shared().signalled.push_back(to);
+                writer.write_all(&line).await.map_err(|_| Error::GuardGone)?;
+            }
+            sent.await.map_err(|_| Error::GuardGone)
+        })
+    }
+
     /// Stops the processes that were asked for with a way to stop them, and whose starter gave up before it knew whether they
     /// had started: they get their signal and their time, as all others do. Returns when all have ended.
     ///
@@ -331,16 +371,7 @@ impl Guard {
         signal: Signal,
         grace: Duration,
     ) -> Result<bool, Error> {
-        let signal = match signal {
-            Signal::Term => 15,
-            Signal::Int => 2,
-            Signal::Quit => 3,
-            Signal::Hup => 1,
-            Signal::Usr1 => 10,
-            Signal::Usr2 => 12,
-            Signal::Kill => 9,
-        };
-        self.say(&Request::Stop { id, signal, grace_ms: grace.as_millis() as u64 }).await?;
+        self.say(&Request::Stop { id, signal: signal.number(), grace_ms: grace.as_millis() as u64 }).await?;
         let killed = stopped.wait_for(Option::is_some).await.map_err(|_| Error::GuardGone)?.unwrap_or_default();
         self.shared().slots.remove(&id);
         Ok(killed)
@@ -507,6 +538,11 @@ async fn listen(reader: OwnedReadHalf, shared: Arc<Mutex<Shared>>, watched: Arc<
                     slot.stopped.send_replace(Some(killed));
                 }
             }
+            Event::Signalled => {
+                if let Some(to) = shared.signalled.pop_front() {
+                    let _ = to.send(());
+                }
+            }
             Event::Swept { left } => {
                 for to in std::mem::take(&mut shared.swept) {
                     let _ = to.send(left.clone());
@@ -526,6 +562,7 @@ async fn listen(reader: OwnedReadHalf, shared: Arc<Mutex<Shared>>, watched: Arc<
     shared.ready = None;
     shared.slots.clear();
     shared.swept.clear();
+    shared.signalled.clear();
 }
 
 impl Process {

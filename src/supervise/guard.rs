@@ -26,6 +26,9 @@ use vocabulary::marker::MARKER;
 /// The hidden argument with which the watcher starts the guard.
 pub const ARGUMENT: &str = "__guard";
 
+/// How often a tree is looked at that gets a signal.
+const SIGNALS: usize = 10;
+
 /// A process that was started.
 struct Ward {
     /// Its leader; not reaped before it is removed.
@@ -35,6 +38,8 @@ struct Ward {
     marker: String,
     signal: i32,
     exited: bool,
+    /// Whether it stands still, on request.
+    paused: bool,
     stopping: Option<Stopping>,
 }
 
@@ -105,6 +110,10 @@ impl State {
                 Action::Signal => {
                     if let Some(signal) = Signal::from_named_raw(ward.signal) {
                         end(ward.pid, signal, tree.iter().filter(|row| row.group != leader));
+                        // Who stands still would not notice.
+                        if std::mem::take(&mut ward.paused) {
+                            end(ward.pid, Signal::CONT, tree.iter().filter(|row| row.group != leader));
+                        }
                     }
                     stopping.signalled(Instant::now());
                     timeout = timeout.min(Duration::from_millis(5));
@@ -203,6 +212,7 @@ impl State {
                             marker,
                             signal: Signal::TERM.as_raw(),
                             exited: false,
+                            paused: false,
                             stopping: None,
                         };
                         let pid = ward.raw() as u32;
@@ -219,10 +229,38 @@ impl State {
                 }
                 None => self.say(&Event::Stopped { id, killed: false }),
             },
+            Request::Signal { id, signal, whole } => {
+                self.signal(id, signal, whole);
+                self.say(&Event::Signalled);
+            }
             Request::Sweep { spared } => {
                 let left = self.kill_all(&spared);
                 self.say(&Event::Swept { left });
             }
+        }
+    }
+
+    /// Sends a signal to a leader or to its whole tree. A tree that is to stand still is looked at until it no longer grows.
+    fn signal(&mut self, id: u64, number: i32, whole: bool) {
+        let Some(signal) = Signal::from_named_raw(number) else { return };
+        let Some(leader) = self.wards.get(&id).map(|ward| ward.pid) else { return };
+        if !whole {
+            // Its number is reserved as long as it is not reaped.
+            let _ = process::kill_process(leader, signal);
+            return;
+        }
+        let mut told = BTreeSet::new();
+        for _ in 0..SIGNALS {
+            let processes = Processes::read();
+            let orphans = self.orphans_by_marker(&processes);
+            let Some(ward) = self.wards.get_mut(&id) else { return };
+            let tree = processes.tree(ward.raw(), orphans.get(&ward.marker).map_or(&[] as &[i32], Vec::as_slice));
+            ward.paused = signal == Signal::STOP;
+            let fresh: Vec<&Row> = tree.iter().filter(|row| told.insert((row.pid, row.started))).collect();
+            if fresh.is_empty() {
+                return;
+            }
+            fresh.iter().for_each(|row| row.signal(signal));
         }
     }
 

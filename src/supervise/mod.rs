@@ -5,11 +5,12 @@
 //! crashed or was killed – it kills what is left and undoes what the run's journal lists. A second process, the watcher,
 //! does the same when the guard is killed. `protocol` is what runner and guard say to each other, `guard` the process,
 //! `lifecycle` its decisions, `spawn` how it starts a process, `processes` its view of `/proc`, `descendants` the end of all
-//! that are left, `journal` the list of things to undo, `watcher` the second process, `inherit` what the three pass
+//! that are left, `cgroup` the limits of replicas, `journal` the list of things to undo, `watcher` the second process, `inherit` what the three pass
 //! on to each other, `client` the runner's side; `probe` finds out when a replica is ready.
 //!
 //! Order and meaning of targets belong to the executor; their resource usage to `observe`.
 
+pub mod cgroup;
 pub mod client;
 mod descendants;
 pub mod guard;
@@ -22,6 +23,7 @@ pub mod protocol;
 pub mod spawn;
 pub mod watcher;
 
+pub use cgroup::Cgroup;
 pub use client::{Guard, Process, ProcessSpec};
 pub use protocol::Exit;
 pub use vocabulary::marker::Kind;
@@ -52,6 +54,26 @@ pub enum Error {
         program: String,
         /// What the system said.
         reason: String,
+    },
+    /// What a replica may use could not be limited.
+    #[error("the resources of {name} cannot be limited: {reason}")]
+    Resources {
+        /// Target and replica.
+        name: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The kernel killed a process of a replica that exceeded its memory limit.
+    #[error("{name} was killed by the kernel{}: it exceeded its memory limit of {limit}{}", if *early { " before it was ready" } else { "" }, log_tail(tail))]
+    OutOfMemory {
+        /// Target and replica.
+        name: String,
+        /// The limit.
+        limit: String,
+        /// Whether it had not been ready yet.
+        early: bool,
+        /// The last lines of its log.
+        tail: Vec<String>,
     },
     /// A replica ended before it was ready.
     #[error("{name} {exit} before it was ready{}{}", foreground(*exit), log_tail(tail))]

@@ -309,7 +309,7 @@ async fn connect(address: &str, namespace: Option<&Path>) -> std::io::Result<Tcp
     let Some(path) = namespace else { return TcpStream::connect(address).await };
     let (path, address) = (path.to_owned(), address.to_owned());
     let connecting = move || {
-        super::spawn::enter(&std::fs::File::open(path)?)?;
+        super::spawn::enter_namespace(&std::fs::File::open(path)?)?;
         let stream = std::net::TcpStream::connect(address)?;
         stream.set_nonblocking(true)?;
         Ok(stream)

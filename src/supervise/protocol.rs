@@ -22,6 +22,15 @@ pub enum Request {
         /// How long before it is killed.
         grace_ms: u64,
     },
+    /// Send a signal to a process.
+    Signal {
+        /// As chosen in [`Spawn`].
+        id: u64,
+        /// The signal's number.
+        signal: i32,
+        /// Whether its whole tree gets the signal.
+        whole: bool,
+    },
     /// Kill everything that is left, and say what that was.
     Sweep {
         /// Processes that stay, with their trees, as chosen in [`Spawn`].
@@ -48,6 +57,10 @@ pub struct Spawn {
     pub cpus: Vec<u32>,
     /// File of the network namespace in which it runs; the runner's own when there is none.
     pub namespace: Option<PathBuf>,
+    /// Control groups that it enters.
+    pub cgroups: Vec<PathBuf>,
+    /// The node whose memory it uses.
+    pub memory_node: Option<u32>,
     /// Soft limits of resources; none: unlimited. Others are inherited.
     pub limits: Vec<(Resource, Option<u64>)>,
 }
@@ -91,6 +104,8 @@ pub enum Event {
         /// Whether it had to be killed.
         killed: bool,
     },
+    /// A signal was sent, or there is nobody left to get it.
+    Signalled,
     /// Everything is gone except what was spared.
     Swept {
         /// What had to be killed: process id and name.

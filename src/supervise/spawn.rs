@@ -26,6 +26,13 @@ pub(super) fn spawn(spawn: &Spawn) -> std::io::Result<Pid> {
         std::fs::File::open(path).map_err(named)
     };
     let namespace = spawn.namespace.as_ref().map(open_namespace).transpose()?;
+    let enter = |group: &PathBuf| {
+        let path = group.join("cgroup.procs");
+        let named = |e: std::io::Error| std::io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+        OpenOptions::new().write(true).open(&path).map_err(named)
+    };
+    let cgroups = spawn.cgroups.iter().map(enter).collect::<Result<Vec<_>, _>>()?;
+    let memory_node = spawn.memory_node;
     let mut limits = Vec::new();
     for (limited, soft) in &spawn.limits {
         let resource = resource(*limited);
@@ -64,8 +71,15 @@ pub(super) fn spawn(spawn: &Spawn) -> std::io::Result<Pid> {
         if process::getppid() != Some(guard) {
             return Err(std::io::ErrorKind::BrokenPipe.into());
         }
+        for group in &cgroups {
+            // The process that writes it.
+            rustix::io::write(group, b"0")?;
+        }
+        if let Some(node) = memory_node {
+            bind_memory(node)?;
+        }
         if let Some(namespace) = &namespace {
-            enter(namespace)?;
+            enter_namespace(namespace)?;
         }
         for (resource, limit) in &limits {
             process::setrlimit(*resource, *limit)?;
@@ -102,8 +116,22 @@ fn resource(limited: vocabulary::choices::Resource) -> Resource {
     }
 }
 
+/// The calling thread, and what it executes, uses the memory of one node: one system call.
+fn bind_memory(node: u32) -> std::io::Result<()> {
+    const MPOL_BIND: libc::c_int = 2;
+    const WORDS: usize = 16;
+    let mut mask = [0_u64; WORDS];
+    match mask.get_mut(node as usize / 64) {
+        Some(word) => *word |= 1 << (node % 64),
+        None => return Err(std::io::ErrorKind::InvalidInput.into()),
+    }
+    // SAFETY: the mask is as long as the call is told, in bits.
+    let set = unsafe { libc::syscall(libc::SYS_set_mempolicy, MPOL_BIND, mask.as_ptr(), WORDS * 64) };
+    if set == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
 /// Moves the calling thread into a network namespace: one system call.
-pub(super) fn enter(namespace: &std::fs::File) -> std::io::Result<()> {
+pub(super) fn enter_namespace(namespace: &std::fs::File) -> std::io::Result<()> {
     let kind = rustix::thread::LinkNameSpaceType::Network;
     Ok(rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(kind))?)
 }

@@ -60,6 +60,12 @@ pub enum Metric {
     OpenFiles,
     /// From start to readiness.
     StartUp,
+    /// How long a target had work to do and no processor time left of its limit.
+    ThrottledTime,
+    /// How often a target needed memory beyond its limit.
+    MemoryLimitHits,
+    /// Processes of a target that were killed because of its memory limit.
+    OomKills,
 }
 
 /// What the values of a metric are, and so how they are typed and printed.
@@ -234,7 +240,7 @@ fn rows() -> Vec<Row> {
         (Metric::Limit, "limit", "highest rate that holds", Unit::Rate, PASSES, Pass, More, ALONE),
         (Metric::Duration, "duration", "duration", Unit::Time, ("s", 1e-9), Pass, Less, TOLD),
     ];
-    let targets: [Fixed; 9] = [
+    let targets: [Fixed; 12] = [
         (Metric::Pss, "pss", "memory (PSS)", Unit::Bytes, MEBIBYTES, Target, Less, DRAWN),
         (Metric::Rss, "rss", "memory (RSS)", Unit::Bytes, MEBIBYTES, Target, Less, DRAWN),
         (Metric::Cpu, "cpu", "CPU", Unit::Number, ("processors", 1.0), Target, Less, DRAWN),
@@ -253,6 +259,9 @@ fn rows() -> Vec<Row> {
         (Metric::Threads, "threads", "threads", Unit::Number, NUMBER, Target, Less, DRAWN),
         (Metric::OpenFiles, "open_files", "open files", Unit::Number, NUMBER, Target, Less, DRAWN),
         (Metric::StartUp, "start_up", "start-up time", Unit::Time, MILLISECONDS, Target, Less, ALONE),
+        (Metric::ThrottledTime, "throttled_time", "throttled time", Unit::Time, MILLISECONDS, Target, Less, ALONE),
+        (Metric::MemoryLimitHits, "memory_limit_hits", "times at the memory limit", Unit::Number, NUMBER, Target, Less, ALONE),
+        (Metric::OomKills, "oom_kills", "processes killed for want of memory", Unit::Number, NUMBER, Target, Less, ALONE),
     ];
     let row = |(metric, name, words, unit, axis, scope, better, exists): Fixed| {
         let (name, words) = (name.to_owned(), words.to_owned());
@@ -381,6 +390,10 @@ impl Metric {
             Unit::ByteRate => {
                 let rate = text.trim().strip_suffix("/s").unwrap_or(text);
                 Bytes::parse(rate.trim()).map(|b| b.0 as f64)
+            }
+            // It is in seconds, and a bound may be typed as a time.
+            Unit::Own if self.name() == "recovery_time" => {
+                number().or_else(|| units::parse_duration(text).map(|d| d.as_secs_f64()))
             }
             // Shares of outcomes are in percent, and a custom metric may be, too.
             Unit::Own => number().or_else(|| units::parse_percent(text).map(|share| share * 100.0)),

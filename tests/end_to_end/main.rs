@@ -71,6 +71,7 @@ mod steady;
 mod support;
 mod taps;
 mod time;
+mod timeline;
 mod tls;
 mod tor;
 mod torperf_export;

@@ -53,6 +53,10 @@ fn every_file_is_listed() {
 }
 
 mistakes! {
+    abort_bound
+    abort_for
+    abort_nothing
+    abort_silence
     action_auth
     action_pass_in_command
     action_times
@@ -161,6 +165,20 @@ mistakes! {
     factor_unread
     factors_broken_not_missed
     factors_too_many_cells
+    fault_address
+    fault_after_end
+    fault_fill
+    fault_link
+    fault_link_change
+    fault_name
+    fault_not_a_list
+    fault_nothing
+    fault_of
+    fault_overlap
+    fault_phase
+    fault_replica
+    fault_search
+    fault_target
     file_alias_bomb
     file_brace_forgotten
     file_byte_order_mark
@@ -322,6 +340,7 @@ mistakes! {
     missing_url
     missing_workload_keys
     missing_workloads
+    numa
     number_too_large
     number_with_zero
     number_with_zero_everywhere
@@ -367,6 +386,8 @@ mistakes! {
     repetitions_none
     repetitions_too_many
     requests_with_metrics
+    resources
+    resources_memory
     revisions_parts
     revisions_unknown_key
     rlimits

@@ -368,6 +368,7 @@ impl<'a> Repetition<'a> {
         // Whatever goes wrong here, the rest is still done; the first error is reported.
         let mut result = self.timed(Stage::EndLoad, Self::end_load).await;
         self.load_over();
+        result = result.and(self.end_faults().await);
         result = result.and(self.timed(Stage::EndLoad, Self::end_taps).await);
         if self.session.clean_up_load {
             result = result.and(self.timed(Stage::CleanUpLoad, Self::clean_up_load).await);

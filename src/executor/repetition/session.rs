@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::epoch::Epoch;
+use crate::faults::Timeline;
 use crate::kept::Kept;
 use crate::network::Network;
 use crate::reconcile::{Baselines, Reconciled};
@@ -29,6 +30,8 @@ pub(super) struct Session {
     /// Targets that outlive repetitions and are not in `running`.
     pub kept: Kept,
     pub network: Network,
+    /// What is broken on purpose.
+    pub faults: Timeline,
     pub events: Events,
     /// When the last target was ready.
     pub ready_at: Option<Instant>,

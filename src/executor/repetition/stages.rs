@@ -12,9 +12,12 @@ use crate::collect::collect;
 use crate::context::Context;
 use crate::epoch::Epoch;
 use crate::error::Error;
+use crate::faults::{Breaker, Timeline};
+use crate::hopeless::Watch;
 use crate::kept::{falling, take_over_logs};
 use crate::late::fill_workload;
 use crate::part::Point;
+use crate::progress::Progress;
 use crate::reconcile::Baselines;
 use crate::revive::{Reviver, last_deaths};
 use crate::taps::TapFiles;
@@ -24,6 +27,8 @@ use load::{self, Gate, Job, Launcher, Setting};
 use plan::{Action, Cell, Length, Target};
 use supervise::Process;
 
+/// How often it is asked whether a load is hopeless.
+const LOOK: Duration = Duration::from_millis(100);
 /// A target whose end explains a wrong answer is noticed within this time.
 const NOTICED: Duration = Duration::from_millis(50);
 
@@ -179,6 +184,13 @@ impl Repetition<'_> {
         self.progress.load_began.set(Some(epoch.instant));
         self.progress.live.load_begins(epoch.instant);
         self.session.epoch = Some(epoch);
+        self.session.faults = Timeline::new(&self.cell.faults, epoch);
+        self.session.running.iter_mut().for_each(Running::load_begins);
+        if let Some(abort) = &self.executor.plan.abort {
+            let here = |w: &plan::Workload| self.executor.is_here(w.on.as_deref());
+            let workloads = self.cell.workloads.iter().map(|w| Some(w).filter(|w| here(w)));
+            self.progress.live.watch(Watch::new(abort, self.executor.plan.window, workloads, self.executor.part.is_some()));
+        }
         self.recorder.set_epoch(epoch.instant);
         self.session.taps.set_start(epoch.instant, epoch.unix);
         // Machines have one instant and each its own wall clock, by which logs are found again.
@@ -197,11 +209,12 @@ impl Repetition<'_> {
         }
         let gate = jobs.first().map_or_else(|| Arc::new(Gate::new(0)), |job| Arc::clone(&job.setting.gate));
         drop(jobs);
-        let Self { executor, cell, turn, context, sampler, session, lasting_logs, .. } = self;
-        let Session { running, events, network, loads, late, .. } = &mut *session;
+        let Self { executor, cell, turn, context, sampler, session, lasting_logs, progress, .. } = self;
+        let Session { running, events, network, loads, late, faults, .. } = &mut *session;
         let (context, lasting) = (&*context, Context { logs: lasting_logs.clone(), ..context.clone() });
         let contexts = [context, &lasting];
         let reviver = Reviver { cell, turn: *turn, contexts, network, sampler, events, all: executor.measuring };
+        let hopeless = hopeless(executor.plan.abort.is_some(), progress);
         let over = async {
             if let Some(part) = executor.part {
                 gate.full().await;
@@ -217,7 +230,11 @@ impl Repetition<'_> {
         tokio::select! {
             biased;
             over = over => over?,
-            broken = reviver.watch(running) => match broken? {},
+            broken = reviver.watch(running, faults) => match broken? {},
+            hopeless = hopeless => {
+                events.now(json!({"event": "aborted", "what": hopeless}));
+                return Err(Error::Hopeless(hopeless));
+            }
             broken = launches::serve(context.guard, sampler, &context.logs, &mut asked_for) => match broken? {},
         }
         for (index, load) in std::mem::take(&mut session.loads) {
@@ -232,11 +249,18 @@ impl Repetition<'_> {
             let passed = tokio::select! {
                 biased;
                 passed = part.load_over(session.sent.clone(), session.span) => passed?,
-                broken = reviver.watch(&mut session.running) => match broken? {},
+                broken = reviver.watch(&mut session.running, &mut session.faults) => match broken? {},
             };
             (session.sent, session.span) = (passed.sent, passed.span);
         }
-        Ok(())
+        self.end_faults().await
+    }
+
+    /// Undoes what is still broken on purpose.
+    pub(super) async fn end_faults(&mut self) -> Result<(), Error> {
+        let Session { running, events, network, faults, .. } = &mut self.session;
+        let breaker = Breaker { guard: self.context.guard, network, events, scratch: &self.context.scratch };
+        breaker.end_all(faults, running).await
     }
 
     /// A job for each workload.
@@ -269,6 +293,7 @@ impl Repetition<'_> {
         let session = &mut self.session;
         let Some(epoch) = session.epoch.filter(|_| !session.is_load_over) else { return };
         session.is_load_over = true;
+        session.running.iter_mut().for_each(Running::load_ends);
         let now = Epoch::now();
         let phases = session.reports.iter().flat_map(|(_, report)| &report.phases);
         let planned = phases.map(|phase| epoch.instant + Duration::from_nanos(phase.end_ns)).max();
@@ -301,7 +326,11 @@ impl Repetition<'_> {
         session.reconciled = session.baselines.judge(cell, limit, context, &session.sent).await?;
         // A server that ended meanwhile has forgotten its count.
         let Session { running, reconciled, .. } = session;
-        let died = |target: &str| running.iter().any(|one| one.status.target == target && one.status.deaths > 0);
+        let killed = |target: &str| {
+            cell.faults.list.iter().any(|f| f.action.is_deadly() && f.action.victim().is_some_and(|v| v.target == target))
+        };
+        let died =
+            |target: &str| killed(target) || running.iter().any(|one| one.status.target == target && one.status.deaths > 0);
         reconciled.retain(|one| !died(&one.status.target));
         Ok(())
     }
@@ -416,6 +445,20 @@ impl Repetition<'_> {
     async fn execute(&self, level: &'static str, steps: &[Action]) -> Result<(), Error> {
         let Context { guard, late, logs, targets, .. } = &self.context;
         actions::execute(guard, level, steps, late, logs, &hints::ports(targets.iter())).await
+    }
+}
+
+/// Waits until the load is hopeless, in words; for ever if nobody wants to know.
+async fn hopeless(is_wanted: bool, progress: &Progress) -> String {
+    if !is_wanted {
+        return std::future::pending().await;
+    }
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let since = progress.load_began.get().map_or(Duration::ZERO, |began| began.elapsed());
+        if let Some(words) = progress.live.hopeless(since.as_nanos() as u64) {
+            return words;
+        }
     }
 }
 

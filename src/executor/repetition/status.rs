@@ -54,6 +54,7 @@ impl Conclusion<'_> {
             generator: self.generator(),
             observer: self.observer,
             links: session.network.status(),
+            faults: session.faults.statuses.clone(),
             host: self.host.map(|h| HostStatus { steal_share: h.steal_share, others_share: h.others_share, watched: h.watched }),
             errors: session.reports.iter().flat_map(|(_, r)| r.examples.clone()).collect(),
             reconciled: session.reconciled.iter().map(|r| r.status.clone()).collect(),
@@ -90,9 +91,11 @@ impl Conclusion<'_> {
         }
         let session = self.session;
         let reports: Vec<_> = session.reports.iter().map(|(i, r)| (self.workload(*i), r)).collect();
-        let mut reasons = limits::reasons(&self.plan.limits, &reports, self.machines, self.host.as_ref());
+        let limits = limits::of_cell(&self.plan.limits, self.cell());
+        let mut reasons = limits::reasons(&limits, &reports, self.machines, self.host.as_ref());
         reasons.extend(limits::unseen(&self.observer));
         reasons.extend(session.network.reasons());
+        reasons.extend(session.faults.reasons());
         reasons.extend(session.reconciled.iter().filter_map(|r| r.reason.clone()));
         reasons.extend(session.tap_report.reasons.iter().cloned());
         reasons.extend(self.memory_full.clone());

@@ -157,6 +157,7 @@ fn joined(plan: &Plan, turn: Turn, found: &[(&Recorded, Status)], network: &Netw
         observer: observer(statuses().map(|status| status.observer)),
         host,
         links: network.status(),
+        faults: statuses().flat_map(|status| status.faults.clone()).collect(),
         timings: timings(statuses().map(|status| status.timings)),
         errors: distinct,
         left_behind: found

@@ -8,8 +8,8 @@ use super::diagnostics::Diagnostics;
 use super::drivers::READERS;
 use super::experiment::{Builder, KEPT, WINDOW};
 use super::expr::Scope;
-use super::{actions, arrivals, collect, hosts, lifetimes, links, reconcile, scrape, taps, targets, workloads};
-use plan::{Action, Cell, CellId, Collect, Length, Link, Reconcile, Steps, Tap, Target, Workload};
+use super::{actions, arrivals, collect, faults, hosts, lifetimes, links, reconcile, scrape, taps, targets, workloads};
+use plan::{Action, Cell, CellId, Collect, Faults, Length, Link, Reconcile, Steps, Tap, Target, Workload};
 use schema::source::all_of;
 use schema::{Data, Entry, Mistake, Node, Span, decode, types};
 use vocabulary::file_names::{fitting, marked};
@@ -97,6 +97,53 @@ impl Builder<'_> {
             }));
         }
         made
+    }
+
+    /// What is broken on purpose in a cell.
+    fn cell_faults(
+        &self,
+        scope: &Scope<'_>,
+        targets: &[Target],
+        links: &[Link],
+        workloads: &[Workload],
+        mistakes: &mut Vec<Mistake>,
+    ) -> Faults {
+        let Some(section) = self.root.get("faults") else { return Faults::default() };
+        let names = |entries: &'_ [Entry]| entries.iter().map(|entry| entry.key.clone()).collect::<Vec<String>>();
+        let (target_names, link_names, workload_names) = (names(self.targets), names(self.links), names(self.workloads));
+        let context = faults::FaultContext {
+            targets,
+            names: &target_names,
+            links,
+            link_names: &link_names.iter().map(String::as_str).collect::<Vec<_>>(),
+            workloads,
+            workload_names: &workload_names.iter().map(String::as_str).collect::<Vec<_>>(),
+            has_tmpfs: matches!(self.typed.scratch, types::Scratch::Tmpfs(_)),
+            several_machines: !self.options.hosts.is_empty(),
+            window: self.typed.window.map_or(WINDOW, |window| window.0),
+        };
+        let mut made = Vec::new();
+        for (item, name) in section.items().iter().zip(faults::names(Some(section))) {
+            let Some(name) = name.filter(|_| self.is_in_cell(scope, item)) else { continue };
+            let resolved = scope.resolve(item, mistakes);
+            let fault = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Fault, mistakes| {
+                faults::fault(&mut Diagnostics::new(self.file, mistakes), &resolved, &typed, &name, &context)
+            });
+            made.extend(fault.map(|fault| (fault, item.get("at").map_or(item.head, |at| at.span))));
+        }
+        faults::check_overlaps(&mut Diagnostics::new(self.file, mistakes), &made, targets);
+        let mut list: Vec<plan::Fault> = made.into_iter().map(|(fault, _)| fault).collect();
+        list.sort_by_key(|fault| fault.at);
+        if list.is_empty() {
+            return Faults::default();
+        }
+        let limits = &self.typed.limits;
+        let unlimited = plan::faults::Unlimited {
+            errors: limits.errors.is_none(),
+            silence: limits.silence.is_none(),
+            open: limits.open.is_none(),
+        };
+        Faults { list, unlimited }
     }
 
     /// What is collected in a cell; or why the cell is skipped, if that is the reason.
@@ -278,7 +325,7 @@ impl Builder<'_> {
         let names: Vec<String> = self.targets.iter().map(|e| e.key.clone()).collect();
         let (started, mut skipped) = self.cell_targets(&mut scope, &outlines, &names, mistakes);
 
-        let links = self.cell_links(&scope, &started, &names, mistakes);
+        let mut links = self.cell_links(&scope, &started, &names, mistakes);
         // Requests of steps may be sent several times.
         let of_requests = ["pass"].map(str::to_owned);
         scope.late.extend(of_requests.clone().map(|name| (name, "while requests are sent")));
@@ -305,7 +352,11 @@ impl Builder<'_> {
         let (workloads, reason) = self.cell_workloads(&mut scope, &started, &links, mistakes);
         skipped = skipped.or(reason);
         scope.late = before_load;
-        let reconcile = self.reconciled(&scope, &started, &workloads, (&collect, &taps), mistakes);
+        let faults = self.cell_faults(&scope, &started, &links, &workloads, mistakes);
+        faults::mark_links(&mut links, &faults.list);
+        let mut reconcile = self.reconciled(&scope, &started, &workloads, (&collect, &taps), mistakes);
+        // What is broken loses requests, or its count: it is compared only where the scenario asks for it.
+        reconcile.retain(|one| one.asked || faults.is_empty());
         self.work.set(self.work.get() + scope.spent.get());
         let unset: Vec<String> = scope.unset.take().into_iter().collect();
         self.skips.set(self.skips.get() || !unset.is_empty());
@@ -319,6 +370,7 @@ impl Builder<'_> {
             skipped,
             targets: started,
             links,
+            faults,
             workloads,
             collect,
             taps,

@@ -11,13 +11,25 @@ pub(super) fn missing() -> Option<String> {
 }
 
 /// The command line of a container; `node` is that of the target.
-pub(super) fn argv(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Container) -> Vec<Template> {
+pub(super) fn argv(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    typed: &types::Container,
+    resources: &types::Resources,
+) -> Vec<Template> {
     let mut words: Vec<String> =
         [engine().unwrap_or(ENGINES[0]), "run", "--rm", "--pull=never", "--name"].map(str::to_owned).to_vec();
     words.push(format!("${{{NAME}}}"));
     words.push(format!("--label={LABEL}=${{{NAME}}}"));
     if let Some(network) = &typed.network {
         words.push(format!("--network={}", network.0));
+    }
+    if let Some(cpu) = &resources.cpu {
+        words.push(format!("--cpus={}", cpu.0));
+    }
+    if let Some(memory) = &resources.memory {
+        // Without the second, an engine lets a container use as much swap again.
+        words.extend(["memory", "memory-swap"].map(|option| format!("--{option}={}b", memory.0.0)));
     }
     let part = node.get("container").unwrap_or(node);
     for port in &typed.ports {

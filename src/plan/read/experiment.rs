@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::diagnostics::forget_repeated;
+use super::diagnostics::{Diagnostics, forget_repeated};
 use super::drivers::READERS;
 use super::environment::Environment;
 use super::expr::{self, Scope};
@@ -14,10 +14,11 @@ use super::factors::{self, Levels};
 use super::levels::Factor;
 use super::names::{RESERVED, ScenarioNames};
 use super::options::{Options, Rejection};
-use super::{expectations, files, graphs, hosts, lifetimes, scrape, spelling};
+use super::{expectations, faults, files, graphs, hosts, lifetimes, scrape, spelling};
 use plan::experiment::Scratch;
+use plan::faults::{NOT_RECOVERED, RECOVERY};
 use plan::taps::UNJOINED;
-use plan::{Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Record, Role, Secrets};
+use plan::{Abort, Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Record, Role, Secrets};
 use schema::source::{self, one_of};
 use schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
 use vocabulary::Phase;
@@ -353,8 +354,11 @@ impl<'a> Builder<'a> {
     }
 
     fn build(mut self, fresh_seed: u64, mistakes: &mut Vec<Mistake>) -> Result<Option<Plan>, String> {
+        let of_faults = faults::names(self.root.get("faults"));
         let names: Vec<&str> =
             self.workloads.iter().chain(self.collect).chain(self.taps).chain(self.scrapes).map(|e| e.key.as_str()).collect();
+        faults::check_names(self.file, self.root.get("faults"), &names, mistakes);
+        let names: Vec<&str> = names.into_iter().chain(of_faults.iter().flatten().map(String::as_str)).collect();
         let (targets, metrics): (Vec<&str>, _) = (self.targets.iter().map(|e| e.key.as_str()).collect(), self.brought());
         let over_time = self.of_taps();
         let names = ScenarioNames {
@@ -390,6 +394,7 @@ impl<'a> Builder<'a> {
         if !caches.entries().is_empty() {
             scope.values.insert("cache".to_owned(), caches);
         }
+        let abort = self.abort(&scope, mistakes);
         let set_up = self.actions(&scope, &steps.0, "run", mistakes);
         let clean_up = self.actions(&scope, &steps.1, "run", mistakes);
         // A cell can be skipped for this; around the run there is nothing to skip.
@@ -446,6 +451,7 @@ impl<'a> Builder<'a> {
             repetitions: self.options.repetitions.unwrap_or(self.typed.repetitions),
             window: self.typed.window.map_or(WINDOW, |w| w.0),
             limits: self.limits(),
+            abort,
             record: Record {
                 requests: self.typed.record.requests || joined,
                 tmpfs: self.typed.record.tmpfs.map(|size| size.0.0),
@@ -463,6 +469,15 @@ impl<'a> Builder<'a> {
             primary,
             repeat: self.options.repeat.clone(),
         }))
+    }
+
+    /// When a hopeless repetition is given up.
+    fn abort(&self, scope: &Scope<'_>, mistakes: &mut Vec<Mistake>) -> Option<Abort> {
+        let node = scope.resolve(self.root.get("abort")?, mistakes);
+        let window = self.typed.window.map_or(WINDOW, |window| window.0);
+        decode::decode_and(self.file, &node, mistakes, |typed: types::Abort, mistakes| {
+            faults::abort(&mut Diagnostics::new(self.file, mistakes), &node, &typed, window)
+        })
     }
 
     /// The limits beyond which a repetition is invalid: those that were typed, and otherwise the defaults.
@@ -510,6 +525,9 @@ impl<'a> Builder<'a> {
         let collected = self.collect.iter().flat_map(|e| e.value.get("metrics").map(Node::entries).unwrap_or_default());
         names.extend(collected.map(|e| e.key.as_str()));
         names.extend(self.of_taps());
+        if self.root.get("faults").is_some_and(|faults| !faults.items().is_empty()) {
+            names.extend([RECOVERY, NOT_RECOVERED]);
+        }
         names.extend(self.taps.iter().any(|tap| tap.value.get("join").is_some()).then_some(UNJOINED));
         for part in ["workloads", "let"] {
             let under = self.root.get(part).into_iter();

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::diagnostics::Diagnostics;
-use plan::links::{Link, Mechanism, Shape, Tolerance, is_local, late_name};
+use plan::links::{Changes, Link, Mechanism, Shape, Tolerance, is_local, late_name};
 use plan::{Start, Target, Workload};
 use schema::source::one_of;
 use schema::{Data, Entry, Mistake, Node, Span, types};
@@ -77,6 +77,7 @@ pub(super) fn link(
         mechanism: typed.mechanism,
         tolerance,
         ports,
+        changes: Changes::Never,
     })
 }
 

@@ -19,6 +19,7 @@ mod experiment;
 pub mod expr;
 mod extracted;
 mod factors;
+mod faults;
 mod files;
 mod graphs;
 mod hosts;

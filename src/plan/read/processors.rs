@@ -1,6 +1,7 @@
 //! Processors that a scenario names.
 
 use super::diagnostics::Diagnostics;
+use plan::cgroups;
 use schema::{Mistake, Node};
 
 /// Where Linux says which processors there are: `0-3,6`.
@@ -15,6 +16,29 @@ pub(super) fn check(notes: &mut Diagnostics<'_>, node: &Node, cpus: &[u32]) {
         let mistake = Mistake::new(notes.file, span, format!("this machine has no processor {cpu}"));
         notes.mistakes.push(mistake.expected("expected numbers of processors, counted from 0; `nproc` says how many there are"));
     }
+}
+
+/// The processors of a node of the machine's memory, or those of `cpus`, which must be among them.
+pub(super) fn of_node(notes: &mut Diagnostics<'_>, node: &Node, number: u32, cpus: &[u32]) -> Vec<u32> {
+    if !notes.is_here {
+        return cpus.to_vec();
+    }
+    let Some(ranges) = cgroups::node(number) else {
+        let expected = "expected the number of a node, counted from 0; `numactl --hardware` lists them";
+        notes.say(node, "numa", format!("this machine has no node {number}"), expected);
+        return cpus.to_vec();
+    };
+    if let Some(cpu) = cpus.iter().find(|cpu| !is_among(**cpu, &ranges)) {
+        notes.say(node, "cpus", format!("processor {cpu} is not on node {number}"), format!("expected some of {ranges}"));
+    }
+    if !cpus.is_empty() {
+        return cpus.to_vec();
+    }
+    let range = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        first.parse::<u32>().ok().zip(last.parse::<u32>().ok())
+    };
+    ranges.split(',').filter_map(range).flat_map(|(first, last)| first..=last).collect()
 }
 
 /// Whether a number is in a list of ranges; an unreadable list contains everything.

@@ -11,12 +11,14 @@ use super::expr::Scope;
 use super::hosts::Places;
 use super::programs::{missing_need, missing_program};
 use super::{commands, containers, lifetimes, probes, processors, rendered};
+use plan::cgroups::{self, Resources};
 use plan::containers::engine;
 use plan::hosts::LOOPBACK;
 use plan::{Replica, Start, Target, Template, Url};
 use schema::source::one_of;
 use schema::{Data, Entry, Mistake, Node, Span, decode, types};
 use vocabulary::choices::Resource;
+use vocabulary::units;
 
 /// The servers that ship with runner.
 pub const FIXTURES: [&str; 14] = [
@@ -37,6 +39,8 @@ pub const FIXTURES: [&str; 14] = [
 ];
 const STOP_GRACE: Duration = Duration::from_secs(5);
 const MAX_REPLICAS: u32 = 1000;
+/// With less memory the kernel kills a process before its first instruction.
+const LEAST_MEMORY: u64 = 256 << 10;
 /// A log kept shorter than this is useless.
 const LEAST_LOG: u64 = 64 << 10;
 
@@ -238,7 +242,12 @@ pub(super) fn target(
     let skipped = missing_need(&typed.needs.0).or_else(|| typed.container.as_ref().and_then(|_| containers::missing()));
     let (on, here) = (typed.on.as_deref(), places.is_here(typed.on.as_deref()));
     places.check(scope.file, &resolved, on, Some("a target runs on one"), mistakes);
-    let skipped = skipped.filter(|_| here);
+    let resources = resources(&mut Diagnostics::new(scope.file, mistakes), &resolved, &typed);
+    let limits = || match typed.container {
+        Some(_) => cgroups::beyond(&entry.key, &resources),
+        None => cgroups::missing(&entry.key, &resources),
+    };
+    let skipped = skipped.filter(|_| here).or_else(|| if here { limits() } else { None });
     if skipped.is_none()
         && here
         && let Some(program) = replicas[0].start.program()
@@ -267,9 +276,26 @@ pub(super) fn target(
         stop_grace: typed.stop.grace.map_or(STOP_GRACE, |d| d.0),
         needs: typed.needs.0,
         log_limit: typed.log_limit.map(|limit| limit.0.0),
+        resources,
+        numa: typed.numa,
         rlimits: rlimits(&typed.rlimits),
     };
     Some((target, skipped))
+}
+
+/// What each replica may use.
+fn resources(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Target) -> Resources {
+    let resources = Resources { cpu: typed.resources.cpu.map(|cpu| cpu.0), memory: typed.resources.memory.map(|size| size.0.0) };
+    let place = node.get("resources").unwrap_or(node);
+    if let Some(cpu) = resources.cpu.filter(|cpu| !typed.cpus.is_empty() && *cpu > typed.cpus.len() as f64) {
+        let expected = format!("expected at most {}, the number of its `cpus`", typed.cpus.len());
+        notes.say(place, "cpu", format!("{cpu} processors of {}", typed.cpus.len()), expected);
+    }
+    if resources.memory.is_some_and(|memory| memory < LEAST_MEMORY) {
+        let expected = format!("expected at least {}: no program starts in less", units::human_bytes(LEAST_MEMORY as f64));
+        notes.say(place, "memory", "a memory limit in which no program starts", expected);
+    }
+    resources
 }
 
 /// The limits that a scenario asks for.
@@ -329,6 +355,8 @@ fn replica(
             "ports",
             "stop",
             "cpus",
+            "numa",
+            "resources",
             "needs",
             "rlimits",
             "log-limit",
@@ -381,7 +409,7 @@ fn replica(
         let args = port.chain(host).chain(typed.args.iter().map(|t| t.0.clone())).map(|word| Template::parse(&word)).collect();
         Start::Fixture { name: fixture.clone(), args }
     } else if let Some(container) = &typed.container {
-        for key in ["args", "env", "dir", "cpus", "rlimits"] {
+        for key in ["args", "env", "dir", "cpus", "numa", "rlimits"] {
             if let Some(entry) = node.entry(key) {
                 notes.mistakes.push(
                     Mistake::new(notes.file, entry.key_span, format!("`{key}` has no meaning beside `container`"))
@@ -390,11 +418,15 @@ fn replica(
             }
         }
         let engine = engine().unwrap_or("docker").to_owned();
-        Start::Container { engine, argv: containers::argv(notes, node, container) }
+        Start::Container { engine, argv: containers::argv(notes, node, container, &typed.resources) }
     } else {
         Start::of_command(commands::argv(notes, node, typed.command.as_deref(), typed.shell.as_deref(), &typed.args)?)
     };
     processors::check(notes, node, &typed.cpus);
+    let cpus = match typed.numa {
+        Some(number) => processors::of_node(notes, node, number, &typed.cpus),
+        None => typed.cpus.clone(),
+    };
     let here = |port: &types::Port| Url {
         tls: false,
         host: places.address(typed.on.as_deref()).to_owned(),
@@ -406,7 +438,7 @@ fn replica(
     // A container has its own folder.
     let dir = if typed.container.is_some() { None } else { commands::folder(notes, node, typed.dir.as_deref()) };
     let env = commands::environment(notes, node, &typed.env);
-    Some(Replica { number, start, env, dir, ports, files, ready, cpus: typed.cpus.clone() })
+    Some(Replica { number, start, env, dir, ports, files, ready, cpus })
 }
 
 /// Sorts targets so that each comes after those in its `after`; otherwise the order of the file is kept.

@@ -154,7 +154,14 @@ function frame(words, xs, ys, options) {
   const svg = draw("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": words });
   for (const phase of options.phases || []) {
     const from = Math.max(x(phase[1]), LEFT);
-    svg.append(draw("rect", { class: `phase${phase[0].endsWith("during") ? " marked" : ""}`, x: from, y: TOP, width: Math.max(x(phase[2]) - from, 0), height: HIGH - BOTTOM - TOP }));
+    const fault = phase[0].startsWith("fault: ");
+    const kind = fault ? "fault" : `phase${phase[0].endsWith("during") ? " marked" : ""}`;
+    const stretch = draw("rect", { class: kind, x: from, y: TOP, width: Math.max(x(phase[2]) - from, fault ? 1.5 : 0), height: HIGH - BOTTOM - TOP });
+    svg.append(stretch);
+    if (!fault) continue;
+    stretch.append(draw("title", {}, phase[0]));
+    const late = from > WIDE / 2;
+    svg.append(draw("text", { class: "fault-name", x: late ? from - 3 : from + 3, y: TOP + 10, "text-anchor": late ? "end" : "start", "font-size": "11" }, phase[0]));
   }
   const powers = () => {
     const found = [];

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde_json::Value as Json;
 
 use crate::types::{
-    Collect, Duration, Expectation, Factor, Graph, HostRole, Limits, Link, Order, Phases, Reconciles, Scrape, Size, Steps, Tap,
-    Target, Text, Workload,
+    Abort, Collect, Duration, Expectation, Factor, Fault, Graph, HostRole, Limits, Link, Order, Phases, Reconciles, Scrape, Size,
+    Steps, Tap, Target, Text, Workload,
 };
 
 /// An experiment: one scenario file that answers one question.
@@ -106,6 +106,14 @@ pub struct Experiment {
     #[serde(default)]
     #[schemars(extend("x-default" = "see [Limits](limits.md)", "examples" = [{"lag-p99": "5ms"}]))]
     pub limits: Limits,
+    /// Things that are broken on purpose while the load runs, each at its time: [Faults](faults.md).
+    #[serde(default)]
+    #[schemars(with = "Vec<Fault>", extend("examples" = [[{"at": "10s", "kill": "blobs.2", "restart": "2s"}]]))]
+    pub faults: Vec<Json>,
+    /// When a hopeless repetition is given up before its end: [Abort](abort.md).
+    #[serde(default)]
+    #[schemars(with = "Option<Abort>", extend("x-default" = "never", "examples" = [{"errors": "> 20%", "for": "5s"}]))]
+    pub abort: Json,
     /// The metric that the question is about. [Comparisons](../comparing.md) test it first, and the other metrics only where it
     /// shows a difference.
     #[serde(default)]

@@ -270,6 +270,20 @@ scalar!(
     |number| u64::try_from(number).ok().map(Some)
 );
 
+/// A number of processors, such as `1.5`; at least 0.01.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Processors(pub f64);
+scalar!(
+    Processors, f64, "a number of processors, such as `1.5`, at least 0.01",
+    {
+        "type": ["number", "string"],
+        "description": "a number of processors, such as 1.5, at least 0.01",
+        "examples": [1.5]
+    },
+    |text| text.trim().parse::<f64>().ok().filter(|cpus| cpus.is_finite() && *cpus >= 0.01),
+    |number| (number > 0).then_some(number as f64)
+);
+
 /// A rate of bits, such as `20Mbit/s`: `bit/s`, `kbit/s`, `Mbit/s` or `Gbit/s`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BitRate(pub f64);

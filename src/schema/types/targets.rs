@@ -9,7 +9,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::types::{Duration, Lifetime, Names, Port, ResourceLimit, Signal, Size, Statuses, Text, Timeout, Tls, text_as_typed};
+use crate::types::{
+    Duration, Lifetime, Names, Port, Processors, ResourceLimit, Signal, Size, Statuses, Text, Timeout, Tls, text_as_typed,
+};
 
 /// A program under test, or one around it: how it is started, known to be ready, and stopped.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
@@ -113,6 +115,15 @@ pub struct Target {
     #[serde(default)]
     #[schemars(extend("x-default" = "all", "examples" = [[0]]))]
     pub cpus: Vec<u32>,
+    /// The node of the machine's memory on whose processors, and with whose memory, the target runs: see `numactl --hardware`.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "all", "examples" = [0]))]
+    pub numa: Option<u32>,
+    /// The processors and the memory that each replica may use, as in production: [Resources](resources.md). Where the system does
+    /// not let `runner` limit them, cells with the target are skipped with a warning; they are never executed without the limits.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "no limits", "examples" = [{"cpu": 1.5, "memory": "512MiB"}]))]
+    pub resources: Resources,
     /// How much is kept in a repetition of the target's output, and of its error output: at least `64KiB`. The first and the last
     /// half are kept; a line between them says how many bytes were cut. See [Long logs](targets.md#long-logs).
     #[serde(default)]
@@ -122,6 +133,22 @@ pub struct Target {
     #[serde(default)]
     #[schemars(extend("x-default" = "those of the shell", "examples" = [{"open-files": 65536}]))]
     pub rlimits: ResourceLimits,
+}
+
+/// What each replica of a target may use, all of its processes together. Enforced by the kernel (cgroups), or by the engine of a
+/// container.
+#[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "resources"))]
+pub struct Resources {
+    /// How many processors' time it may use: `0.5` is half of one. From 0.01.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "no limit", "examples" = [1.5]))]
+    pub cpu: Option<Processors>,
+    /// How much memory it may use, swap included. The kernel kills a process of a target that needs more.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "no limit", "examples" = ["512MiB"]))]
+    pub memory: Option<Size>,
 }
 
 /// Soft limits of resources, as `ulimit -S` sets them; see setrlimit(2). Each is a number, a size or `unlimited`. Where it

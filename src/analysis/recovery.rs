@@ -1,0 +1,382 @@
+//! The recovery time of faults: how long after a fault the load was again as before it.
+//!
+//! Definition. *Before* are the whole windows of the last 10 s before the fault, without the warm-up and without the recovery of
+//! earlier faults; at least four. A window is *within the band* if
+//!
+//! - its rate of right answers is at least (1 − band) of the median window before, or of the lowest one where that is less,
+//! - its 99th percentile of the response time is at most (1 + band) of the median window before, or the highest where that is more,
+//! - its share of wrong answers is at most that of the worst window before, or 1 % where that is more.
+//!
+//! The load has *recovered* at the start of the first stretch of windows, from the one that contains the fault on, that are all within
+//! the band and together at least `hold` long. The recovery time is 0 if that stretch starts with the window of the fault, otherwise it
+//! ends with the last window outside of the band: it is never too short, and too long by less than a window. A load that had not
+//! recovered when it ended, or when the next fault began, has a lower bound instead, the time until then, and is told apart. Where too
+//! few windows lie between two faults, the second is compared with what was before the first.
+//!
+//! The band around the worst windows before is a nonparametric tolerance interval (Wilks 1941): with n windows before, a further
+//! window of an undisturbed load is outside of their range with probability 1/(n + 1) on each side, whatever the distribution. Of 20
+//! windows that is 5 %, and a stretch of at least two makes a false recovery as unlikely as a false disturbance.
+
+use std::collections::BTreeMap;
+
+use polars::prelude::*;
+
+use super::measured::Measured;
+use super::stats;
+use record::status::{FaultStatus, PhaseStatus};
+use record::tables::column;
+use vocabulary::Phase;
+
+/// The metrics of a fault, by the names that plans use.
+pub const RECOVERY: &str = "recovery_time";
+/// Whether the load had not recovered at its end, in percent.
+pub const NOT_RECOVERED: &str = "not_recovered";
+
+/// How long before a fault is looked at.
+const BEFORE_NS: u64 = 10_000_000_000;
+/// With fewer windows, nobody knows what was usual.
+const FEWEST: usize = 4;
+/// Fewer wrong answers are no disturbance.
+const WRONG: f64 = 0.01;
+
+/// The passes of a workload that ended in a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Point {
+    /// Start of the window, in nanoseconds since the start of the load.
+    pub start_ns: u64,
+    /// All of them.
+    pub passes: u64,
+    /// Those that were answered as expected.
+    pub right: u64,
+    /// The 99th percentile of their response times.
+    pub p99_ns: Option<u64>,
+}
+
+impl Point {
+    fn wrong(&self) -> f64 {
+        self.passes.saturating_sub(self.right) as f64 / self.passes.max(1) as f64
+    }
+}
+
+/// How a fault is judged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Criteria {
+    /// When the fault began.
+    pub at_ns: u64,
+    /// What counts as before: from here until there.
+    pub before_ns: (u64, u64),
+    /// The end of the load, or the next fault.
+    pub end_ns: u64,
+    /// The length of a window.
+    pub window_ns: u64,
+    /// How far rate and times may be from those before, as a share.
+    pub band: f64,
+    /// How long they must be there.
+    pub hold_ns: u64,
+}
+
+/// How long it took until the load was as before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// This long.
+    After(u64),
+    /// It was not as before when it ended, this long after the fault.
+    Not(u64),
+}
+
+impl Recovery {
+    /// The time, or the lower bound of it.
+    pub fn ns(self) -> u64 {
+        match self {
+            Self::After(ns) | Self::Not(ns) => ns,
+        }
+    }
+}
+
+/// The recovery of one workload from one fault. `points`: ascending; windows without a pass may be missing. `None` if too few windows
+/// before the fault say what was usual.
+pub fn recovery(points: &[Point], criteria: &Criteria) -> Option<Recovery> {
+    let Criteria { at_ns, before_ns, end_ns, window_ns, band, hold_ns } = *criteria;
+    let window_ns = window_ns.max(1);
+    let at = |number: u64| {
+        let start_ns = number * window_ns;
+        let found = points.binary_search_by_key(&start_ns, |point| point.start_ns);
+        found.map_or(Point { start_ns, ..Point::default() }, |at| points[at])
+    };
+    let (hit, end) = (at_ns / window_ns, end_ns / window_ns);
+    let before: Vec<Point> = whole_windows(before_ns, window_ns).map(at).collect();
+    if before.len() < FEWEST {
+        return None;
+    }
+    let rates: Vec<f64> = before.iter().map(|point| point.right as f64).collect();
+    let times: Vec<f64> = before.iter().filter_map(|point| point.p99_ns).map(|ns| ns as f64).collect();
+    if times.is_empty() {
+        return None;
+    }
+    let most = |values: &[f64]| values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let least_rate = (stats::median(&rates) * (1.0 - band)).min(rates.iter().copied().fold(f64::INFINITY, f64::min));
+    let most_time = (stats::median(&times) * (1.0 + band)).max(most(&times));
+    let most_wrong = WRONG.max(most(&before.iter().map(Point::wrong).collect::<Vec<_>>()));
+    let is_within = |point: &Point| {
+        point.right as f64 >= least_rate && point.p99_ns.is_none_or(|ns| ns as f64 <= most_time) && point.wrong() <= most_wrong
+    };
+    let needed = hold_ns.div_ceil(window_ns).max(1);
+    let (mut since, mut number) = (hit, hit);
+    while number < end {
+        number += 1;
+        if !is_within(&at(number - 1)) {
+            since = number;
+        } else if number - since >= needed {
+            return Some(Recovery::After(if since == hit { 0 } else { since * window_ns - at_ns }));
+        }
+    }
+    Some(Recovery::Not(end_ns.saturating_sub(at_ns)))
+}
+
+/// The numbers of the windows that are whole within a stretch.
+fn whole_windows((from_ns, to_ns): (u64, u64), window_ns: u64) -> std::ops::Range<u64> {
+    from_ns.div_ceil(window_ns)..to_ns / window_ns
+}
+
+/// The recovery of the workloads that a fault is judged by: that of the last. `usual`: what counted as before for the fault before
+/// this one; `next_ns`: when the next fault began.
+fn of_fault<'p>(
+    points: impl Iterator<Item = (&'p str, &'p [Point])>,
+    fault: &FaultStatus,
+    phases: &[PhaseStatus],
+    (from_ns, window_ns): (u64, u64),
+    (usual, next_ns): (&mut Option<(u64, u64)>, Option<u64>),
+) -> Option<Recovery> {
+    let at_ns = fault.begun_ns?;
+    let earlier = *usual;
+    let mut worst: Option<Recovery> = None;
+    for (workload, points) in points.filter(|(name, _)| fault.of.as_deref().is_none_or(|of| of == *name)) {
+        let mine = || phases.iter().filter(|p| p.workload == *workload && p.phase != Phase::Drain.name());
+        let end_ns = mine().map(|p| p.planned_ns.map_or(p.end_ns, |planned| p.start_ns + planned)).max()?;
+        let warm_ns = mine().filter(|p| p.phase != Phase::WarmUp.name()).map(|p| p.start_ns).min().unwrap_or_default();
+        let from_ns = from_ns.max(if warm_ns < at_ns { warm_ns } else { 0 }).max(at_ns.saturating_sub(BEFORE_NS));
+        let mut before_ns = (from_ns, at_ns);
+        if whole_windows(before_ns, window_ns.max(1)).count() < FEWEST {
+            // The load has hardly been as usual since the fault before.
+            before_ns = earlier.unwrap_or(before_ns);
+        }
+        *usual = Some(before_ns);
+        let end_ns = next_ns.map_or(end_ns, |next_ns| end_ns.min(next_ns));
+        let criteria = Criteria { at_ns, before_ns, end_ns, window_ns, band: fault.band, hold_ns: fault.hold_ns };
+        let Some(found) = recovery(points, &criteria) else { continue };
+        worst = Some(match (worst, found) {
+            (Some(Recovery::Not(a)), other) => Recovery::Not(a.max(other.ns())),
+            (Some(Recovery::After(a)), Recovery::After(b)) => Recovery::After(a.max(b)),
+            (Some(Recovery::After(a)), Recovery::Not(b)) => Recovery::Not(a.max(b)),
+            (None, found) => found,
+        });
+    }
+    worst
+}
+
+/// A row for each fault of each repetition and metric, if somebody wants them: `repetition`, `workload` (the fault), `phase`, `metric`, `value`.
+///
+/// # Errors
+/// When polars cannot compute it.
+pub(super) fn figures(measured: &Measured<'_>, is_wanted: bool) -> PolarsResult<DataFrame> {
+    let mut rows: Vec<(u32, &str, &str, &str, f64)> = Vec::new();
+    let any = is_wanted && measured.repetitions.iter().any(|r| !r.status.faults.is_empty());
+    let workloads: Vec<&str> = measured.cell.workloads.iter().map(|w| w.name.as_str()).collect();
+    let series = if any { measured.windows.points(&workloads)? } else { BTreeMap::new() };
+    for repetition in measured.repetitions.iter().filter(|_| any) {
+        let number = repetition.status.repetition;
+        let phases = measured.phases.get(&number).map_or(&[] as &[_], Vec::as_slice);
+        let (mut from_ns, mut usual) = (0, None);
+        for (place, fault) in repetition.status.faults.iter().enumerate() {
+            let points = workloads.iter().filter_map(|name| {
+                let points = series.get(&(number, (*name).to_owned()))?.as_ref().ok()?;
+                Some((*name, points.as_slice()))
+            });
+            let Some(at_ns) = fault.begun_ns else { continue };
+            let next_ns = repetition.status.faults[place + 1..].iter().filter_map(|next| next.begun_ns).min();
+            let found = of_fault(points, fault, phases, (from_ns, measured.window_ns), (&mut usual, next_ns));
+            // The next fault is compared with what comes after this one.
+            from_ns = from_ns.max(at_ns + found.map_or(0, Recovery::ns)).max(fault.ended_ns.unwrap_or_default());
+            let Some(found) = found else { continue };
+            let is_in = |p: &&PhaseStatus| p.phase != Phase::Drain.name() && p.start_ns <= at_ns;
+            let phase = phases.iter().filter(is_in).max_by_key(|p| p.start_ns).map_or(Phase::During.name(), |p| p.phase.as_str());
+            rows.push((number, &fault.fault, phase, RECOVERY, found.ns() as f64 / 1e9));
+            let share = if matches!(found, Recovery::Not(_)) { 100.0 } else { 0.0 };
+            rows.push((number, &fault.fault, phase, NOT_RECOVERED, share));
+        }
+    }
+    DataFrame::new(
+        rows.len(),
+        vec![
+            column("repetition", rows.iter().map(|row| row.0).collect::<Vec<u32>>()),
+            column("workload", rows.iter().map(|row| row.1).collect::<Vec<&str>>()),
+            column("phase", rows.iter().map(|row| row.2).collect::<Vec<&str>>()),
+            column("metric", rows.iter().map(|row| row.3).collect::<Vec<&str>>()),
+            column("value", rows.iter().map(|row| row.4).collect::<Vec<f64>>()),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    /// Windows of 500 ms: right answers, wrong ones, and the 99th percentile in milliseconds.
+    fn points(windows: &[(u64, u64, u64)]) -> Vec<Point> {
+        let of = |(at, (right, wrong, ms)): (usize, &(u64, u64, u64))| Point {
+            start_ns: at as u64 * 500 * MS,
+            passes: right + wrong,
+            right: *right,
+            p99_ns: (*right > 0).then_some(ms * MS),
+        };
+        windows.iter().enumerate().map(of).filter(|point| point.passes > 0).collect()
+    }
+
+    fn criteria(at_ms: u64, windows: usize) -> Criteria {
+        let end_ns = windows as u64 * 500 * MS;
+        let at_ns = at_ms * MS;
+        Criteria {
+            at_ns,
+            before_ns: (at_ns.saturating_sub(BEFORE_NS), at_ns),
+            end_ns,
+            window_ns: 500 * MS,
+            band: 0.2,
+            hold_ns: 1000 * MS,
+        }
+    }
+
+    fn judged(at_ms: u64, windows: &[(u64, u64, u64)]) -> Option<Recovery> {
+        recovery(&points(windows), &criteria(at_ms, windows.len()))
+    }
+
+    const GOOD: (u64, u64, u64) = (100, 0, 10);
+
+    #[test]
+    fn an_outage_lasts_until_the_end_of_its_last_bad_window() {
+        let mut windows = [GOOD; 20];
+        windows[8..11].fill((0, 0, 0));
+        // The fault at 4.2 s; the last bad window ends at 5.5 s.
+        assert_eq!(judged(4200, &windows), Some(Recovery::After(1300 * MS)));
+        assert_eq!(judged(4000, &windows), Some(Recovery::After(1500 * MS)));
+    }
+
+    #[test]
+    fn a_fault_that_nobody_notices_takes_no_time() {
+        assert_eq!(judged(4200, &[GOOD; 20]), Some(Recovery::After(0)));
+    }
+
+    #[test]
+    fn one_good_window_is_not_yet_a_recovery() {
+        let mut windows = [GOOD; 20];
+        windows[8] = (10, 0, 10);
+        windows[10] = (10, 0, 10);
+        assert_eq!(judged(4000, &windows), Some(Recovery::After(1500 * MS)));
+    }
+
+    #[test]
+    fn slow_and_wrong_answers_are_disturbances_too() {
+        let mut slow = [GOOD; 20];
+        slow[8..12].fill((100, 0, 13));
+        assert_eq!(judged(4000, &slow), Some(Recovery::After(2000 * MS)));
+        slow[8..12].fill((100, 0, 12));
+        assert_eq!(judged(4000, &slow), Some(Recovery::After(0)), "within the band");
+        let mut wrong = [GOOD; 20];
+        // A closed loop may even have more right answers while others fail quickly.
+        wrong[8..12].fill((110, 5, 10));
+        assert_eq!(judged(4000, &wrong), Some(Recovery::After(2000 * MS)));
+    }
+
+    #[test]
+    fn what_never_recovers_has_a_lower_bound() {
+        let mut windows = [GOOD; 20];
+        windows[8..].fill((50, 0, 10));
+        assert_eq!(judged(4200, &windows), Some(Recovery::Not(5800 * MS)));
+        windows[19] = GOOD;
+        assert_eq!(judged(4200, &windows), Some(Recovery::Not(5800 * MS)), "the last window alone does not hold");
+        windows[18] = GOOD;
+        assert_eq!(judged(4200, &windows), Some(Recovery::After(4800 * MS)));
+    }
+
+    #[test]
+    fn a_noisy_load_has_a_wider_band() {
+        let mut windows = [GOOD; 20];
+        windows[3] = (60, 0, 30);
+        windows[8..12].fill((60, 0, 30));
+        assert_eq!(judged(4000, &windows), Some(Recovery::After(0)), "it was so before, too");
+    }
+
+    #[test]
+    fn without_enough_windows_before_there_is_no_answer() {
+        assert_eq!(judged(1900, &[GOOD; 20]), None);
+        assert_eq!(judged(2000, &[GOOD; 20]), Some(Recovery::After(0)));
+        assert_eq!(recovery(&points(&[GOOD; 20]), &Criteria { before_ns: (2500 * MS, 4000 * MS), ..criteria(4000, 20) }), None);
+        assert_eq!(judged(4000, &[(0, 0, 0); 20]), None);
+    }
+
+    #[test]
+    fn only_the_last_ten_seconds_before_count() {
+        let mut windows = vec![(200, 0, 10); 20];
+        windows.extend([GOOD; 60]);
+        // By 25 s, twenty windows of the slower load were before.
+        assert_eq!(judged(25_000, &windows), Some(Recovery::After(0)));
+    }
+
+    #[test]
+    fn of_several_workloads_the_last_one_counts() {
+        let (good, mut bad) = ([GOOD; 20], [GOOD; 20]);
+        bad[8..10].fill((0, 0, 0));
+        let (one, other) = (points(&good), points(&bad));
+        let fault = |of: Option<&str>| FaultStatus {
+            fault: "kill-db".to_owned(),
+            words: String::new(),
+            at_ns: 4000 * MS,
+            begun_ns: Some(4000 * MS),
+            ended_ns: None,
+            of: of.map(str::to_owned),
+            band: 0.2,
+            hold_ns: 1000 * MS,
+        };
+        let phase = |workload: &str| PhaseStatus {
+            workload: workload.to_owned(),
+            phase: "during".to_owned(),
+            end_ns: 10_000 * MS,
+            planned_ns: Some(10_000 * MS),
+            ..PhaseStatus::default()
+        };
+        let phases = [phase("a"), phase("b")];
+        let of =
+            |name| of_fault([("a", &*one), ("b", &*other)].into_iter(), &fault(name), &phases, (0, 500 * MS), (&mut None, None));
+        assert_eq!(of(None), Some(Recovery::After(1000 * MS)));
+        assert_eq!(of(Some("a")), Some(Recovery::After(0)));
+        // A next fault ends what can be known of this one, and is compared with what was usual before both.
+        let judge = |from_ns: u64, usual: &mut Option<(u64, u64)>, next_ns: Option<u64>| {
+            of_fault([("b", &*other)].into_iter(), &fault(None), &phases, (from_ns, 500 * MS), (usual, next_ns))
+        };
+        let mut usual = None;
+        assert_eq!(judge(0, &mut usual, Some(5500 * MS)), Some(Recovery::Not(1500 * MS)));
+        assert_eq!(usual, Some((0, 4000 * MS)));
+        assert_eq!(judge(3900 * MS, &mut usual, None), Some(Recovery::After(1000 * MS)));
+        assert_eq!(judge(3900 * MS, &mut None, None), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_recovery_is_within_the_load_and_a_longer_hold_never_shortens_it(
+            windows in proptest::collection::vec((0..120_u64, 0..3_u64, 1..30_u64), 12..60), at_ms in 2000..5900_u64, hold in 1..5_u64,
+        ) {
+            let of = |hold: u64| {
+                let criteria = Criteria { hold_ns: hold * 500 * MS, ..criteria(at_ms, windows.len()) };
+                recovery(&points(&windows), &criteria)
+            };
+            if let (Some(short), Some(long)) = (of(hold), of(hold + 1)) {
+                let end_ns = windows.len() as u64 * 500 * MS;
+                prop_assert!(short.ns() <= end_ns - at_ms * MS);
+                prop_assert!(short.ns() <= long.ns());
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! What is broken on purpose while the load runs, and when a hopeless repetition is given up.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::links::Shape;
+use super::text::{as_optional_text, as_text};
+use vocabulary::choices::Signal;
+use vocabulary::units::exact_duration;
+use vocabulary::{Better, Interest, NamedMetric};
+
+/// The time from a fault until the load is as before.
+pub const RECOVERY: &str = "recovery_time";
+/// The share of repetitions, in percent, in which the load was not as before when it ended; of one repetition 0 or 100.
+pub const NOT_RECOVERED: &str = "not_recovered";
+
+/// What a cell's faults are, and which limits do not apply because of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Faults {
+    /// In the order of their instants.
+    pub list: Vec<Fault>,
+    /// Limits that the scenario does not set: what a fault breaks is a result, and does not make a repetition invalid.
+    pub unlimited: Unlimited,
+}
+
+impl Faults {
+    /// Whether nothing is broken on purpose, neither here nor on another machine.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Limits without effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Unlimited {
+    /// That of wrong and missing answers.
+    pub errors: bool,
+    /// That of time without a right answer.
+    pub silence: bool,
+    /// That of passes open at the end.
+    pub open: bool,
+}
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Fault {
+    /// Its name in results.
+    pub name: String,
+    /// When it happens, from the start of the load.
+    #[serde(serialize_with = "as_text")]
+    pub at: Duration,
+    /// What is done.
+    pub action: FaultAction,
+    /// How long it lasts; `None`: until the load is over, or an instant.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_text")]
+    pub lasts: Option<Duration>,
+    /// The workload whose recovery is judged; `None`: all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// How far rate and times may be from those before, as a share.
+    pub band: f64,
+    /// How long they must stay there.
+    #[serde(serialize_with = "as_text")]
+    pub hold: Duration,
+    /// The fault in words, for graphs and messages.
+    pub words: String,
+    /// The metrics of its recovery.
+    pub metrics: Vec<NamedMetric>,
+}
+
+/// A target, or one of its replicas.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Victim {
+    /// The target.
+    pub target: String,
+    /// The number of the replica, from 1; `None`: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replica: Option<u32>,
+}
+
+impl Victim {
+    /// Whether a replica is hit.
+    pub fn is(&self, target: &str, replica: u32) -> bool {
+        self.target == target && self.replica.is_none_or(|number| number == replica)
+    }
+
+    /// As typed: `blobs.2`.
+    pub fn words(&self) -> String {
+        match self.replica {
+            Some(number) => format!("{}.{number}", self.target),
+            None => self.target.clone(),
+        }
+    }
+}
+
+/// What a fault does.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultAction {
+    /// The process trees of replicas get `KILL`.
+    Kill {
+        /// Who is killed.
+        victim: Victim,
+        /// How long afterwards they are started again.
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_text")]
+        restart: Option<Duration>,
+    },
+    /// The process trees of replicas stand still.
+    Stop {
+        /// Who stands still.
+        victim: Victim,
+    },
+    /// The first process of replicas gets a signal.
+    Signal {
+        /// Which signal.
+        signal: Signal,
+        /// Who gets it.
+        victim: Victim,
+    },
+    /// A link has other properties.
+    Link {
+        /// Which link.
+        link: String,
+        /// From the near to the far side.
+        forward: Shape,
+        /// From the far to the near side.
+        back: Shape,
+        /// Whether nothing passes at all.
+        cut: bool,
+    },
+    /// The file system of scratch directories is full.
+    Fill,
+}
+
+impl FaultAction {
+    /// The replicas that it hits.
+    pub fn victim(&self) -> Option<&Victim> {
+        match self {
+            Self::Kill { victim, .. } | Self::Stop { victim } | Self::Signal { victim, .. } => Some(victim),
+            Self::Link { .. } | Self::Fill => None,
+        }
+    }
+
+    /// Whether the replicas that it hits may end because of it.
+    pub fn is_deadly(&self) -> bool {
+        match self {
+            Self::Kill { .. } => true,
+            Self::Signal { signal, .. } => matches!(signal, Signal::Term | Signal::Int | Signal::Quit | Signal::Kill),
+            Self::Stop { .. } | Self::Link { .. } | Self::Fill => false,
+        }
+    }
+
+    /// In words, with how long it lasts.
+    pub fn words(&self, lasts: Option<Duration>) -> String {
+        let lasting = lasts.map_or_else(String::new, |lasts| format!(" for {}", exact_duration(lasts)));
+        match self {
+            Self::Kill { victim, restart: None } => format!("kill {}", victim.words()),
+            Self::Kill { victim, restart: Some(restart) } => {
+                format!("kill {}, restart after {}", victim.words(), exact_duration(*restart))
+            }
+            Self::Stop { victim } => format!("stop {}{lasting}", victim.words()),
+            Self::Signal { signal, victim } => format!("{} to {}", signal.name(), victim.words()),
+            Self::Link { link, cut: true, .. } => format!("link {link} cut{lasting}"),
+            Self::Link { link, .. } => format!("link {link} changed{lasting}"),
+            Self::Fill => format!("scratch full{lasting}"),
+        }
+    }
+}
+
+/// The metrics that each fault has.
+pub fn metrics() -> Vec<NamedMetric> {
+    let not_recovered = NamedMetric { better: Better::Less, ..NamedMetric::new(NOT_RECOVERED, "%", Interest::Fault) };
+    vec![NamedMetric::new(RECOVERY, "s", Interest::Question), not_recovered]
+}
+
+/// When a hopeless repetition is given up.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Abort {
+    /// The largest share of a window's passes that may fail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errors: Option<f64>,
+    /// The longest 99th percentile of a window's response times.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_text")]
+    pub response_p99: Option<Duration>,
+    /// The longest time without a right answer.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_text")]
+    pub silence: Option<Duration>,
+    /// How long a condition must hold.
+    #[serde(serialize_with = "as_text")]
+    pub lasts: Duration,
+}
