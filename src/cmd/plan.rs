@@ -219,7 +219,8 @@ fn workload(workload: &Workload) -> String {
         }
     };
     text += &format!("{}\n", description.to);
-    text += &lengths.into_iter().chain(description.lines).map(|line| format!("    {line}\n")).collect::<String>();
+    let course = workload.flow.words(&workload.protocol().steps());
+    text += &lengths.into_iter().chain(description.lines).chain(course).map(|line| format!("    {line}\n")).collect::<String>();
     text
 }
 

@@ -37,6 +37,19 @@ pub(super) struct UnderWay {
     pub step: u16,
     /// When this step started.
     pub step_ns: u64,
+    /// The row of its kind, if there is a mix.
+    pub kind: Option<u16>,
+    /// The pauses between its steps so far.
+    pub paused_ns: u64,
+    /// Whether it is in a pause: nothing of it is under way then.
+    pub pauses: bool,
+}
+
+impl UnderWay {
+    /// A pass of a phase that is meant to start at `intended_ns`, and does at `sent_ns`.
+    pub fn begun(phase: Phase, intended_ns: u64, sent_ns: u64) -> Self {
+        Self { phase, intended_ns, sent_ns, step: 0, step_ns: sent_ns, kind: None, paused_ns: 0, pauses: false }
+    }
 }
 
 /// The end of a load. Whatever is counted later belongs to none of its times.
@@ -92,11 +105,12 @@ pub(super) struct Account {
 impl Account {
     /// An empty one for a thread that carries this many passes at a time.
     pub fn new(job: &Job, pacer: Pacer, steps: usize, at_a_time: usize) -> Self {
+        let single_step = steps == 1 && job.workload.flow.is_one_step();
         Self {
             epoch: job.setting.epoch,
             schedules: RefCell::default(),
             pacer,
-            tally: RefCell::new(Tally::new(job, steps)),
+            tally: RefCell::new(Tally::new(job, steps + job.workload.flow.rows().len(), single_step)),
             phases: RefCell::default(),
             span: Cell::new((0, 0, Phase::Drain)),
             late: RefCell::default(),
@@ -111,7 +125,7 @@ impl Account {
             connects: Cell::new(0),
             observers: job.observers.clone(),
             workload: job.index,
-            single_step: steps == 1,
+            single_step,
             holds_connections: !job.workload.protocol().has_many_under_way(),
             by_amount: job.workload.load.segments.last().is_some_and(|s| matches!(s.length, Length::Amount(_))),
         }
@@ -219,8 +233,7 @@ impl Account {
     pub fn connecting(&self, slot: usize, since_ns: u64) {
         let phase = self.completed_in(Phase::Drain, since_ns);
         if phase != Phase::Drain {
-            let pass = UnderWay { phase, intended_ns: since_ns, sent_ns: since_ns, step: 0, step_ns: since_ns };
-            self.under_way.borrow_mut()[slot] = Some(pass);
+            self.under_way.borrow_mut()[slot] = Some(UnderWay::begun(phase, since_ns, since_ns));
         }
     }
 
@@ -228,6 +241,30 @@ impl Account {
     pub fn begins(&self, slot: usize, pass: UnderWay) {
         self.under_way.borrow_mut()[slot] = Some(pass);
         self.watch.borrow_mut().begins(pass.intended_ns);
+    }
+
+    /// The pass of a client pauses from `at_ns` on: nothing is owed to it meanwhile. `answered`: whether that was a right answer.
+    pub fn pauses(&self, slot: usize, at_ns: u64, answered: bool) {
+        if let Some(pass) = &mut self.under_way.borrow_mut()[slot] {
+            pass.pauses = true;
+        }
+        let mut watch = self.watch.borrow_mut();
+        if answered { watch.ends(false, at_ns) } else { watch.rests(at_ns) }
+    }
+
+    /// It goes on after a pause of `paused_ns`, with a step that is meant to start at `due_ns`.
+    pub fn goes_on(&self, slot: usize, paused_ns: u64, due_ns: u64) {
+        if let Some(pass) = &mut self.under_way.borrow_mut()[slot] {
+            (pass.pauses, pass.paused_ns) = (false, pass.paused_ns.saturating_add(paused_ns));
+        }
+        self.watch.borrow_mut().begins(due_ns);
+    }
+
+    /// A step of the pass of a client starts.
+    pub fn steps(&self, slot: usize, step: usize, at_ns: u64) {
+        if let Some(pass) = &mut self.under_way.borrow_mut()[slot] {
+            (pass.step, pass.step_ns) = (step as u16, at_ns);
+        }
     }
 
     fn late(&self, ended: &RequestRow) {
@@ -242,16 +279,25 @@ impl Account {
 
     /// The pass of a client has ended; `ended`: the pass as a whole.
     pub fn pass_ended(&self, slot: usize, ended: &RequestRow) {
+        self.paused_pass_ended(slot, ended, 0);
+    }
+
+    /// The same for a pass with pauses; `ended`: as it was, pauses included.
+    pub fn paused_pass_ended(&self, slot: usize, ended: &RequestRow, paused_ns: u64) {
         self.under_way.borrow_mut()[slot] = None;
-        self.ends(ended);
+        self.ends_after(ended, paused_ns);
     }
 
     /// A pass has ended that shared its connection with others, or was tracked separately from it.
     pub fn ends(&self, ended: &RequestRow) {
+        self.ends_after(ended, 0);
+    }
+
+    fn ends_after(&self, ended: &RequestRow, paused_ns: u64) {
         let RequestRow { phase, outcome, sent_ns, completed_ns: end_ns, .. } = *ended;
         self.watch.borrow_mut().ends(outcome.is_error(), end_ns);
         if ended.completed_in == Phase::Drain {
-            self.late(ended);
+            self.late(&without_pauses(ended, paused_ns));
         }
         let errors = u64::from(outcome.is_error());
         let untold = self.untold.get() + 1;
@@ -275,19 +321,24 @@ impl Account {
 
     /// The load is over: passes under way stay open, with the time that they have waited.
     pub fn leave_open(&self, at_ns: u64) {
-        for pass in self.under_way.take().into_iter().flatten() {
+        // A pass that pauses waits for nobody: it is neither open nor an error.
+        for pass in self.under_way.take().into_iter().flatten().filter(|pass| !pass.pauses) {
             let open = RequestRow {
                 phase: pass.phase,
                 completed_in: Phase::Drain,
                 outcome: Outcome::Open,
                 ..ended(pass.phase, pass.intended_ns, pass.sent_ns, at_ns)
             };
-            let since = if pass.step == 0 { pass.sent_ns } else { pass.step_ns };
-            let step = RequestRow { step: Some(pass.step), sent_ns: since, ..open };
-            let step = RequestRow { intended_ns: if pass.step == 0 { pass.intended_ns } else { since }, ..step };
+            let is_first = pass.step_ns == pass.sent_ns;
+            let step = RequestRow { step: Some(pass.step), sent_ns: pass.step_ns, ..open };
+            let step = RequestRow { intended_ns: if is_first { pass.intended_ns } else { pass.step_ns }, ..step };
             self.record(&step);
+            let open = without_pauses(&open, pass.paused_ns);
             if !self.single_step {
                 self.record(&open);
+            }
+            if pass.kind.is_some() {
+                self.record(&RequestRow { step: pass.kind, ..open });
             }
             self.late(&open);
             let mut phases = self.phases.borrow_mut();
@@ -381,6 +432,18 @@ impl Account {
             aborted,
             ..Report::empty()
         }
+    }
+}
+
+/// A pass as if it had had no pauses: its start is later by as much, so that the times between its instants are those of its
+/// steps.
+pub(super) fn without_pauses(pass: &RequestRow, paused_ns: u64) -> RequestRow {
+    let later = |ns: u64| ns.saturating_add(paused_ns).min(pass.completed_ns);
+    RequestRow {
+        intended_ns: later(pass.intended_ns),
+        sent_ns: later(pass.sent_ns),
+        first_byte_ns: pass.first_byte_ns.map(later),
+        ..*pass
     }
 }
 

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::account::{Account, UnderWay, ended};
+use super::account::{Account, UnderWay, ended, without_pauses};
 use super::drivers::transfer::Place;
 use super::drivers::{Aside, Client, Driver, Exchange};
 use super::observer::Begun;
 use super::schedule::{Arrival, Next, Random, Schedule, ThreadSlice};
+use super::script::{Script, Then, Turn};
 use super::{Error, Job, Report, Rows, thread};
 use plan::{Arrivals, Think};
 use vocabulary::Outcome;
@@ -42,8 +43,10 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
         .filter(|n| n / streams % share.threads == share.thread)
         .collect();
     let group = Rc::new(<D::Client as Client>::Group::default());
+    let flow = &share.job.workload.flow;
+    let script = Rc::new(Script::new(flow, share.driver.names(), share.driver.steps(), share.job.seed)?);
     let report = thread::run(&share.job, share.driver.steps(), clients.len(), async |account, begin| {
-        follow(share, &clients, &group, account, begin).await
+        follow(share, &script, &clients, &group, account, begin).await
     })?;
     share.driver.over(&group, &share.job, &report);
     Ok(Report { traffic: D::Client::traffic(&group), ..report })
@@ -53,6 +56,7 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
 /// drain after the planned end, if there is one, and no shorter either.
 async fn follow<D: Driver>(
     share: &Share<D>,
+    script: &Rc<Script>,
     numbers: &[u64],
     group: &Rc<<D::Client as Client>::Group>,
     account: &Rc<Account>,
@@ -70,7 +74,7 @@ async fn follow<D: Driver>(
     }
     let origin_ns = thread::together(job, account, begin).await;
     let slice = ThreadSlice::of(share.thread, share.threads, job.seed);
-    account.begin(vec![Schedule::new(load, slice, origin_ns)], origin_ns, always_due(load));
+    account.begin(vec![Schedule::new(load, slice, origin_ns)], origin_ns, always_due(load) && !script.has_pauses());
     let (clock, notes) = (Rc::clone(account), Rc::clone(account));
     let phase = Box::new(move || clock.phase_at(clock.pacer.now_ns()));
     D::Client::begins(group, Aside { phase, note: Box::new(move |failure| notes.note(None, failure)) });
@@ -79,7 +83,7 @@ async fn follow<D: Driver>(
     let all = u64::from(load.arrivals.connections()) * share.driver.streams();
     for (slot, (number, client)) in numbers.iter().zip(clients).enumerate() {
         let account = Rc::clone(account);
-        let follower = Follower { slot, client, account, place: None };
+        let follower = Follower { slot, client, account, script: Rc::clone(script), place: None };
         let begin_ns = origin_ns.saturating_add(share_of(ramp, *number, all));
         match load.arrivals {
             Arrivals::Closed { think, .. } => {
@@ -124,6 +128,8 @@ struct Follower<C: Client> {
     slot: usize,
     client: C,
     account: Rc<Account>,
+    /// What its passes do.
+    script: Rc<Script>,
     /// What is under way, as its row would show it.
     place: Option<Place>,
 }
@@ -142,6 +148,27 @@ where
     }
 }
 
+/// A pass that has ended.
+struct Ended {
+    /// The end of its last step.
+    end_ns: u64,
+    /// The pause after it, for which the client is not free.
+    pause_ns: u64,
+}
+
+/// Adds a further step to the pass as a whole.
+fn add_step(whole: &mut RequestRow, one: &RequestRow) {
+    whole.completed_ns = one.completed_ns;
+    whole.completed_in = one.completed_in;
+    whole.outcome = one.outcome;
+    whole.connect_ns = match (whole.connect_ns, one.connect_ns) {
+        (None, None) => None,
+        (a, b) => Some(a.unwrap_or(0) + b.unwrap_or(0)),
+    };
+    whole.sent_bytes += one.sent_bytes;
+    whole.received_bytes += one.received_bytes;
+}
+
 impl<C: Client> Follower<C> {
     /// A closed loop: the client is made ready, and its next pass starts.
     async fn closed(mut self, begin_ns: u64, think: Think, mut random: Random) {
@@ -149,6 +176,8 @@ impl<C: Client> Follower<C> {
         let mut free_ns = begin_ns;
         // When the previous pass ended, if nothing was waited for since.
         let mut ended_ns = None;
+        // Whether it ended with a pause.
+        let mut paused = false;
         loop {
             if ended_ns.is_none() {
                 attended(&mut self.client, account.pacer.until(self.slot, free_ns)).await;
@@ -189,24 +218,31 @@ impl<C: Client> Follower<C> {
                     RequestRow { completed_in, outcome: failure.outcome, ..ended(arrival.phase, now_ns, now_ns, now_ns) };
                 // A pass of one step is recorded as that step.
                 account.record(&RequestRow { step: account.single_step.then_some(0), ..failed });
+                if let Some(kind) = self.script.row(&self.script.begin(arrival.pass)) {
+                    account.record(&RequestRow { step: Some(kind), ..failed });
+                }
                 account.watch.borrow_mut().begins(now_ns);
                 account.pass_ended(self.slot, &failed);
                 free_ns = now_ns.saturating_add(nanos(thread::CONNECT_PAUSE));
                 continue;
             }
             // Without think time the next pass is meant to start as soon as this one ends, and it does.
-            let intended_ns = if think == Think::None { None } else { Some(free_ns.max(begin_ns)) };
-            let end_ns = self.pass(&arrival, intended_ns).await;
+            let intended_ns = if think == Think::None && !paused { None } else { Some(free_ns.max(begin_ns)) };
+            let Ended { end_ns, pause_ns } = self.pass(&arrival, intended_ns).await;
+            paused = pause_ns > 0;
             free_ns = match think {
+                Think::None if paused => end_ns.saturating_add(pause_ns),
                 Think::None => {
                     ended_ns = Some(end_ns);
                     0
                 }
-                Think::Constant(d) => end_ns.saturating_add(nanos(d)),
-                Think::Exponential(mean) => end_ns.saturating_add((random.exponential() * mean.as_nanos() as f64) as u64),
+                Think::Constant(d) => end_ns.saturating_add(pause_ns).saturating_add(nanos(d)),
+                Think::Exponential(mean) => {
+                    end_ns.saturating_add(pause_ns).saturating_add((random.exponential() * mean.as_nanos() as f64) as u64)
+                }
             };
             // There is no think time before a pass that will never be sent.
-            if think != Think::None && account.is_used_up() {
+            if (think != Think::None || paused) && account.is_used_up() {
                 account.idle_from_ns.set(account.idle_from_ns.get().or(Some(end_ns)));
                 break;
             }
@@ -234,35 +270,74 @@ impl<C: Client> Follower<C> {
                     }
                 }
             };
-            self.pass(&arrival, Some(arrival.intended_ns)).await;
+            let Ended { end_ns, pause_ns } = self.pass(&arrival, Some(arrival.intended_ns)).await;
+            if pause_ns > 0 {
+                // The user is busy with the pause, and takes no other pass.
+                let until_ns = end_ns.saturating_add(pause_ns);
+                attended(&mut self.client, account.pacer.until(self.slot, until_ns)).await;
+            }
         }
     }
 
-    /// One pass through the steps; returns when it ended. A step that fails ends the pass: later steps would ask for
-    /// things that do not exist. Without `intended_ns` the intended start is the actual start.
-    async fn pass(&mut self, arrival: &Arrival, intended_ns: Option<u64>) -> u64 {
+    /// One pass as its script says. A step that fails ends the pass: later steps would ask for things that do not exist.
+    /// Without `intended_ns` the intended start is the actual start.
+    async fn pass(&mut self, arrival: &Arrival, intended_ns: Option<u64>) -> Ended {
         let account = Rc::clone(&self.account);
-        self.client.begin_pass(arrival.pass);
+        let script = Rc::clone(&self.script);
+        let Arrival { pass, phase, .. } = *arrival;
+        let mut walk = script.begin(pass);
+        let kind = script.row(&walk);
+        self.client.begin_pass(pass);
         // In a closed loop without think time the pass starts when it is meant to.
         let (intended, begun_ns) =
             intended_ns.map_or((arrival.intended_ns, arrival.intended_ns), |at| (at, account.pacer.now_ns()));
-        let begun = UnderWay { phase: arrival.phase, intended_ns: intended, sent_ns: begun_ns, step: 0, step_ns: begun_ns };
-        account.begins(self.slot, begun);
+        account.begins(self.slot, UnderWay { kind, ..UnderWay::begun(phase, intended, begun_ns) });
         if !account.observers.is_empty() {
             let sent_ns = account.pacer.now_ns();
             let intended_ns = intended_ns.unwrap_or(sent_ns);
-            let begun = Begun { intended_ns, sent_ns, phase: arrival.phase };
-            account.observers.iter().for_each(|observer| observer.begins(arrival.pass, begun));
+            let begun = Begun { intended_ns, sent_ns, phase };
+            account.observers.iter().for_each(|observer| observer.begins(pass, begun));
         }
         let mut whole: Option<RequestRow> = None;
-        let Arrival { pass, phase, .. } = *arrival;
-        for step in 0.. {
-            let begins = whole.as_ref().map_or(intended, |w| w.completed_ns);
-            self.place = Some(Place { workload: account.workload, step: step as u16, pass, phase, intended_ns: begins });
-            let mut exchange = self.client.exchange(step).await;
+        // When the next step is meant to start; none: as soon as it does.
+        let mut due_ns = intended_ns;
+        let (mut paused_ns, mut failed) = (0_u64, false);
+        let pause_ns = loop {
+            if failed {
+                break 0;
+            }
+            let Turn { pause_ns, then } = script.next(&mut walk, self.client.values());
+            let (step, unknown) = match then {
+                Then::Step(step) => (step, None),
+                Then::Unknown(step, failure) => (step, Some(failure)),
+                // What comes after the last step is not part of the pass.
+                Then::End => break pause_ns,
+            };
+            if pause_ns > 0 {
+                let since_ns = whole.as_ref().map_or(intended, |whole| whole.completed_ns);
+                let until_ns = since_ns.saturating_add(pause_ns);
+                account.pauses(self.slot, since_ns, whole.is_some());
+                attended(&mut self.client, account.pacer.until(self.slot, until_ns)).await;
+                account.goes_on(self.slot, pause_ns, until_ns);
+                if whole.is_some() {
+                    paused_ns = paused_ns.saturating_add(pause_ns);
+                }
+                due_ns = Some(until_ns);
+            }
+            if whole.is_some() || pause_ns > 0 {
+                account.steps(self.slot, step, due_ns.unwrap_or(intended));
+            } else if step > 0 {
+                account.steps(self.slot, step, begun_ns);
+            }
+            let meant_ns = due_ns.unwrap_or(intended);
+            self.place = Some(Place { workload: account.workload, step: step as u16, pass, phase, intended_ns: meant_ns });
+            let mut exchange = match unknown {
+                None => self.client.exchange(step).await,
+                Some(failure) => Exchange { result: Err(failure), ..Exchange::begun(Instant::now()) },
+            };
             let (sent_ns, completed_ns) = (account.ns(exchange.sent), account.ns(exchange.completed));
-            // A later step is meant to start when the previous one has ended.
-            let intended = whole.as_ref().map_or(intended_ns.unwrap_or(sent_ns), |w| w.completed_ns.min(sent_ns));
+            // A later step is meant to start when the previous one, or the pause after it, has ended.
+            let intended = due_ns.map_or(sent_ns, |due_ns| if whole.is_some() { due_ns.min(sent_ns) } else { due_ns });
             let one = RequestRow {
                 outcome: exchange.result.as_ref().err().map_or(Outcome::Ok, |f| f.outcome),
                 connect_ns: exchange.connect.map(|c| c.as_nanos() as u64),
@@ -270,8 +345,8 @@ impl<C: Client> Follower<C> {
                 sent_bytes: exchange.sent_bytes,
                 received_bytes: exchange.received_bytes,
                 step: Some(step as u16),
-                completed_in: account.completed_in(arrival.phase, completed_ns),
-                ..ended(arrival.phase, intended, sent_ns, completed_ns)
+                completed_in: account.completed_in(phase, completed_ns),
+                ..ended(phase, intended, sent_ns, completed_ns)
             };
             if let Err(failure) = &exchange.result
                 && failure.outcome.is_error()
@@ -285,37 +360,31 @@ impl<C: Client> Follower<C> {
                 let row = transfer.row(&place, &exchange, |at| account.ns(at));
                 account.tally.borrow_mut().send(Rows::Transfer(Box::new(row)));
             }
-            let whole = match &mut whole {
-                None => whole.insert(RequestRow { step: None, ..one }),
-                Some(whole) => {
-                    whole.completed_ns = completed_ns;
-                    whole.completed_in = one.completed_in;
-                    whole.outcome = one.outcome;
-                    whole.connect_ns = match (whole.connect_ns, one.connect_ns) {
-                        (None, None) => None,
-                        (a, b) => Some(a.unwrap_or(0) + b.unwrap_or(0)),
-                    };
-                    whole.sent_bytes += one.sent_bytes;
-                    whole.received_bytes += one.received_bytes;
-                    whole
-                }
-            };
-            if one.outcome == Outcome::Ok && step + 1 < account.tally.borrow().steps() {
-                if let Some(pass) = &mut account.under_way.borrow_mut()[self.slot] {
-                    (pass.step, pass.step_ns) = (step as u16 + 1, completed_ns);
-                }
-                continue;
+            match &mut whole {
+                None => whole = Some(RequestRow { step: None, ..one }),
+                Some(whole) => add_step(whole, &one),
             }
-            if !account.single_step {
-                account.record(whole);
-            }
-            account.pass_ended(self.slot, whole);
-            if whole.outcome != Outcome::Ok {
-                account.observers.iter().for_each(|observer| observer.fails(arrival.pass));
-            }
-            return whole.completed_ns;
+            due_ns = Some(completed_ns);
+            failed = one.outcome != Outcome::Ok;
+        };
+        self.client.end_pass();
+        // Every pass has a step: the plan has no others.
+        let Some(whole) = whole else {
+            account.under_way.borrow_mut()[self.slot] = None;
+            return Ended { end_ns: account.pacer.now_ns(), pause_ns };
+        };
+        let measured = without_pauses(&whole, paused_ns);
+        if !account.single_step {
+            account.record(&measured);
         }
-        unreachable!("a pass ends with its last step")
+        if kind.is_some() {
+            account.record(&RequestRow { step: kind, ..measured });
+        }
+        account.paused_pass_ended(self.slot, &whole, paused_ns);
+        if whole.outcome != Outcome::Ok {
+            account.observers.iter().for_each(|observer| observer.fails(pass));
+        }
+        Ended { end_ns: whole.completed_ns, pause_ns }
     }
 
     fn send_metrics(&self, arrival: &Arrival, exchange: &Exchange, at_ns: u64) {

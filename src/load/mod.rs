@@ -1,6 +1,6 @@
-//! The load engine: a schedule says when, a driver says how, and the engine records the results.
+//! The load engine: a schedule says when, a script says what, a driver says how, and the engine records the results.
 //!
-//! `schedule` is pure (instants and budgets), `drivers` speak a protocol each, `engine` lets the clients of one thread
+//! `schedule` is pure (instants and budgets), and so is `script` (what a pass does next); `drivers` speak a protocol each, `engine` lets the clients of one thread
 //! follow the schedule, `pacer` wakes them at exact instants, `windows` counts, `tally` hands results over through the
 //! `queue`, `silence` notices when nothing is answered, `search` tries rates. A workload may follow another one instead
 //! of a schedule, as its `observer`; `traffic` counts what was written to the wire. A generator thread shares nothing
@@ -18,6 +18,7 @@ pub mod observer;
 mod pacer;
 pub mod queue;
 pub mod schedule;
+mod script;
 pub mod search;
 pub mod silence;
 mod tally;
@@ -536,7 +537,7 @@ impl Running {
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
 pub async fn verify(workload: &plan::Workload, seed: u64) -> Result<(), Error> {
-    drivers::carrier(&workload.driver).verify(seed).await
+    drivers::carrier(&workload.driver).verify(&workload.flow, seed).await
 }
 
 /// The values of a pass by name, including carried ones, and the number of bytes of its last answer.
@@ -548,7 +549,10 @@ pub type LastPass = (BTreeMap<String, String>, u64);
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
 pub fn send_requests(http: &plan::drivers::http::Http, seed: u64, passes: u64) -> Task<'_, Result<LastPass, Error>> {
-    Box::pin(async move { drivers::http::send_requests(&Arc::new(drivers::http::Http::new(http)?), seed, passes).await })
+    Box::pin(async move {
+        let flow = plan::Flow::plain(http.steps.len());
+        drivers::http::send_requests(&Arc::new(drivers::http::Http::new(http)?), &flow, seed, passes).await
+    })
 }
 
 /// Another run starts: what control ports were told before no longer matters.

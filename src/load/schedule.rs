@@ -171,6 +171,12 @@ impl Random {
         ((self.bits() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 
+    /// A normally distributed number with mean 0 and standard deviation 1 (Box & Muller 1958).
+    pub fn normal(&mut self) -> f64 {
+        let (radius, angle) = (libm::sqrt(-2.0 * libm::log(self.share())), std::f64::consts::TAU * self.share());
+        radius * libm::cos(angle)
+    }
+
     /// An exponentially distributed number with mean 1.
     pub fn exponential(&mut self) -> f64 {
         -libm::log(self.share())

@@ -533,13 +533,15 @@ fn head(plan: &Plan, turn: Turn, started_at: &str) -> Head {
 fn names(cell: &Cell) -> Vec<WorkloadNames> {
     let of_workload = |workload: &Workload| WorkloadNames {
         workload: workload.name.clone(),
-        steps: workload.protocol().steps(),
+        steps: workload.rows(),
+        single: workload.flow.is_one_step(),
         outcomes: workload.protocol().outcomes(),
         metrics: workload.protocol().metrics().into_iter().map(|metric| metric.name).collect(),
     };
     let of_collected = cell.collect.iter().map(|collected| WorkloadNames {
         workload: collected.name.clone(),
         steps: Vec::new(),
+        single: false,
         outcomes: Vec::new(),
         metrics: collected.metrics.iter().map(|m| m.name.clone()).collect(),
     });

@@ -16,7 +16,7 @@ mod socks;
 mod steering;
 pub mod tcp;
 pub mod transfer;
-mod values;
+pub(crate) mod values;
 pub mod vtp;
 pub mod websocket;
 
@@ -26,6 +26,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::script::{Script, Then, Walk};
 use super::{Error, Job, Observer, Report, Running, Traffic};
 use vocabulary::words::harmless;
 use vocabulary::{Outcome, Phase, Task};
@@ -41,8 +42,8 @@ pub trait Carrier {
     /// When something cannot be sent as requested, a file or host cannot be found, or a thread cannot be started.
     fn start(&self, job: &Job) -> Result<Running, Error>;
 
-    /// One pass through the steps, every answer checked; nothing is recorded.
-    fn verify(&self, seed: u64) -> Checked<'_>;
+    /// One pass of each kind that occurs, every answer checked; nothing is recorded, and nothing waits for pauses.
+    fn verify<'a>(&'a self, flow: &'a plan::Flow, seed: u64) -> Checked<'a>;
 
     /// For a follower: what its leader is to report about its passes.
     fn observer(&self, _leader: &Job) -> Option<Arc<dyn Observer>> {
@@ -73,8 +74,13 @@ pub trait Driver: Send + Sync + 'static {
     /// A client that carries passes.
     type Client: Client;
 
-    /// How many steps a pass has.
+    /// How many steps there are.
     fn steps(&self) -> usize;
+
+    /// The names of the values of its passes, in the order of their slots.
+    fn names(&self) -> &[String] {
+        &[]
+    }
 
     /// A thread ends: sends what its clients know besides their exchanges.
     fn over(&self, _group: &<Self::Client as Client>::Group, _job: &Job, _report: &Report) {}
@@ -114,6 +120,14 @@ pub trait Client: 'static {
     /// A pass starts; `pass` is its number in the workload.
     fn begin_pass(&mut self, pass: u64);
 
+    /// The pass has ended.
+    fn end_pass(&mut self) {}
+
+    /// The values of the pass that is under way, if it has any.
+    fn values(&self) -> Option<&values::Values> {
+        None
+    }
+
     /// Carries a step of the pass and judges its answer.
     fn exchange(&mut self, step: usize) -> impl Future<Output = Exchange>;
 
@@ -144,18 +158,44 @@ pub struct Aside {
     pub note: Box<dyn Fn(&Failure)>,
 }
 
-/// One pass on a connection that no load uses; what is wrong with its answers is the error.
+/// A pass of each kind on a connection that no load uses; what is wrong with its answers is the error.
 ///
 /// # Errors
 /// [`Error::Verify`].
-async fn one_pass<D: Driver>(driver: &Arc<D>, seed: u64) -> Result<(), Error> {
+async fn one_pass<D: Driver>(driver: &Arc<D>, flow: &plan::Flow, seed: u64) -> Result<(), Error> {
     // A number that no connection of a load has.
     let mut client = driver.client((1 << 24) - 1, seed, &std::rc::Rc::default());
-    client.begin_pass(0);
-    for step in 0..driver.steps() {
-        client.exchange(step).await.result.map_err(Error::from)?;
+    let script = Script::new(flow, driver.names(), driver.steps(), seed)?;
+    for kind in script.occurring() {
+        checked_pass(&mut client, &script, script.begin_as(kind, 0)).await?;
     }
     Ok(())
+}
+
+/// A pass without pauses, whose answers are checked. Returns how many bytes its last answer had.
+///
+/// # Errors
+/// [`Error::Verify`].
+async fn checked_pass<C: Client>(client: &mut C, script: &Script, mut walk: Walk) -> Result<u64, Error> {
+    let mut received = 0;
+    client.begin_pass(walk.pass());
+    loop {
+        let step = match script.next(&mut walk, client.values()).then {
+            Then::Step(step) => step,
+            Then::Unknown(_, failure) => return Err(failure.into()),
+            Then::End => break,
+        };
+        let exchange = client.exchange(step).await;
+        received = exchange.received_bytes;
+        match exchange.result {
+            Ok(()) => {}
+            Err(failure) if failure.outcome.is_error() => return Err(failure.into()),
+            // Later steps would ask for things that do not exist.
+            Err(_) => break,
+        }
+    }
+    client.end_pass();
+    Ok(received)
 }
 
 /// The result of carrying one step.

@@ -233,6 +233,11 @@ impl Values {
         }
     }
 
+    /// The value in a slot.
+    pub fn get(&self, place: usize) -> &str {
+        self.values.get(place).map_or("", String::as_str)
+    }
+
     /// The name of a value, if it is one that steps carry.
     fn carried_name(&self, place: usize) -> Option<&str> {
         place.checked_sub(CONNECTION + 1).and_then(|at| self.carried.get(at)).map(String::as_str)

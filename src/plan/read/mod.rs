@@ -20,6 +20,7 @@ pub mod expr;
 mod extracted;
 mod factors;
 mod files;
+mod flow;
 mod graphs;
 mod hosts;
 mod levels;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::arrivals::{self, Timeline};
 use super::diagnostics::{Diagnostics, counted, refuse};
 use super::drivers::{READERS, TypedWorkload};
+use super::flow;
 use super::processors;
 use super::programs::missing_need;
 use plan::{Arrivals, Load, Workload};
@@ -79,6 +80,13 @@ pub(super) fn workload(
             "expected requests that runner sends itself: `url` and `steps`",
         );
     }
+    let flow = flow::flow(notes, node, typed, protocol.map_or(0, |protocol| protocol.steps().len()));
+    if protocol.is_some_and(|protocol| protocol.has_many_under_way()) {
+        flow::refuse_flow(notes, node, "messages that do not wait for answers have one step: a pass is that and its answer");
+    }
+    if let Some(load) = &load {
+        flow::check_length(notes, node, &flow, load);
+    }
     processors::check(notes, node, &typed.cpus);
     let skipped = missing_need(&typed.needs.0);
     (notes.mistakes.len() == before).then_some(())?;
@@ -87,6 +95,7 @@ pub(super) fn workload(
             name: name.to_owned(),
             on: typed.on.clone(),
             driver: driver?,
+            flow,
             load: load?,
             threads,
             cpus: typed.cpus.clone(),

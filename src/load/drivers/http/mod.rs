@@ -38,8 +38,9 @@ use super::steering::{Circuit, Controller};
 use super::tcp::of_io;
 use super::transfer::{Kept, Left, Transfer};
 use super::values::{ValueNames, Values};
-use super::{Carrier, Checked, Client, Driver, Exchange, Failure};
+use super::{Carrier, Checked, Client, Driver, Exchange, Failure, checked_pass};
 pub use crate::drivers::judged::MAX_KEPT;
+use crate::script::Script;
 use crate::traffic::RequestCounter;
 use crate::{Error, Job, Running, Traffic, start_with};
 use connect::Server;
@@ -140,6 +141,10 @@ impl Driver for Http {
 
     fn steps(&self) -> usize {
         self.steps.len()
+    }
+
+    fn names(&self) -> &[String] {
+        self.names.as_slice()
     }
 
     fn streams(&self) -> u64 {
@@ -354,6 +359,14 @@ impl Client for HttpClient {
         }
     }
 
+    fn end_pass(&mut self) {
+        self.prepared = false;
+    }
+
+    fn values(&self) -> Option<&Values> {
+        Some(&self.values)
+    }
+
     async fn exchange(&mut self, step: usize) -> Exchange {
         let sent = Instant::now();
         let mut connect = None;
@@ -362,7 +375,7 @@ impl Client for HttpClient {
             Kept::begun(server.url.authority(), self.http.steps[step].judged.length, &self.left)
         });
         // Done now if there was no time for it before.
-        let prepared = if step == 0 { self.prepare().await } else { Ok(()) };
+        let prepared = self.prepare().await;
         let round_trip = match (prepared, self.http.lean) {
             (Err(failure), _) => RoundTrip::broken(None, failure),
             (Ok(()), true) => self.lean(step, sent, &mut connect, transfer.as_mut().and_then(Kept::noted)).await,
@@ -374,9 +387,6 @@ impl Client for HttpClient {
         };
         if !round_trip.usable || !self.http.keep_alive {
             self.connection = None;
-        }
-        if step + 1 == self.http.steps.len() || round_trip.result.is_err() {
-            self.prepared = false;
         }
         let transfer = transfer.and_then(Kept::ended);
         Exchange {
@@ -414,22 +424,33 @@ impl Carrier for plan::drivers::http::Http {
         start_with(&Arc::new(Http::new(self)?), job)
     }
 
-    fn verify(&self, seed: u64) -> Checked<'_> {
-        Box::pin(async move { send_requests(&Arc::new(Http::new(self)?), seed, 1).await.map(drop) })
+    fn verify<'a>(&'a self, flow: &'a plan::Flow, seed: u64) -> Checked<'a> {
+        Box::pin(async move { send_requests(&Arc::new(Http::new(self)?), flow, seed, 1).await.map(drop) })
     }
 }
 
-/// This many passes one after the other, whose answers are checked and not counted. Returns the values of the last one
+/// This many passes of each kind one after the other, whose answers are checked and not counted. Returns the values of the last one
 /// by name, and the number of bytes of its last answer.
 ///
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
-pub async fn send_requests(http: &Arc<Http>, seed: u64, passes: u64) -> Result<(BTreeMap<String, String>, u64), Error> {
+pub async fn send_requests(
+    http: &Arc<Http>,
+    flow: &plan::Flow,
+    seed: u64,
+    passes: u64,
+) -> Result<(BTreeMap<String, String>, u64), Error> {
+    let script = Script::new(flow, http.names(), http.steps.len(), seed)?;
     // HTTP/2 connections have tasks of their own, on this thread.
-    tokio::task::LocalSet::new().run_until(send_on_this_thread(http, seed, passes)).await
+    tokio::task::LocalSet::new().run_until(send_on_this_thread(http, &script, seed, passes)).await
 }
 
-async fn send_on_this_thread(http: &Arc<Http>, seed: u64, passes: u64) -> Result<(BTreeMap<String, String>, u64), Error> {
+async fn send_on_this_thread(
+    http: &Arc<Http>,
+    script: &Script,
+    seed: u64,
+    passes: u64,
+) -> Result<(BTreeMap<String, String>, u64), Error> {
     let addresses = http.servers.len() as u64;
     // Numbers that no load uses, so that the ids are unique; ids are made from their last 24 bits.
     let first = (1 << 24) / (addresses * http.streams) * addresses - addresses;
@@ -447,16 +468,8 @@ async fn send_on_this_thread(http: &Arc<Http>, seed: u64, passes: u64) -> Result
             continue; // It answers; the steps are checked once.
         }
         for pass in 0..passes {
-            client.begin_pass(pass);
-            for step in 0..http.steps.len() {
-                let exchange = client.exchange(step).await;
-                received = exchange.received_bytes;
-                match exchange.result {
-                    Ok(()) => {}
-                    Err(failure) if failure.outcome.is_error() => return Err(failed(failure)),
-                    // Later steps would ask for things that do not exist.
-                    Err(_) => break,
-                }
+            for kind in script.occurring() {
+                received = checked_pass(&mut client, script, script.begin_as(kind, pass)).await?;
             }
         }
         values = client.values.by_name(http.names.as_slice());

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Asks, Description, Protocol};
 use crate::template::Part;
-use crate::{Auth, Draw, Driver, Late, Length, Load, Segment, Socks, Step, Template, Tls, Url, Workload};
+use crate::{Auth, Draw, Driver, Flow, Late, Length, Load, Segment, Socks, Step, Template, Tls, Url, Workload};
 use vocabulary::rows::{PERCENTS, Stage};
 use vocabulary::{Better, Interest, NamedMetric, Phase};
 
@@ -68,8 +68,9 @@ impl Http {
     pub fn once(self, name: &str) -> Workload {
         let during = Segment { phase: Phase::During, length: Length::Amount(1), active: true };
         let load = Load { segments: vec![during], ..Load::unset() };
+        let flow = Flow::plain(self.steps.len());
         let driver = Driver::Http(self);
-        Workload { name: name.to_owned(), on: None, driver, load, threads: 1, cpus: Vec::new(), needs: Vec::new() }
+        Workload { name: name.to_owned(), on: None, driver, flow, load, threads: 1, cpus: Vec::new(), needs: Vec::new() }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Each protocol has its own file beside this one; this file has what the steps of all of them share.
 
+mod flow;
 mod framed;
 mod http;
 mod load;
@@ -18,6 +19,7 @@ use serde_json::Value as Json;
 
 use crate::types::{Decimal, ExitCodes, MetricSource, Names, Size, Statuses, Text, Timeout};
 
+pub use flow::*;
 pub use framed::*;
 pub use http::*;
 pub use load::*;
@@ -137,10 +139,17 @@ pub struct Workload {
     #[schemars(extend("examples" = [{"doc": {"from": 0, "to": 99}}]))]
     pub draw: BTreeMap<String, Draw>,
     /// The requests, messages or commands of one pass, in order, on one connection. Each step is measured on its own,
-    /// and so is the pass as a whole. A `vtp` or `command` workload has no steps; every other one needs at least one.
+    /// and so is the pass as a whole. Pauses and groups may stand between them: see [Behaviour](behaviour.md). With `mix` it is
+    /// a map with a list for each kind of pass. A `vtp` or `command` workload has no steps, and neither has a replay; every
+    /// other workload needs at least one.
     #[serde(default)]
-    #[schemars(with = "Vec<AnyStep>", extend("examples" = [[{"get": "/"}]]))]
-    pub steps: Vec<Json>,
+    #[schemars(with = "AnySteps", extend("examples" = [[{"get": "/"}]]))]
+    pub steps: Steps,
+    /// Which kind of pass each pass is, drawn from the seed: the weight of each kind, whose steps are below its name in `steps`.
+    /// Each kind is measured by itself, and so are all passes together. See [Mix](behaviour.md#mix).
+    #[serde(default)]
+    #[schemars(extend("x-default" = "all passes are the same", "examples" = [{"browse": 70, "buy": 30}]))]
+    pub mix: BTreeMap<String, Weight>,
     /// User and password of every request, sent as HTTP's basic authentication. With `websocket` they belong to the
     /// handshake.
     #[serde(default)]
@@ -191,6 +200,17 @@ pub struct Draw {
 enum AnyStep {
     Request(Step),
     Redis(redis::RedisStep),
+    Pause(PauseItem),
+    Group(GroupItem),
+}
+
+/// The steps of every pass, or with `mix` those of each kind of pass.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only its schema is asked for")]
+enum AnySteps {
+    List(Vec<AnyStep>),
+    Kinds(BTreeMap<String, Vec<AnyStep>>),
 }
 
 /// One step of a pass. With `url` it has exactly one method, a key whose value is the path; with `framed` and `websocket`
@@ -267,6 +287,10 @@ pub struct Step {
     #[serde(default)]
     #[schemars(extend("examples" = [{"rev": {"json": "/rev"}}]))]
     pub carry: BTreeMap<String, Carry>,
+    /// The step is left out of a pass in which this does not hold: see [Conditions](behaviour.md#conditions).
+    #[serde(default)]
+    #[schemars(extend("x-default" = "always", "examples" = [{"stock": "> 0"}]))]
+    pub when: Option<When>,
     /// How long this step may take.
     #[serde(default)]
     #[schemars(extend("x-default" = "that of the workload", "examples" = ["1s"]))]
