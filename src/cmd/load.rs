@@ -177,7 +177,7 @@ fn arrivals(args: &cli::Load) -> Result<Arrivals, Stop> {
             let spacing = if args.poisson { Spacing::Poisson } else { Spacing::Constant };
             Arrivals::open(args.connections, Pattern::Rate(rate), spacing)
         }
-        None => Arrivals::Closed { connections: args.connections, think: Think::None, ramp: Duration::ZERO },
+        None => Arrivals::Closed { connections: args.connections, think: Think::None, ramp: Duration::ZERO, stages: Vec::new() },
     })
 }
 

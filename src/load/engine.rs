@@ -13,7 +13,7 @@ use super::account::{Account, UnderWay, ended, without_pauses};
 use super::drivers::transfer::Place;
 use super::drivers::{Aside, Client, Driver, Exchange};
 use super::observer::Begun;
-use super::schedule::{Arrival, Next, Random, Schedule, ThreadSlice};
+use super::schedule::{Arrival, Next, Presence, Random, Schedule, ThreadSlice};
 use super::script::{Script, Then, Turn};
 use super::{Error, Job, Report, Rows, thread};
 use plan::{Arrivals, Think};
@@ -65,11 +65,11 @@ async fn follow<D: Driver>(
     let job = &share.job;
     let load = &job.workload.load;
     let mut clients: Vec<D::Client> = numbers.iter().map(|n| share.driver.client(*n, job.seed, group)).collect();
-    let ramp = match load.arrivals {
-        Arrivals::Closed { ramp, .. } => ramp,
-        Arrivals::Open { .. } => Duration::ZERO,
+    let (ramp, stages) = match &load.arrivals {
+        Arrivals::Closed { ramp, stages, .. } => (*ramp, stages.as_slice()),
+        Arrivals::Open { .. } => (Duration::ZERO, [].as_slice()),
     };
-    if ramp.is_zero() {
+    if ramp.is_zero() && stages.is_empty() {
         clients = thread::make_ready(clients, async |client| drop(client.ready().await)).await;
     }
     let origin_ns = thread::together(job, account, begin).await;
@@ -86,9 +86,10 @@ async fn follow<D: Driver>(
         let follower = Follower { slot, client, account, script: Rc::clone(script), place: None };
         let begin_ns = origin_ns.saturating_add(share_of(ramp, *number, all));
         match load.arrivals {
-            Arrivals::Closed { think, .. } => {
+            Arrivals::Closed { think, ref stages, .. } => {
+                let presence = Presence::new(stages, origin_ns).map(|presence| (presence, *number));
                 let random = Random::new(job.seed, 0x7468_696e_6b00 ^ number.rotate_left(32));
-                tasks.spawn_local(follower.closed(begin_ns, think, random));
+                tasks.spawn_local(follower.closed(begin_ns, think, random, presence));
             }
             Arrivals::Open { .. } => {
                 tasks.spawn_local(follower.open());
@@ -106,7 +107,7 @@ fn share_of(ramp: Duration, number: u64, all: u64) -> u64 {
 
 /// Whether a pass is due whenever a client is free.
 fn always_due(load: &plan::Load) -> bool {
-    matches!(load.arrivals, Arrivals::Closed { think: Think::None, .. })
+    matches!(&load.arrivals, Arrivals::Closed { think: Think::None, stages, .. } if stages.is_empty())
 }
 
 /// Waits while a client maintains its connection.
@@ -171,7 +172,7 @@ fn add_step(whole: &mut RequestRow, one: &RequestRow) {
 
 impl<C: Client> Follower<C> {
     /// A closed loop: the client is made ready, and its next pass starts.
-    async fn closed(mut self, begin_ns: u64, think: Think, mut random: Random) {
+    async fn closed(mut self, begin_ns: u64, think: Think, mut random: Random, presence: Option<(Presence, u64)>) {
         let account = Rc::clone(&self.account);
         let mut free_ns = begin_ns;
         // When the previous pass ended, if nothing was waited for since.
@@ -179,6 +180,15 @@ impl<C: Client> Follower<C> {
         // Whether it ended with a pause.
         let mut paused = false;
         loop {
+            // Where the number of connections changes, this one may have to wait for its turn, or never have one again.
+            if let Some((presence, number)) = &presence {
+                let now_ns = account.pacer.now_ns().max(free_ns);
+                match presence.from(*number, now_ns) {
+                    Some(at_ns) if at_ns <= now_ns => {}
+                    Some(at_ns) => (free_ns, ended_ns, paused) = (at_ns, None, true),
+                    None => break,
+                }
+            }
             if ended_ns.is_none() {
                 attended(&mut self.client, account.pacer.until(self.slot, free_ns)).await;
             }

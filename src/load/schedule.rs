@@ -6,12 +6,14 @@
 mod closed;
 mod open;
 mod pattern;
+mod presence;
 mod timeline;
 mod typed;
 
 pub use closed::ClosedLoop;
 pub use open::OpenLoop;
 pub use pattern::Instants;
+pub use presence::Presence;
 pub use timeline::Timeline;
 
 use plan::{Arrivals, Load};

@@ -2,11 +2,14 @@
 //!
 //! Pure: pauses, kinds and rounds follow from the seed, the number of the pass and its values.
 
+use std::sync::Arc;
+
 use super::Error;
 use super::drivers::Failure;
 use super::drivers::values::{Text, Values};
 use super::schedule::{Random, mix};
 use plan::flow::{Comparison, DEEPEST, Flow, Kind, Move, Pause, When};
+use plan::replay::LogRequests;
 use vocabulary::Outcome;
 use vocabulary::units::nanos;
 
@@ -22,6 +25,8 @@ pub struct Script {
     first_row: Option<u16>,
     /// Whether a pass may have pauses.
     pauses: bool,
+    /// The log whose requests the passes are.
+    replay: Option<Arc<LogRequests>>,
     seed: u64,
 }
 
@@ -108,6 +113,7 @@ impl Script {
             until: flow.kinds.iter().scan(0.0, sum).collect(),
             first_row: (!flow.rows().is_empty()).then_some(steps as u16),
             kinds,
+            replay: flow.replay.as_ref().map(|replay| Arc::clone(&replay.log_requests)),
             seed,
         })
     }
@@ -149,6 +155,12 @@ impl Script {
 
     /// What a pass does next. `values`: those of the pass, if it has any.
     pub fn next(&self, walk: &mut Walk, values: Option<&Values>) -> Turn {
+        if let Some(log) = &self.replay {
+            let begins = std::mem::replace(&mut walk.at, 1) == 0;
+            let request = log.requests.get(walk.pass as usize).filter(|_| begins);
+            let then = request.map_or(Then::End, |request| Then::Step(usize::from(request.step)));
+            return Turn { pause_ns: 0, then };
+        }
         let ops = self.kinds.get(walk.kind).map(|kind| kind.ops.as_slice()).unwrap_or_default();
         let mut pause_ns = 0_u64;
         loop {
@@ -280,7 +292,6 @@ impl Test {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
     use std::time::Duration;
 
     use plan::{Draw, DrawnFrom, Template};
@@ -312,7 +323,7 @@ mod tests {
         let second = Move::Pause(Pause::Constant(Duration::from_secs(1)));
         let inner = Move::Repeat { times: 2, moves: vec![Move::Step(1), second.clone()] };
         let moves = vec![second, Move::Step(0), Move::Repeat { times: 3, moves: vec![inner, Move::Step(2)] }];
-        let flow = Flow { kinds: vec![Kind { name: None, weight: 1.0, moves }] };
+        let flow = Flow::of(vec![Kind { name: None, weight: 1.0, moves }]);
         let script = Script::new(&flow, &[], 3, 7).unwrap();
         let (steps, paused) = walked(&script, script.begin(5), None);
         assert_eq!(steps, [0, 1, 1, 2, 1, 1, 2, 1, 1, 2]);
@@ -327,7 +338,7 @@ mod tests {
             kind("never", 0.0, vec![Move::Step(1)]),
             kind("buy", 30.0, vec![Move::Step(2)]),
         ];
-        let script = |seed| Script::new(&Flow { kinds: kinds.clone() }, &[], 3, seed).unwrap();
+        let script = |seed| Script::new(&Flow::of(kinds.clone()), &[], 3, seed).unwrap();
         let drawn = |script: &Script| (0..100_000).map(|pass| script.row(&script.begin(pass)).unwrap()).collect::<Vec<u16>>();
         let (one, other) = (drawn(&script(1)), drawn(&script(2)));
         let share = |row: u16| one.iter().filter(|r| **r == row).count() as f64 / one.len() as f64;
@@ -357,7 +368,7 @@ mod tests {
         let left_out = |with: &str| {
             let when = When { name: "stock".to_owned(), comparison: Comparison::Above, with: Template::parse(with) };
             let moves = vec![Move::Step(0), Move::When { conditions: vec![when], moves: vec![Move::Step(1), Move::Step(2)] }, Move::Step(3)];
-            let flow = Flow { kinds: vec![Kind { name: None, weight: 1.0, moves }] };
+            let flow = Flow::of(vec![Kind { name: None, weight: 1.0, moves }]);
             let script = Script::new(&flow, names.as_slice(), 4, 1).unwrap();
             walked(&script, script.begin(0), Some(&values)).0
         };
@@ -397,7 +408,7 @@ mod tests {
         fn a_walk_ends(times in proptest::collection::vec(1_u32..5, 1..4), pass in any::<u64>(), seed in any::<u64>()) {
             let moves = times.iter().fold(vec![Move::Step(0)], |moves, times| vec![Move::Step(1), Move::Repeat { times: *times, moves }]);
             let most = moves.iter().map(Move::steps).sum::<u64>();
-            let script = Script::new(&Flow { kinds: vec![Kind { name: None, weight: 1.0, moves }] }, &[], 2, seed).unwrap();
+            let script = Script::new(&Flow::of(vec![Kind { name: None, weight: 1.0, moves }]), &[], 2, seed).unwrap();
             prop_assert_eq!(walked(&script, script.begin(pass), None).0.len() as u64, most);
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Template;
+use super::{Replay, Template};
 use super::text::as_text;
 use vocabulary::units::{exact_duration, significant};
 
@@ -18,8 +18,11 @@ pub const MOST_STEPS: u64 = 100_000;
 /// The course of the passes of a workload.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Flow {
-    /// The kinds of passes: one without a name, or those of a mix.
+    /// The kinds of passes: one without a name, or those of a mix; none where each pass is a request of a log.
     pub kinds: Vec<Kind>,
+    /// The log whose requests the passes are.
+    #[serde(skip)]
+    pub replay: Option<Arc<Replay>>,
 }
 
 /// A kind of pass.
@@ -166,7 +169,17 @@ impl Flow {
     /// All steps in their order.
     pub fn plain(steps: usize) -> Self {
         let moves = (0..steps).map(|step| Move::Step(step as u16)).collect();
-        Self { kinds: vec![Kind { name: None, weight: 1.0, moves }] }
+        Self::of(vec![Kind { name: None, weight: 1.0, moves }])
+    }
+
+    /// These kinds of passes.
+    pub fn of(kinds: Vec<Kind>) -> Self {
+        Self { kinds, replay: None }
+    }
+
+    /// Each pass is a request of a log.
+    pub fn replay(replay: Arc<Replay>) -> Self {
+        Self { kinds: Vec::new(), replay: Some(replay) }
     }
 
     /// Whether each pass is all steps in their order.
@@ -279,7 +292,7 @@ mod tests {
         ];
         let names = ["list", "item", "order"].map(str::to_owned);
         let kind = |name: &str, weight, moves| Kind { name: Some(name.to_owned()), weight, moves };
-        let flow = Flow { kinds: vec![kind("browse", 3.0, moves.clone()), kind("look", 1.0, vec![Move::Step(0)])] };
+        let flow = Flow::of(vec![kind("browse", 3.0, moves.clone()), kind("look", 1.0, vec![Move::Step(0)])]);
         assert_eq!(
             flow.words(&names),
             ["75 % browse: list, 3 × [pause (1s), item], [order] when stock > 0", "25 % look: list"]

@@ -54,7 +54,7 @@ impl Serialize for Workload {
         fields.serialize_field("follows", &protocol.follows())?;
         fields.serialize_field("is_program", &protocol.is_program())?;
         fields.serialize_field("driver", &self.driver)?;
-        match self.flow.is_plain() {
+        match self.flow.is_plain() || self.flow.replay.is_some() {
             true => fields.skip_field("flow")?,
             false => fields.serialize_field("flow", &self.flow)?,
         }

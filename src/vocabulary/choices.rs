@@ -121,6 +121,29 @@ pub enum Spacing {
     Typed,
 }
 
+/// What an access log looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// The common and the combined format of Apache and nginx: one line for each request.
+    Combined,
+    /// One JSON object on each line.
+    Json,
+    /// An HTTP archive (HAR), as browsers save it.
+    Har,
+}
+
+/// Where in its second a request of a log is whose time has no fraction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spread {
+    /// The requests of a second have equal distances.
+    #[default]
+    Evenly,
+    /// At instants that are drawn from the seed, in the order of the log.
+    Random,
+}
+
 /// Who has a schedule of arrivals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -128,6 +128,11 @@ impl Judged {
         })
     }
 
+    /// Nothing is expected of the body.
+    pub fn nothing() -> Self {
+        Self { length: None, text: None, contains: None, carry: Vec::new(), step: String::new() }
+    }
+
     /// Where a carried value is found.
     pub fn selectors(&self) -> impl Iterator<Item = &Selector> {
         self.carry.iter().map(|carried| &carried.selector)

@@ -16,12 +16,14 @@ use vocabulary::units::{in_json, in_url};
 pub const RANDOM_BLOCK: usize = 1 << 20;
 
 /// A template whose names are slots in [`Values`].
+#[derive(Clone)]
 pub struct Text {
     parts: Vec<TextPart>,
     /// As it was typed, for messages: inserted values may be secret.
     source: String,
 }
 
+#[derive(Clone)]
 enum TextPart {
     Text(String),
     Value(usize),
@@ -74,6 +76,24 @@ impl Text {
             Part::Encoded(name) => place(name).map(TextPart::Encoded),
         });
         Ok(Self { parts: parts.collect::<Result<_, Error>>()?, source: template.to_text() })
+    }
+
+    /// A text without values.
+    pub fn fixed_text(text: String) -> Self {
+        Self { source: text.clone(), parts: vec![TextPart::Text(text)] }
+    }
+
+    /// Makes it another text without values: these two, one behind the other.
+    pub fn set(&mut self, prefix: &str, text: &str) {
+        if !matches!(self.parts.as_slice(), [TextPart::Text(_)]) {
+            self.parts = vec![TextPart::Text(String::new())];
+        }
+        if let [TextPart::Text(own)] = self.parts.as_mut_slice() {
+            own.clear();
+            own.push_str(prefix);
+            own.push_str(text);
+            self.source.clone_from(own);
+        }
     }
 
     /// The same as JSON: values are inserted into its texts. A value that is a whole text there keeps the type of the

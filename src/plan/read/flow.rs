@@ -280,7 +280,7 @@ pub(super) fn flow(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Work
         }
         made.push(Kind { name: name.map(str::to_owned), weight, moves });
     }
-    Flow { kinds: made }
+    Flow::of(made)
 }
 
 /// The moves of a list of items, whose first step has the number `next`.

@@ -36,6 +36,7 @@ mod programs;
 mod properties;
 mod reconcile;
 mod rendered;
+mod replay;
 mod repository;
 mod requests;
 mod revisions;

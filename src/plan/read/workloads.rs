@@ -1,6 +1,7 @@
 //! Workloads: what carries them, how their passes arrive, and on how many threads.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::arrivals::{self, Timeline};
 use super::diagnostics::{Diagnostics, counted, refuse};
@@ -8,7 +9,7 @@ use super::drivers::{READERS, TypedWorkload};
 use super::flow;
 use super::processors;
 use super::programs::missing_need;
-use plan::{Arrivals, Load, Workload};
+use plan::{Arrivals, Flow, Load, Pattern, Workload};
 use schema::{Node, types};
 
 /// Makes a workload from what was typed; `node` is its evaluated YAML. Also returns why its cell is skipped, if so.
@@ -80,7 +81,10 @@ pub(super) fn workload(
             "expected requests that runner sends itself: `url` and `steps`",
         );
     }
-    let flow = flow::flow(notes, node, typed, protocol.map_or(0, |protocol| protocol.steps().len()));
+    let flow = match load.as_ref().map(|load| &load.arrivals) {
+        Some(Arrivals::Open { pattern: Pattern::Replay(replay), .. }) => Flow::replay(Arc::clone(replay)),
+        _ => flow::flow(notes, node, typed, protocol.map_or(0, |protocol| protocol.steps().len())),
+    };
     if protocol.is_some_and(|protocol| protocol.has_many_under_way()) {
         flow::refuse_flow(notes, node, "messages that do not wait for answers have one step: a pass is that and its answer");
     }

@@ -116,7 +116,14 @@ impl HttpClient {
     /// Sends the request of a step, follows redirects, and checks the last answer. Bytes are the sum of all of them.
     pub(super) async fn chain(&mut self, number: usize, sent: Instant, connect: &mut Option<Duration>) -> RoundTrip {
         let http = Arc::clone(&self.http);
-        let step = &http.steps[number];
+        let replayed = self.replayed.take();
+        let round_trip = self.chain_of(number, replayed.as_deref().unwrap_or(&http.steps[number]), sent, connect).await;
+        self.replayed = replayed;
+        round_trip
+    }
+
+    async fn chain_of(&mut self, number: usize, step: &Step, sent: Instant, connect: &mut Option<Duration>) -> RoundTrip {
+        let http = Arc::clone(&self.http);
         let home = Self::server(&http, self.number);
         let deadline = TokioInstant::from_std(sent) + step.timeout;
         let mut round_trip = RoundTrip { usable: true, ..RoundTrip::broken(None, Failure::new(Outcome::Closed, String::new())) };
@@ -127,7 +134,7 @@ impl HttpClient {
         let mut elsewhere: Option<Server> = None;
         for followed in 0.. {
             let server = elsewhere.as_ref().unwrap_or(home);
-            let received = self.one(number, &mut message, server, elsewhere.is_some(), deadline, connect, &mut round_trip).await;
+            let received = self.one((number, step), &mut message, server, elsewhere.is_some(), deadline, connect, &mut round_trip).await;
             let failed = |failure: Failure| match followed {
                 0 => Err(failure),
                 1 => Err(Failure { words: format!("{} (after 1 redirect)", failure.words), ..failure }),
@@ -193,7 +200,7 @@ impl HttpClient {
     #[allow(clippy::too_many_arguments)]
     async fn one(
         &mut self,
-        number: usize,
+        (number, step): (usize, &Step),
         message: &mut Message<'_>,
         server: &Server,
         elsewhere: bool,
@@ -202,7 +209,6 @@ impl HttpClient {
         round_trip: &mut RoundTrip,
     ) -> Received {
         let http = Arc::clone(&self.http);
-        let step = &http.steps[number];
         let mut stranger = None;
         if elsewhere {
             let begun = Instant::now();

@@ -20,6 +20,7 @@ mod general;
 mod judge;
 mod lean;
 mod redirect;
+mod replayed;
 pub(in crate::drivers) mod request;
 #[cfg(test)]
 mod scripted;
@@ -45,6 +46,7 @@ use crate::traffic::RequestCounter;
 use crate::{Error, Job, Running, Traffic, start_with};
 use connect::Server;
 use plan::drivers::http::named_outcomes;
+use replayed::Replayed;
 use request::Step;
 use shared::{Group, Shared};
 use tls::Tls;
@@ -72,6 +74,8 @@ pub struct Http {
     tls: Result<Tls, String>,
     /// The longest time-out of a step.
     timeout: Duration,
+    /// The log whose requests are sent.
+    replay: Option<Replayed>,
 }
 
 impl Http {
@@ -100,9 +104,10 @@ impl Http {
             Some(tls) => tls.map_err(|e| vocabulary::errors::chain(&e)),
             None => Err("no URL uses TLS".to_owned()),
         };
+        let replay = http.replay.as_ref().map(|replay| Replayed::new(replay, prefix));
         let plain = !http2 && !secret && socket.is_none() && http.redirects == 0;
         Ok(Self {
-            lean: plain && steps.iter().all(Step::is_lean),
+            lean: plain && steps.iter().all(Step::is_lean) && replay.as_ref().is_none_or(Replayed::is_lean),
             timeout: steps.iter().map(|s| s.timeout).max().unwrap_or(plan::step::REQUEST_TIMEOUT),
             steps,
             servers,
@@ -115,6 +120,7 @@ impl Http {
             redirects: http.redirects,
             trusted: http.trusted.clone(),
             tls,
+            replay,
         })
     }
 }
@@ -156,6 +162,8 @@ impl Driver for Http {
             http: Arc::clone(self),
             number,
             values: Values::new(&self.names, seed, number),
+            replayed: None,
+            pass: 0,
             shared: self.http2.then(|| group.connection(number / self.streams)),
             counter: group.counter(HttpClient::address(self, number), self.steps.len()),
             connection: None,
@@ -173,6 +181,10 @@ pub struct HttpClient {
     http: Arc<Http>,
     number: u64,
     values: Values,
+    /// The request of a log that is under way, if one is replayed.
+    replayed: Option<Box<Step>>,
+    /// The number of the pass.
+    pass: u64,
     /// The HTTP/2 connection that it shares with others.
     shared: Option<Rc<Shared>>,
     connection: Option<Connection>,
@@ -322,7 +334,7 @@ impl HttpClient {
                 return RoundTrip::broken(None, failure);
             }
         }
-        let step = &self.http.steps[number];
+        let step = self.replayed.as_deref().unwrap_or(&self.http.steps[number]);
         let Some(Connection::Lean(lean)) = &mut self.connection else {
             return RoundTrip::broken(None, Failure::new(Outcome::Closed, "there is no connection"));
         };
@@ -354,6 +366,7 @@ impl Client for HttpClient {
 
     fn begin_pass(&mut self, pass: u64) {
         self.values.begin_pass(pass);
+        self.pass = pass;
         if self.http.isolates_passes() {
             self.connection = None;
         }
@@ -368,6 +381,12 @@ impl Client for HttpClient {
     }
 
     async fn exchange(&mut self, step: usize) -> Exchange {
+        if let Some(replay) = &self.http.replay {
+            let made = replay.make(self.pass, &self.http.steps[step], &mut self.replayed);
+            if let Err(failure) = made {
+                return Exchange { result: Err(failure), ..Exchange::begun(Instant::now()) };
+            }
+        }
         let sent = Instant::now();
         let mut connect = None;
         let mut transfer = self.http.stages.then(|| {
@@ -467,6 +486,8 @@ async fn send_on_this_thread(
         if address > 0 {
             continue; // It answers; the steps are checked once.
         }
+        // Requests of a log are sent once, when they are due.
+        let passes = if http.replay.is_some() { 0 } else { passes };
         for pass in 0..passes {
             for kind in script.occurring() {
                 received = checked_pass(&mut client, script, script.begin_as(kind, pass)).await?;

@@ -50,6 +50,10 @@ pub struct Step {
     pub(super) judged: Judged,
     pub(super) timeout: Duration,
     pub(super) random: Bytes,
+    /// Whether the scenario sets the type of the body.
+    has_own_type: bool,
+    /// Where in `fixed_head` the type of a replayed body starts, once there was one.
+    typed_head: Option<usize>,
 }
 
 pub(super) enum Body {
@@ -145,7 +149,66 @@ impl Step {
             judged: Judged::new(&step.name, &step.expect, &step.carry, names)?,
             timeout: step.timeout,
             random: random_block(),
+            has_own_type: step.headers.iter().any(|(name, _)| name == "content-type"),
+            typed_head: None,
         })
+    }
+
+    /// The same with nothing of its own: a request of a log fills it, again and again.
+    pub(super) fn for_replay(&self) -> Self {
+        Self {
+            method: Method::GET,
+            path: Text::fixed_text(String::new()),
+            fixed_path: None,
+            headers: self.headers.clone(),
+            fixed_head: self.fixed_head.clone(),
+            has_host: self.has_host,
+            late_headers: self.late_headers.clone(),
+            body: Body::Empty,
+            long_file: None,
+            is_lean: self.is_lean,
+            framed_by_hand: self.framed_by_hand,
+            private_headers: self.private_headers.clone(),
+            private_body: false,
+            statuses: Vec::new(),
+            named: Vec::new(),
+            judged: Judged::nothing(),
+            timeout: self.timeout,
+            random: self.random.clone(),
+            has_own_type: self.has_own_type,
+            typed_head: None,
+        }
+    }
+
+    /// Sets path and query of a request of a log, which can be sent as they stand.
+    ///
+    /// # Errors
+    /// When they cannot, after all.
+    pub(super) fn set_path(&mut self, prefix: &str, path: &[u8]) -> Result<(), Failure> {
+        let path = std::str::from_utf8(path).map_err(|_| unsent("a path that is not text".to_owned()))?;
+        self.path.set(prefix, path);
+        Ok(())
+    }
+
+    /// Sets the body of a request of a log: this one, of this type, or so many random bytes.
+    pub(super) fn set_body(&mut self, body: Option<&Bytes>, random: u64, kind: Option<&str>) {
+        self.body = match (body, random) {
+            (Some(body), _) => Body::Fixed(body.clone()),
+            (None, 0) => Body::Empty,
+            (None, length) => Body::Random(length),
+        };
+        if self.has_own_type {
+            return;
+        }
+        if self.typed_head.is_some() || kind.is_some() {
+            let end = *self.typed_head.get_or_insert(self.fixed_head.len());
+            self.fixed_head.truncate(end);
+            self.headers.remove(header::CONTENT_TYPE);
+        }
+        if let Some(value) = kind.and_then(|kind| HeaderValue::from_str(kind).ok()) {
+            self.fixed_head.extend_from_slice(&[b"content-type: ", value.as_bytes(), b"\r\n"].concat());
+            self.headers.insert(header::CONTENT_TYPE, value);
+        }
     }
 
     /// The same as the only request on its connection, which it announces to the server.

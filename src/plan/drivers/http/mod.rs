@@ -1,10 +1,12 @@
 //! Requests over HTTP/1.1 or HTTP/2.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::{Asks, Description, Protocol};
 use crate::template::Part;
-use crate::{Auth, Draw, Driver, Flow, Late, Length, Load, Segment, Socks, Step, Template, Tls, Url, Workload};
+use crate::{Auth, Draw, Driver, Flow, Late, Length, Load, Replay, Segment, Socks, Step, Template, Tls, Url, Workload};
 use vocabulary::rows::{PERCENTS, Stage};
 use vocabulary::{Better, Interest, NamedMetric, Phase};
 
@@ -41,8 +43,11 @@ pub struct Http {
     /// Values that are drawn for each pass.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub draws: Vec<Draw>,
-    /// The requests of one pass.
+    /// The requests of one pass; where a log is replayed, what the requests of each group of paths have in common.
     pub steps: Vec<Step>,
+    /// The log whose requests are sent; the load has its instants.
+    #[serde(skip)]
+    pub replay: Option<Arc<Replay>>,
 }
 
 impl Http {
@@ -61,6 +66,7 @@ impl Http {
             stages: false,
             draws: Vec::new(),
             steps,
+            replay: None,
         }
     }
 
@@ -205,7 +211,10 @@ impl Protocol for Http {
         if let Some(auth) = self.steps.iter().find_map(|s| s.auth.as_ref()) {
             lines.push(format!("as {}, with a password", auth.user.to_text()));
         }
-        lines.extend(self.steps.iter().map(Step::words));
+        match &self.replay {
+            Some(replay) => lines.extend(replay.words()),
+            None => lines.extend(self.steps.iter().map(Step::words)),
+        }
         Description { to: format!(" to {}{socket}{socks}{version}{once}", urls.join(", ")), lines }
     }
 }

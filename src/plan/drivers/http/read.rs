@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Reader;
-use crate::diagnostics::{Diagnostics, counted};
-use crate::{commands, requests, socks, steps, tls, values};
+use crate::diagnostics::{Diagnostics, counted, refuse};
+use crate::{commands, replay, requests, socks, steps, tls, values};
 use plan::drivers::http::{Http, MAX_STREAMS, TRANSFER_METRICS, named_outcomes};
 use plan::step::REQUEST_TIMEOUT;
-use plan::{Body, SecretParts, Socks, Step, Template, Url};
+use plan::{Body, Replay, SecretParts, Socks, Step, Template, Url};
 use schema::{Mistake, Node, types};
 use vocabulary::Outcome;
 
@@ -52,7 +52,10 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
         let found = format!("{first} and {other} have different paths");
         notes.say(node, "url", found, "expected one path in all of them, or none: the path of a step follows it");
     }
-    if notes.key_of_workload(node, &["steps"]).is_some() && typed.steps.is_empty() {
+    let is_replay = node.get("load").is_some_and(|load| load.get("replay").is_some());
+    if is_replay {
+        refuse(notes, node, &["steps", "mix", "draw"], "a replay sends the requests of its log");
+    } else if notes.key_of_workload(node, &["steps"]).is_some() && typed.steps.is_empty() {
         notes.say(node, "steps", "a pass without steps", "expected at least one request, such as `[{get: /}]`");
     }
     let version = typed.http.version.map_or(1, |v| v.0);
@@ -81,7 +84,11 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
     let tls = tls::tls(notes, node, &typed.tls, uses_tls, "expected `url: https://…`")?;
     let draws = values::draws(notes, node, &typed.draw, in_use);
     let in_use = &in_use.iter().chain(typed.draw.keys()).cloned().collect();
-    let mut steps = self::steps(notes, node, typed, in_use);
+    let replay = if is_replay { Some(replay::read(notes, node, typed)?) } else { None };
+    let mut steps = match &replay {
+        Some(replay) => replayed(notes, node, typed, replay),
+        None => self::steps(notes, node, typed, in_use),
+    };
     steps.iter_mut().for_each(Step::mark_secrets);
     let named = named_outcomes(&steps).len();
     if named > Outcome::MOST_NAMED {
@@ -101,7 +108,27 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
         stages,
         draws,
         steps,
+        replay,
     })
+}
+
+/// What the requests of each group of paths have in common.
+fn replayed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, replay: &Replay) -> Vec<Step> {
+    let headers = requests::headers(notes, node, &typed.headers);
+    let late = headers.iter().flat_map(|(_, value)| value.names()).find(|name| !name.starts_with("env.") && *name != "connection");
+    if let Some(name) = late {
+        let expected = "expected only values known in advance, `connection`, and secrets of `env`";
+        notes.say(node, "headers", format!("`{name}` is not a value of a replay"), expected);
+    }
+    let auth = requests::auth(notes, node, typed.auth.as_ref());
+    let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
+    let step = |name: &String| Step {
+        name: name.clone(),
+        headers: headers.clone(),
+        auth: auth.clone(),
+        ..Step::plain("get", Template::parse("/"), timeout)
+    };
+    replay.steps.iter().map(step).collect()
 }
 
 /// Notes what cannot be combined with a proxy, or with requests that are recorded stage by stage; `secret`: whether a

@@ -12,20 +12,20 @@ use crate::types::{Duration, Text};
 
 /// The steps of a workload: a list, or with `mix` a list for each kind of pass.
 #[derive(Clone, Debug)]
-pub enum Steps {
+pub enum PassSteps {
     /// Those of every pass.
     List(Vec<Json>),
     /// Those of each kind of pass.
     Kinds(BTreeMap<String, Json>),
 }
 
-impl Default for Steps {
+impl Default for PassSteps {
     fn default() -> Self {
         Self::List(Vec::new())
     }
 }
 
-impl Steps {
+impl PassSteps {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -40,19 +40,19 @@ impl Steps {
     }
 }
 
-impl<'de> Deserialize<'de> for Steps {
+impl<'de> Deserialize<'de> for PassSteps {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct V;
         impl<'de> Visitor<'de> for V {
-            type Value = Steps;
+            type Value = PassSteps;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of steps, or with `mix` a list for each kind of pass")
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Steps, A::Error> {
-                Vec::deserialize(serde::de::value::SeqAccessDeserializer::new(items)).map(Steps::List)
+            fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<PassSteps, A::Error> {
+                Vec::deserialize(serde::de::value::SeqAccessDeserializer::new(items)).map(PassSteps::List)
             }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Steps, A::Error> {
-                BTreeMap::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(Steps::Kinds)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<PassSteps, A::Error> {
+                BTreeMap::deserialize(serde::de::value::MapAccessDeserializer::new(map)).map(PassSteps::Kinds)
             }
         }
         deserializer.deserialize_any(V)
@@ -70,7 +70,7 @@ pub struct PauseItem {
     pub pause: Pause,
 }
 
-/// Steps that belong together: repeated, or left out of passes in which a condition does not hold. It needs `repeat`, `when` or
+/// PassSteps that belong together: repeated, or left out of passes in which a condition does not hold. It needs `repeat`, `when` or
 /// both.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

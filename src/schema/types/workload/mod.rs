@@ -7,6 +7,7 @@ mod framed;
 mod http;
 mod load;
 pub mod redis;
+mod replay;
 mod socks;
 mod vtp;
 mod websocket;
@@ -23,6 +24,7 @@ pub use flow::*;
 pub use framed::*;
 pub use http::*;
 pub use load::*;
+pub use replay::*;
 pub use socks::*;
 pub use vtp::*;
 pub use websocket::*;
@@ -144,7 +146,7 @@ pub struct Workload {
     /// other workload needs at least one.
     #[serde(default)]
     #[schemars(with = "AnySteps", extend("examples" = [[{"get": "/"}]]))]
-    pub steps: Steps,
+    pub steps: PassSteps,
     /// Which kind of pass each pass is, drawn from the seed: the weight of each kind, whose steps are below its name in `steps`.
     /// Each kind is measured by itself, and so are all passes together. See [Mix](behaviour.md#mix).
     #[serde(default)]
