@@ -125,6 +125,11 @@ pub(super) fn step_names(workload: &WorkloadRecord) -> Vec<&str> {
     names
 }
 
+/// Whether this is the name of passes of one kind, rather than of a step.
+fn is_kind(step: &str) -> bool {
+    step.starts_with('(') && step.ends_with(')')
+}
+
 /// Each step of each phase that a workload had: its length, and what was offered in it.
 fn steps(measured: &Measured<'_>) -> PolarsResult<DataFrame> {
     let mut rows: Vec<(u32, &PhaseStatus, &str)> = Vec::new();
@@ -375,7 +380,10 @@ fn generator(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
             column("cpu_s", known.iter().map(|r| r.status.generator.cpu_ns as f64 / 1e9).collect::<Vec<f64>>()),
         ],
     )?;
-    let single = measured.windows.lazy().filter(col("step").neq(lit(WHOLE)));
+    // Passes, and passes of one kind, are not requests besides those of their steps.
+    let kinds = measured.cell.workloads.iter().flat_map(|workload| &workload.steps).filter(|step| is_kind(step));
+    let is_step = kinds.fold(col("step").neq(lit(WHOLE)), |is_step, kind| is_step.and(col("step").neq(lit(kind.as_str()))));
+    let single = measured.windows.lazy().filter(is_step);
     let requests = single.group_by_stable([col("repetition")]).agg([col("requests").sum()]);
     let both = joined(used.lazy(), requests, &["repetition"], JoinType::Left);
     let metrics = vec![

@@ -30,8 +30,7 @@ const WINDOWS: u64 = 6;
 fn write(path: &Path, number: u32, took_ns: impl Fn(u64) -> u64, keep: impl Fn(u64) -> bool) -> Status {
     std::fs::create_dir_all(path).unwrap();
     let (outcomes, metrics) = (Vec::new(), Vec::new());
-    let names =
-        WorkloadNames { workload: "clients".to_owned(), steps: vec!["a".to_owned()], single: true, outcomes, metrics };
+    let names = WorkloadNames { workload: "clients".to_owned(), steps: vec!["a".to_owned()], single: true, outcomes, metrics };
     let mut tables = Tables::create(path, vec![names]).unwrap();
     tables.set_epoch(Instant::now());
     let mut windows = Recorder::new(0, 1, true, WINDOW_NS);

@@ -40,11 +40,21 @@ enum Op {
     Step(u16),
     Pause(Pause),
     /// Goes on at `to` unless all conditions hold. `step`: the first step that is left out, for messages.
-    Unless { conditions: Vec<Test>, step: u16, to: usize },
+    Unless {
+        conditions: Vec<Test>,
+        step: u16,
+        to: usize,
+    },
     /// The start of rounds.
-    Rounds { depth: usize, times: u32 },
+    Rounds {
+        depth: usize,
+        times: u32,
+    },
     /// The end of a round: another one starts at `to` if there is one left.
-    Again { depth: usize, to: usize },
+    Again {
+        depth: usize,
+        to: usize,
+    },
 }
 
 /// A condition whose values are slots.
@@ -274,7 +284,12 @@ impl Test {
                 // The value may be a secret, and is not shown.
                 _ => Err(Failure::new(
                     Outcome::Carry,
-                    format!("`when: {{{}: \"{} {}\"}}` compares numbers, and the value is not one", self.name, self.comparison.sign(), self.with.source()),
+                    format!(
+                        "`when: {{{}: \"{} {}\"}}` compares numbers, and the value is not one",
+                        self.name,
+                        self.comparison.sign(),
+                        self.with.source()
+                    ),
                 )),
             };
         };
@@ -367,7 +382,11 @@ mod tests {
         assert_eq!(holds(Comparison::Above, "ten").unwrap_err().outcome, Outcome::Carry);
         let left_out = |with: &str| {
             let when = When { name: "stock".to_owned(), comparison: Comparison::Above, with: Template::parse(with) };
-            let moves = vec![Move::Step(0), Move::When { conditions: vec![when], moves: vec![Move::Step(1), Move::Step(2)] }, Move::Step(3)];
+            let moves = vec![
+                Move::Step(0),
+                Move::When { conditions: vec![when], moves: vec![Move::Step(1), Move::Step(2)] },
+                Move::Step(3),
+            ];
             let flow = Flow::of(vec![Kind { name: None, weight: 1.0, moves }]);
             let script = Script::new(&flow, names.as_slice(), 4, 1).unwrap();
             walked(&script, script.begin(0), Some(&values)).0

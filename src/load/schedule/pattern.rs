@@ -349,11 +349,13 @@ mod tests {
     #[test]
     fn stages_rise_from_0_hold_and_fall_to_0() {
         let stage = |from, to, s| Stage { from, to, length: Duration::from_secs(s) };
-        let stages = vec![stage(0.0, 100.0, 10), stage(100.0, 100.0, 5), stage(100.0, 0.0, 10), stage(0.0, 0.0, 5), stage(50.0, 50.0, 2)];
+        let stages =
+            vec![stage(0.0, 100.0, 10), stage(100.0, 100.0, 5), stage(100.0, 0.0, 10), stage(0.0, 0.0, 5), stage(50.0, 50.0, 2)];
         let mut instants = Instants::new(&Pattern::Stages(stages), Spacing::Constant, 1.0, 1);
         let times: Vec<u64> = std::iter::from_fn(|| Some(instants.next_ns())).take_while(|ns| *ns < 32_000_000_000).collect();
         let within = |from: u64, to: u64| times.iter().filter(|ns| (from..to).contains(&(*ns / 1_000_000_000))).count();
-        let counts = [within(0, 5), within(5, 10), within(10, 15), within(15, 20), within(20, 25), within(25, 30), within(30, 32)];
+        let counts =
+            [within(0, 5), within(5, 10), within(10, 15), within(15, 20), within(20, 25), within(25, 30), within(30, 32)];
         let expected = [125, 375, 500, 375, 125, 0, 100];
         assert!(counts.iter().zip(expected).all(|(n, expected)| n.abs_diff(expected) <= 1), "{counts:?}");
         assert_eq!(times[0], 0);

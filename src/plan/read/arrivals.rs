@@ -286,12 +286,22 @@ fn stages(
         last = to;
     }
     if made.is_empty() {
-        notes.say(node, "stages", "no stages", format!("expected a list, such as `[{{to: 100, for: 30s}}, {{{key}: 100, for: 1m}}]`"));
+        notes.say(
+            node,
+            "stages",
+            "no stages",
+            format!("expected a list, such as `[{{to: 100, for: 30s}}, {{{key}: 100, for: 1m}}]`"),
+        );
     } else if most(&made) == Some(0.0) {
         notes.say(node, "stages", "stages in which nothing happens: all of them are at 0", "expected at least one above 0");
     }
     if all > units::LONGEST {
-        notes.say(node, "stages", format!("stages of {} in all", units::exact_duration(all)), "expected a load of at most 365 days");
+        notes.say(
+            node,
+            "stages",
+            format!("stages of {} in all", units::exact_duration(all)),
+            "expected a load of at most 365 days",
+        );
     }
     *own_length = Some(all.min(units::LONGEST));
     made
@@ -420,7 +430,9 @@ fn open(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Open, own_lengt
     };
     match &pattern {
         Pattern::Rate(rate) => fitting_rate(notes, node, "rate", *rate),
-        Pattern::Ramp { from: 0.0, to: 0.0 } => notes.say(node, "ramp", "a ramp from 0 to 0", "expected a rate above 0 at one end"),
+        Pattern::Ramp { from: 0.0, to: 0.0 } => {
+            notes.say(node, "ramp", "a ramp from 0 to 0", "expected a rate above 0 at one end")
+        }
         Pattern::Ramp { from, to } => {
             [*from, *to].into_iter().filter(|rate| *rate > 0.0).for_each(|rate| fitting_rate(notes, node, "ramp", rate));
         }

@@ -123,7 +123,8 @@ pub(super) fn conditions(notes: &mut Diagnostics<'_>, node: &Node, known: Option
         for other in late {
             if known.is_some_and(|known| !known.certain.contains(other)) {
                 let span = find_name(notes.file, &entry.value, other).unwrap_or(entry.value.span);
-                let mistake = Mistake::new(notes.file, span, format!("`{other}` is a value that no step before this one carries"));
+                let mistake =
+                    Mistake::new(notes.file, span, format!("`{other}` is a value that no step before this one carries"));
                 notes.mistakes.push(mistake.expected("expected a number, a text, or a carried or drawn value"));
             }
         }
@@ -140,10 +141,16 @@ pub(super) fn check(notes: &mut Diagnostics<'_>, node: &Node, depth: usize) {
         Item::Group(_) => {
             let Some(typed) = decode::decode::<types::GroupItem>(notes.file, node, notes.mistakes) else { return };
             if typed.repeat.is_none() && typed.when.is_none() {
-                notes.say(node, "steps", "a group that is neither repeated nor left out", "expected `repeat` or `when` beside it");
+                notes.say(
+                    node,
+                    "steps",
+                    "a group that is neither repeated nor left out",
+                    "expected `repeat` or `when` beside it",
+                );
             }
             if let Some(times) = typed.repeat.filter(|times| *times == 0 || *times > MOST_REPEATED) {
-                let found = if times == 0 { "a group that is never executed".to_owned() } else { format!("{times} rounds in one pass") };
+                let found =
+                    if times == 0 { "a group that is never executed".to_owned() } else { format!("{times} rounds in one pass") };
                 notes.say(node, "repeat", found, format!("expected 1 to {MOST_REPEATED}"));
             }
             if typed.steps.is_empty() {
@@ -397,15 +404,19 @@ pub(super) fn check_length(notes: &mut Diagnostics<'_>, node: &Node, flow: &Flow
             let part = kind.name.as_deref().and_then(|name| steps.get(name)).unwrap_or(steps);
             let span = first_pause(part).map_or(part.head, |node| node.span);
             let pauses = units::exact_duration(least);
-            let found = format!("the pauses of a pass take {pauses}, and the load with its drain only {}", units::exact_duration(length));
-            notes.mistakes.push(Mistake::new(notes.file, span, found).expected("expected shorter pauses, or a longer load: no pass would end"));
+            let found =
+                format!("the pauses of a pass take {pauses}, and the load with its drain only {}", units::exact_duration(length));
+            notes.mistakes.push(
+                Mistake::new(notes.file, span, found).expected("expected shorter pauses, or a longer load: no pass would end"),
+            );
         }
     }
 }
 
 /// The first pause in a part of the file.
 fn first_pause(node: &Node) -> Option<&Node> {
-    node.get("pause").or_else(|| node.items().iter().chain(node.get("steps").map(Node::items).unwrap_or_default()).find_map(first_pause))
+    node.get("pause")
+        .or_else(|| node.items().iter().chain(node.get("steps").map(Node::items).unwrap_or_default()).find_map(first_pause))
 }
 
 /// Notes what only a workload with plain steps can have, where its protocol has no such passes.

@@ -134,7 +134,8 @@ impl HttpClient {
         let mut elsewhere: Option<Server> = None;
         for followed in 0.. {
             let server = elsewhere.as_ref().unwrap_or(home);
-            let received = self.one((number, step), &mut message, server, elsewhere.is_some(), deadline, connect, &mut round_trip).await;
+            let received =
+                self.one((number, step), &mut message, server, elsewhere.is_some(), deadline, connect, &mut round_trip).await;
             let failed = |failure: Failure| match followed {
                 0 => Err(failure),
                 1 => Err(Failure { words: format!("{} (after 1 redirect)", failure.words), ..failure }),

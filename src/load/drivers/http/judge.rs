@@ -22,14 +22,16 @@ pub(super) struct Answer<'a> {
 /// Checks an answer and takes the values to carry.
 pub(super) fn judge(step: &Step, answer: &Answer<'_>, values: &mut Values) -> Result<(), Failure> {
     let status = answer.status;
-    let expected = if step.statuses.is_empty() { (200..300).contains(&status) } else { step.statuses.contains(&status) };
+    let right = if step.takes_redirects { 200..400 } else { 200..300 };
+    let expected = if step.statuses.is_empty() { right.contains(&status) } else { step.statuses.contains(&status) };
     if let Some((_, outcome)) = step.named.iter().find(|(named, _)| *named == status && !expected) {
         // The words are only needed for an error.
         return Err(Failure::new(*outcome, String::new()));
     }
     if !expected {
         let words: Vec<String> = step.statuses.iter().map(u16::to_string).collect();
-        let wanted = if words.is_empty() { "2xx".to_owned() } else { words.join(" or ") };
+        let any = if step.takes_redirects { "2xx or 3xx" } else { "2xx" };
+        let wanted = if words.is_empty() { any.to_owned() } else { words.join(" or ") };
         return Err(Failure::new(Outcome::Status, format!("{} answered {status} instead of {wanted}", step.label(values))));
     }
     let header = |name: &str| answer.headers.get(name).and_then(|v| v.to_str().ok());

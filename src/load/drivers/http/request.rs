@@ -45,6 +45,8 @@ pub struct Step {
     /// Whether the same is true for the body.
     pub(super) private_body: bool,
     pub(super) statuses: Vec<u16>,
+    /// Without `statuses`, whether redirects are as good as any 2xx.
+    pub(super) takes_redirects: bool,
     /// Statuses that belong to a named outcome.
     pub(super) named: Vec<(u16, Outcome)>,
     pub(super) judged: Judged,
@@ -145,6 +147,7 @@ impl Step {
                 .collect::<Result<_, _>>()?,
             private_body: step.secret.body,
             statuses: step.expect.statuses.clone(),
+            takes_redirects: false,
             named: step.outcomes.iter().flat_map(|o| named(o, outcomes)).collect(),
             judged: Judged::new(&step.name, &step.expect, &step.carry, names)?,
             timeout: step.timeout,
@@ -171,6 +174,7 @@ impl Step {
             private_headers: self.private_headers.clone(),
             private_body: false,
             statuses: Vec::new(),
+            takes_redirects: true,
             named: Vec::new(),
             judged: Judged::nothing(),
             timeout: self.timeout,

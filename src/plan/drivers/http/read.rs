@@ -115,7 +115,8 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
 /// What the requests of each group of paths have in common.
 fn replayed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, replay: &Replay) -> Vec<Step> {
     let headers = requests::headers(notes, node, &typed.headers);
-    let late = headers.iter().flat_map(|(_, value)| value.names()).find(|name| !name.starts_with("env.") && *name != "connection");
+    let late =
+        headers.iter().flat_map(|(_, value)| value.names()).find(|name| !name.starts_with("env.") && *name != "connection");
     if let Some(name) = late {
         let expected = "expected only values known in advance, `connection`, and secrets of `env`";
         notes.say(node, "headers", format!("`{name}` is not a value of a replay"), expected);

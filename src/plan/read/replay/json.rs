@@ -74,7 +74,12 @@ impl Fields {
             let Some(pointer) = pointer.as_deref().or(default) else { continue };
             if !pointer.starts_with('/') {
                 let part = node.get("fields").unwrap_or(node);
-                notes.say(part, key, format!("`{pointer}` is not a JSON pointer"), "expected a path such as `/time` or `/request/uri`");
+                notes.say(
+                    part,
+                    key,
+                    format!("`{pointer}` is not a JSON pointer"),
+                    "expected a path such as `/time` or `/request/uri`",
+                );
                 continue;
             }
             root.add(pointer, field);
@@ -174,11 +179,13 @@ impl<'de> Visitor<'de> for Seed<'_, '_, 'de> {
         self.keep(Value::Number(number));
         Ok(())
     }
-    fn visit_i64<E>(self, number: i64) -> Result<(), E> {
-        self.visit_f64(number as f64)
+    fn visit_i64<E>(mut self, number: i64) -> Result<(), E> {
+        self.keep(Value::Number(number as f64));
+        Ok(())
     }
-    fn visit_u64<E>(self, number: u64) -> Result<(), E> {
-        self.visit_f64(number as f64)
+    fn visit_u64<E>(mut self, number: u64) -> Result<(), E> {
+        self.keep(Value::Number(number as f64));
+        Ok(())
     }
     fn visit_bool<E>(self, _: bool) -> Result<(), E> {
         Ok(())

@@ -58,16 +58,8 @@ pub(super) enum Why {
 }
 
 impl Why {
-    const ALL: [Self; 8] = [
-        Self::NotALine,
-        Self::NoRequest,
-        Self::Method,
-        Self::Body,
-        Self::OtherHost,
-        Self::Path,
-        Self::Websocket,
-        Self::NoServer,
-    ];
+    const ALL: [Self; 8] =
+        [Self::NotALine, Self::NoRequest, Self::Method, Self::Body, Self::OtherHost, Self::Path, Self::Websocket, Self::NoServer];
 
     /// After `is` or `are`.
     fn words(self) -> &'static str {
@@ -270,7 +262,12 @@ pub(super) fn read(notes: &mut Diagnostics<'_>, workload: &Node, typed: &types::
     let before = notes.mistakes.len();
     let speed = typed.speed.unwrap_or(1.0);
     if !(speed > 0.0 && speed <= FASTEST) {
-        notes.say(node, "speed", format!("a speed of {speed}"), format!("expected more than 0 and at most {}", count(FASTEST as u64)));
+        notes.say(
+            node,
+            "speed",
+            format!("a speed of {speed}"),
+            format!("expected more than 0 and at most {}", count(FASTEST as u64)),
+        );
     }
     if typed.longest_gap.is_some_and(|gap| gap.0.is_zero()) {
         notes.say(node, "longest-gap", "gaps of 0", "expected a time, such as `10s`");
@@ -280,7 +277,12 @@ pub(super) fn read(notes: &mut Diagnostics<'_>, workload: &Node, typed: &types::
         notes.say(node, "paths", found, format!("expected at most {MOST_PATTERNS}"));
     }
     for pattern in typed.paths.0.iter().filter(|pattern| !pattern.starts_with(['/', '*'])) {
-        notes.say(node, "paths", format!("`{pattern}` fits no path"), "expected a pattern that starts with `/`, such as `/items/*`");
+        notes.say(
+            node,
+            "paths",
+            format!("`{pattern}` fits no path"),
+            "expected a pattern that starts with `/`, such as `/items/*`",
+        );
     }
     let fields = json::Fields::read(notes, node, typed);
     let name = notes.fixed(node, "log", &typed.log)?;
@@ -420,7 +422,8 @@ fn in_order(all: &mut Collector, typed: &types::Replay, remarks: &mut Vec<String
     if back > 0 {
         let far = exact_duration(Duration::from_nanos(furthest));
         let lines = if back == 1 { "1 entry is".to_owned() } else { format!("{} entries are", count(back)) };
-        remarks.push(format!("{lines} earlier than the one before, by up to {far}: all are replayed in the order of their times"));
+        remarks
+            .push(format!("{lines} earlier than the one before, by up to {far}: all are replayed in the order of their times"));
         let mut order: Vec<u32> = (0..times.len() as u32).collect();
         order.sort_by_key(|at| times[*at as usize]);
         all.requests.requests = order.iter().map(|at| all.requests.requests[*at as usize]).collect();

@@ -47,10 +47,9 @@ fn offset(zone: &[u8]) -> Option<i64> {
 
 /// `10/Oct/2000:13:55:36 -0700`: the time of a combined log.
 pub(super) fn combined(text: &[u8]) -> Option<u64> {
-    const MONTHS: [&[u8]; 12] =
-        [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
-    let well_formed = text.len() >= 22
-        && (text[2], text[6], text[11], text[14], text[17], text[20]) == (b'/', b'/', b':', b':', b':', b' ');
+    const MONTHS: [&[u8]; 12] = [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+    let well_formed =
+        text.len() >= 22 && (text[2], text[6], text[11], text[14], text[17], text[20]) == (b'/', b'/', b':', b':', b':', b' ');
     if !well_formed {
         return None;
     }

@@ -172,7 +172,9 @@ impl<'de> Deserialize<'de> for Pause {
                 Duration::deserialize(serde::de::value::U64Deserializer::new(number)).map(Pause::Constant)
             }
             fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Pause, E> {
-                Err(E::custom(format!("the number {number} does not fit here||expected a duration with its unit, such as `500ms`")))
+                Err(E::custom(format!(
+                    "the number {number} does not fit here||expected a duration with its unit, such as `500ms`"
+                )))
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Pause, A::Error> {
                 DrawnPause::deserialize(serde::de::value::MapAccessDeserializer::new(map))
