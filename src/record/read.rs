@@ -266,10 +266,11 @@ pub struct LoadRecord {
 }
 
 impl LoadRecord {
-    /// Whether the load is the same all the time: no search, no ramp, no steps.
+    /// Whether the load is the same all the time: no search, no ramp, no steps or stages, no log.
     pub fn is_stationary(&self) -> bool {
         let changes = |key| self.arrivals.pointer(&format!("/open/pattern/{key}")).is_some();
-        self.find.is_none() && !changes("ramp") && !changes("steps")
+        let closed = self.arrivals.pointer("/closed/stages").is_some();
+        self.find.is_none() && !closed && !["ramp", "steps", "stages", "replay"].into_iter().any(changes)
     }
 }
 

@@ -239,6 +239,8 @@ mistakes! {
     graph_workload
     graph_y
     graphs_is_a_map
+    group_too_deep
+    group_without_purpose
     header_expect
     header_name
     host_role_several
@@ -322,6 +324,15 @@ mistakes! {
     missing_url
     missing_workload_keys
     missing_workloads
+    mix_kind_names
+    mix_missing
+    mix_negative
+    mix_of_a_command
+    mix_of_one_list
+    mix_one_kind
+    mix_same_step_name
+    mix_unknown
+    mix_zero
     number_too_large
     number_with_zero
     number_with_zero_everywhere
@@ -344,6 +355,11 @@ mistakes! {
     open_without_rate
     outcome_names
     outcome_too_many
+    pause_distributions
+    pause_files
+    pause_lengths
+    pause_too_long
+    pause_with_match
     phases_and_amount
     phases_not_there
     phases_that_are_not_there
@@ -351,6 +367,7 @@ mistakes! {
     phases_without_during
     phases_zero
     primary
+    ramp_at_0
     range_down
     range_endless
     range_text
@@ -364,8 +381,22 @@ mistakes! {
     redis_commands
     redis_parts
     redis_steps
+    repeat_times
     repetitions_none
     repetitions_too_many
+    replay_amount
+    replay_and_rate
+    replay_and_steps
+    replay_keys
+    replay_no_file
+    replay_no_lines
+    replay_of_redis
+    replay_other_format
+    replay_phases
+    replay_pointers
+    replay_speed
+    replay_values
+    replay_warm_up
     requests_with_metrics
     revisions_parts
     revisions_unknown_key
@@ -388,8 +419,14 @@ mistakes! {
     socks_elsewhere
     socks_optimistic
     socks_version
+    stages_and_ramp
+    stages_at_0
+    stages_empty
     stages_http_2
     stages_keep_alive
+    stages_of_a_rate
+    stages_of_connections
+    stages_with_duration
     step_name_twice
     step_no_method
     step_path_with_space
@@ -493,6 +530,12 @@ mistakes! {
     websocket_stagger_alone
     websocket_text_empty
     websocket_url
+    when_everywhere
+    when_expression
+    when_left_out
+    when_never_carried
+    when_number
+    when_text
     window_too_short
     workload_bad_url
     workload_no_steps
