@@ -152,6 +152,20 @@ impl Pause {
         }
     }
 
+    /// How long it is on average.
+    pub fn mean(&self) -> Duration {
+        match self {
+            Self::Constant(mean) | Self::Exponential(mean) => *mean,
+            Self::LogNormal { median, sigma } => {
+                Duration::try_from_secs_f64(median.as_secs_f64() * (sigma * sigma / 2.0).exp()).unwrap_or(Duration::MAX)
+            }
+            Self::Recorded { pauses, .. } => {
+                let all = pauses.iter().fold(Duration::ZERO, |sum, pause| sum.saturating_add(*pause));
+                all / u32::try_from(pauses.len().max(1)).unwrap_or(u32::MAX)
+            }
+        }
+    }
+
     /// As `runner plan` prints it.
     pub fn words(&self) -> String {
         match self {
@@ -185,6 +199,16 @@ impl Flow {
     /// Whether each pass is all steps in their order.
     pub fn is_plain(&self) -> bool {
         matches!(self.kinds.as_slice(), [Kind { name: None, moves, .. }] if moves.iter().all(|m| matches!(m, Move::Step(_))))
+    }
+
+    /// How long the pauses of a pass are on average, if nothing is left out.
+    pub fn mean_pause(&self) -> Duration {
+        let all: f64 = self.kinds.iter().map(|kind| kind.weight).sum();
+        let of = |kind: &Kind| {
+            let pauses = kind.moves.iter().map(Move::mean_pause).fold(Duration::ZERO, Duration::saturating_add);
+            pauses.as_secs_f64() * kind.weight / all
+        };
+        Duration::try_from_secs_f64(self.kinds.iter().map(of).sum()).unwrap_or_default()
     }
 
     /// The names under which passes of each kind are measured, besides all passes together; empty without a mix.
@@ -246,6 +270,17 @@ impl Move {
             Self::Step(_) => 1,
             Self::Pause(_) | Self::When { .. } => 0,
             Self::Repeat { moves, .. } => moves.iter().map(Self::certain_steps).fold(0, u64::saturating_add),
+        }
+    }
+
+    /// The pauses in it, on average.
+    fn mean_pause(&self) -> Duration {
+        let sum = |moves: &[Self]| moves.iter().map(Self::mean_pause).fold(Duration::ZERO, Duration::saturating_add);
+        match self {
+            Self::Pause(pause) => pause.mean(),
+            Self::Step(_) => Duration::ZERO,
+            Self::When { moves, .. } => sum(moves),
+            Self::Repeat { times, moves } => sum(moves).saturating_mul(*times),
         }
     }
 
