@@ -242,9 +242,9 @@ fn closed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Closed, own_l
             None => Think::None,
         };
     }
-    let kind = notes.exactly_one(node, "the number of connections", &["connections", "stages"]);
+    notes.exactly_one(node, "the number of connections", &["connections", "stages"]);
     let mut made = Vec::new();
-    if kind == Some("stages") {
+    if typed.stages.is_some() {
         refuse(notes, node, &["ramp"], "the stages say when connections start");
         let typed = typed.stages.as_deref().unwrap_or_default();
         let stages = typed.iter().map(|stage| (stage.to.map(f64::from), stage.connections.map(f64::from), stage.length.0));
@@ -275,7 +275,7 @@ fn stages(
     let Some(part) = node.get("stages") else { return Vec::new() };
     let (mut made, mut last, mut all) = (Vec::new(), 0.0, Duration::ZERO);
     for (item, (to, held, length)) in part.items().iter().zip(typed) {
-        let which = notes.exactly_one(item, "what this stage does", &["to", key]);
+        let which = notes.exactly_one(item, "the value of this stage", &["to", key]);
         if length.is_zero() {
             notes.say(item, "for", "a stage of no length", "expected a time, such as `10s`");
         }

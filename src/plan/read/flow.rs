@@ -178,7 +178,7 @@ fn pause(notes: &mut Diagnostics<'_>, node: &Node) -> Option<Pause> {
         types::Pause::Constant(time) => return Some(Pause::Constant(zero(notes, node, "pause", time.0))),
         types::Pause::Drawn(drawn) => drawn,
     };
-    Some(match notes.exactly_one(part, "how long the pause is", &["constant", "exponential", "log-normal", "recorded"])? {
+    Some(match notes.exactly_one(part, "the length of the pause", &["constant", "exponential", "log-normal", "recorded"])? {
         "constant" => Pause::Constant(zero(notes, part, "constant", drawn.constant?.0)),
         "exponential" => Pause::Exponential(zero(notes, part, "exponential", drawn.exponential?.0)),
         "log-normal" => log_normal(notes, part.get("log-normal")?, &drawn.log_normal?)?,
@@ -192,7 +192,7 @@ fn log_normal(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::LogNormal
         notes.say(node, "median", "a median of 0", "expected a time, such as `1s`");
         return None;
     }
-    let sigma = match notes.exactly_one(node, "how widely the pauses are spread", &["sigma", "p95"])? {
+    let sigma = match notes.exactly_one(node, "the spread of the pauses", &["sigma", "p95"])? {
         "sigma" => {
             let sigma = typed.sigma?;
             if !(sigma > 0.0 && sigma <= MAX_SIGMA) {
@@ -223,7 +223,7 @@ fn recorded(notes: &mut Diagnostics<'_>, node: &Node, typed: types::Recorded) ->
                 notes.say(node, "recorded", format!("there is no file `{name}`"), expected);
                 return None;
             };
-            let pauses = in_file(&path).map_err(|(found, expected)| notes.say(node, "recorded", found, expected)).ok()?;
+            let pauses = in_file(&path, &name).map_err(|(found, expected)| notes.say(node, "recorded", found, expected)).ok()?;
             (name, pauses)
         }
     };
@@ -235,8 +235,8 @@ fn recorded(notes: &mut Diagnostics<'_>, node: &Node, typed: types::Recorded) ->
 }
 
 /// The pauses in a file: a duration, or a number of seconds, on each line that is not empty.
-fn in_file(path: &Path) -> Result<Vec<Duration>, (String, String)> {
-    let unreadable = |e: std::io::Error| (format!("cannot read {}: {e}", path.display()), "expected a text file".to_owned());
+fn in_file(path: &Path, name: &str) -> Result<Vec<Duration>, (String, String)> {
+    let unreadable = |e: std::io::Error| (format!("cannot read {name}: {e}"), "expected a text file".to_owned());
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
     let mut pauses = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -244,11 +244,11 @@ fn in_file(path: &Path) -> Result<Vec<Duration>, (String, String)> {
         let seconds = || line.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let pause = units::parse_duration(line).or_else(seconds).filter(|pause| *pause <= units::LONGEST);
         let Some(pause) = pause else {
-            let found = format!("line {} of {} is `{}`, which is not a pause", number + 1, path.display(), short(line));
+            let found = format!("line {} of {name} is `{}`, which is not a pause", number + 1, short(line));
             return Err((found, "expected a duration such as `1.5s`, or a number of seconds, on each line".to_owned()));
         };
         if pauses.len() == MOST_RECORDED {
-            return Err((format!("more than {MOST_RECORDED} pauses in {}", path.display()), "expected fewer".to_owned()));
+            return Err((format!("more than {MOST_RECORDED} pauses in {name}"), "expected fewer".to_owned()));
         }
         pauses.push(pause);
     }

@@ -7,12 +7,14 @@ use serde::Deserialize;
 use super::{Body, Collector, Logged, Why, times};
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with `log`")]
 struct Archive<'a> {
     #[serde(borrow)]
     log: Log<'a>,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with `entries`")]
 struct Log<'a> {
     #[serde(borrow)]
     entries: Vec<Entry<'a>>,
@@ -20,6 +22,7 @@ struct Log<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[serde(expecting = "an entry")]
 struct Entry<'a> {
     #[serde(borrow, default)]
     started_date_time: Cow<'a, str>,
@@ -32,6 +35,7 @@ struct Entry<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[serde(expecting = "a request")]
 struct Request<'a> {
     #[serde(borrow)]
     method: Cow<'a, str>,
@@ -46,6 +50,7 @@ struct Request<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[serde(expecting = "the data of a request")]
 struct PostData<'a> {
     #[serde(borrow)]
     mime_type: Option<Cow<'a, str>>,
@@ -54,6 +59,7 @@ struct PostData<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "a response")]
 struct Response {
     #[serde(default)]
     status: f64,

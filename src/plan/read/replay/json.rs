@@ -123,7 +123,7 @@ fn logged<'a>(found: &'a Found<'_>) -> Option<Result<Logged<'a>, Why>> {
         None => None,
     };
     let at_ns = match found[TIME].as_ref()? {
-        Value::Text(text) => times::any(text)?,
+        Value::Text(text) => times::any_time(text)?,
         Value::Number(number) => times::since_1970(*number)?,
     };
     let (method, target) = match (text(METHOD), text(PATH), text(REQUEST)) {

@@ -103,7 +103,7 @@ pub(super) fn since_1970(number: f64) -> Option<u64> {
 }
 
 /// Any of these in a text.
-pub(super) fn any(text: &str) -> Option<u64> {
+pub(super) fn any_time(text: &str) -> Option<u64> {
     let text = text.trim().trim_start_matches('[').trim_end_matches(']');
     let bytes = text.as_bytes();
     let exact = || {
@@ -132,13 +132,13 @@ mod tests {
         assert_eq!(combined(b"10/Oct/2000:20:55:36 +0000"), Some(at));
         assert_eq!(rfc3339(b"2000-10-10T20:55:36Z"), Some(at));
         assert_eq!(rfc3339(b"2000-10-10T22:55:36.25+02:00"), Some(at + SECOND_NS / 4));
-        assert_eq!(any("971211336.123"), Some(at + 123_000_000));
-        assert_eq!(any("[10/Oct/2000:13:55:36 -0700]"), Some(at));
+        assert_eq!(any_time("971211336.123"), Some(at + 123_000_000));
+        assert_eq!(any_time("[10/Oct/2000:13:55:36 -0700]"), Some(at));
         assert_eq!(since_1970(971_211_336.5), Some(at + SECOND_NS / 2));
         assert_eq!(since_1970(971_211_336_250.0), Some(at + SECOND_NS / 4));
         assert_eq!(since_1970(971_211_336_250_000.0), Some(at + SECOND_NS / 4));
         for strange in ["", "now", "10/Okt/2000:13:55:36 -0700", "10/Oct/2000:13:55:36", "32/Oct/2000:13:55:36 +0000", "-1"] {
-            assert_eq!(any(strange), None, "{strange}");
+            assert_eq!(any_time(strange), None, "{strange}");
         }
         assert_eq!(rfc3339(b"2000-13-10T20:55:36Z"), None);
         assert_eq!(rfc3339(b"2000-10-10T20:55:36.Z"), None);
@@ -156,7 +156,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(0_u8..=255, 0..40)) {
             let _ = (combined(&bytes), rfc3339(&bytes));
-            let _ = crate::replay::times::any(&String::from_utf8_lossy(&bytes));
+            let _ = any_time(&String::from_utf8_lossy(&bytes));
         }
     }
 }
