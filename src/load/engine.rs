@@ -81,9 +81,9 @@ async fn follow<D: Driver>(
     for (slot, (number, client)) in numbers.iter().zip(clients).enumerate() {
         let account = Rc::clone(account);
         let (steps, place) = (share.driver.steps(), None);
-        let mut follower = Follower { slot, client, account, steps, place };
+        let mut follower = Follower { slot, client, account, steps, measured: first_measured(load), place };
         // What it did before the load belongs to the first phase that is measured.
-        follower.record_own(first_measured(load));
+        follower.record_own(follower.measured);
         let begin_ns = origin_ns.saturating_add(share_of(ramp, *number, all));
         match load.arrivals {
             Arrivals::Closed { think, .. } => {
@@ -136,6 +136,8 @@ struct Follower<C: Client> {
     account: Rc<Account>,
     /// How many steps a pass has.
     steps: usize,
+    /// The first phase that is not the warm-up.
+    measured: Phase,
     /// What is under way, as its row would show it.
     place: Option<Place>,
 }
@@ -190,6 +192,7 @@ impl<C: Client> Follower<C> {
                     continue;
                 }
                 Next::Over => {
+                    self.record_own(self.phase_now());
                     account.idle_from_ns.set(account.idle_from_ns.get().or(Some(now_ns)));
                     break;
                 }
@@ -237,6 +240,7 @@ impl<C: Client> Follower<C> {
                 Next::Over => break,
                 Next::At(_) => {
                     let _ = self.client.ready().await;
+                    self.record_own(self.phase_now());
                     match account.next(account.pacer.now_ns()) {
                         Next::Begin(arrival) => arrival,
                         Next::Over => break,
@@ -249,6 +253,7 @@ impl<C: Client> Follower<C> {
             };
             self.pass(&arrival, Some(arrival.intended_ns)).await;
         }
+        self.record_own(self.phase_now());
     }
 
     /// One pass through the steps; returns when it ended. A step that fails ends the pass: later steps would ask for
@@ -331,6 +336,14 @@ impl<C: Client> Follower<C> {
             return whole.completed_ns;
         }
         unreachable!("a pass ends with its last step")
+    }
+
+    /// The phase to which something belongs that is of no pass and ends now.
+    fn phase_now(&self) -> Phase {
+        match self.account.phase_at(self.account.pacer.now_ns()) {
+            Phase::Drain => self.measured,
+            phase => phase,
+        }
     }
 
     /// Records what the client has executed on its own, each step by itself. Returns whether there was anything.

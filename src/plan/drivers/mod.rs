@@ -65,6 +65,11 @@ pub trait Protocol {
         None
     }
 
+    /// How many users there are on each connection.
+    fn users_per_connection(&self) -> u64 {
+        1
+    }
+
     /// What its passes draw.
     fn draws(&self) -> &[Draw] {
         &[]

@@ -453,6 +453,7 @@ impl<'a> Builder<'a> {
             secrets: self.secrets(&cells, [&set_up, &clean_up]),
             hosts: self.hosts.clone(),
             files: Vec::new(),
+            found: self.found.iter().cloned().collect(),
             factors,
             set_up,
             clean_up,

@@ -63,8 +63,7 @@ pub(super) fn workload(
         load.drain = drain;
     }
     if let (Some(protocol), Some(load)) = (protocol, &load) {
-        let streams = typed.http.streams.unwrap_or(1);
-        let users = u64::from(load.arrivals.connections()) * u64::from(streams);
+        let users = u64::from(load.arrivals.connections()) * protocol.users_per_connection();
         values::check_enough(notes, node, protocol.draws(), load, users);
     }
     let threads = typed.threads.unwrap_or(1);

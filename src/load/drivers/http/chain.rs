@@ -152,7 +152,7 @@ impl HttpClient {
             };
             let status = head.status.as_u16();
             round_trip.status = status;
-            let from = recipient(step, server, followed > 0, message.path.as_str());
+            let from = recipient(step, server, elsewhere.is_some(), message.path.as_str());
             self.values.take_cookies(&head.headers, from);
             let location = head.headers.get(LOCATION).filter(|_| is_redirect(status) && !step.statuses.contains(&status));
             if let Some(location) = location.filter(|_| followed < http.redirects) {

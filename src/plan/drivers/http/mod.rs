@@ -203,6 +203,10 @@ impl Protocol for Http {
         }
     }
 
+    fn users_per_connection(&self) -> u64 {
+        self.streams.into()
+    }
+
     fn draws(&self) -> &[Draw] {
         &self.draws
     }
