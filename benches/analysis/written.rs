@@ -70,7 +70,7 @@ fn log_normal(rng: &mut Xoshiro256PlusPlus, median: f64, sigma: f64) -> f64 {
 
 /// The rows that the engine makes of one repetition: it is the engine's own code that makes them.
 fn windows(cell: &Cell, seed: u64) -> Vec<WindowRow> {
-    let mut windows = Windows::new(0, cell.workloads[0].rows().len(), cell.workloads[0].flow.is_one_step(), WINDOW_NS);
+    let mut windows = Windows::new(0, cell.workloads[0].rows().len(), cell.workloads[0].is_single(), WINDOW_NS);
     let mut rows = Vec::new();
     requests(cell, seed, LOAD_NS, |ended| rows.extend(windows.record(ended).unwrap_or_default()));
     rows.extend(windows.flush());
@@ -137,7 +137,7 @@ pub fn run_with_rows(out: &Path, rows: u64) {
     let names = WorkloadNames {
         workload: workload.name.clone(),
         steps: workload.rows(),
-        single: workload.flow.is_one_step(),
+        single: workload.is_single(),
         outcomes: Vec::new(),
         metrics: Vec::new(),
     };
@@ -186,7 +186,7 @@ fn write_cell(directory: &RunDirectory, cell: &Cell, repetitions: u32) {
         let names = WorkloadNames {
             workload: workload.name.clone(),
             steps: workload.rows(),
-            single: workload.flow.is_one_step(),
+            single: workload.is_single(),
             outcomes: Vec::new(),
             metrics: Vec::new(),
         };

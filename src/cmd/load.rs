@@ -270,7 +270,7 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
         let names = WorkloadNames {
             workload: workload.name.clone(),
             steps: workload.rows(),
-            single: workload.flow.is_one_step(),
+            single: workload.is_single(),
             outcomes: Vec::new(),
             metrics: Vec::new(),
         };

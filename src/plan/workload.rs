@@ -36,6 +36,11 @@ impl Workload {
     pub fn rows(&self) -> Vec<String> {
         self.protocol().steps().into_iter().chain(self.flow.rows()).collect()
     }
+
+    /// Whether a pass is the only step that there is, so that both have the same rows.
+    pub fn is_single(&self) -> bool {
+        self.flow.is_one_step() && self.rows().len() == 1
+    }
 }
 
 /// The protocol's steps, metrics and outcomes are written beside it, so that readers of a plan need not know the protocol.

@@ -44,9 +44,9 @@ pub(super) fn item(node: &Node) -> Item<'_> {
     }
 }
 
-/// The steps of each kind of pass, as they were typed: the name of the kind, if there is a mix, and its items.
-pub(super) fn kinds(workload: &Node) -> Vec<(Option<&str>, &[Node])> {
-    match workload.get("steps").map(|node| (node, &node.data)) {
+/// The steps of each kind of pass, as they were typed in `steps`: the name of the kind, if there is a mix, and its items.
+pub(super) fn kinds(steps: Option<&Node>) -> Vec<(Option<&str>, &[Node])> {
+    match steps.map(|node| (node, &node.data)) {
         Some((node, Data::Map(_))) => {
             node.entries().iter().map(|entry| (Some(entry.key.as_str()), entry.value.items())).collect()
         }
@@ -270,7 +270,7 @@ pub(super) fn flow(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Work
     }
     let mut next = 0;
     let mut made = Vec::new();
-    for (name, items) in kinds(node) {
+    for (name, items) in kinds(node.get("steps")) {
         let moves = moves(notes, items, &mut next);
         let weight = name.map_or(1.0, |name| weights.iter().find(|(n, _)| n == name).map_or(0.0, |(_, weight)| *weight));
         let part = name.and_then(|name| node.get("steps")?.get(name)).or_else(|| node.get("steps")).unwrap_or(node);
@@ -422,7 +422,7 @@ fn first_pause(node: &Node) -> Option<&Node> {
 /// Notes what only a workload with plain steps can have, where its protocol has no such passes.
 pub(super) fn refuse_flow(notes: &mut Diagnostics<'_>, node: &Node, why: &str) {
     super::diagnostics::refuse(notes, node, &["mix"], why);
-    for (_, items) in kinds(node) {
+    for (_, items) in kinds(node.get("steps")) {
         for item in items {
             super::diagnostics::refuse(notes, item, &["pause", "repeat", "when"], why);
         }

@@ -40,6 +40,7 @@ mod replay;
 mod repository;
 mod requests;
 mod revisions;
+pub mod rows;
 mod socks;
 mod spelling;
 mod steps;

@@ -27,11 +27,30 @@ pub(super) fn read<T: DeserializeOwned, S: Step>(
     drawn: impl IntoIterator<Item = String>,
     make: impl Fn(&mut Diagnostics<'_>, &Node, &T) -> Option<S>,
 ) -> Vec<S> {
-    let drawn: BTreeSet<String> = drawn.into_iter().collect();
+    read_after(notes, workload.get("steps"), Before { known: drawn.into_iter().collect(), names: Vec::new() }, make)
+}
+
+/// What exists before the first step of a list.
+#[derive(Default)]
+pub(super) struct Before {
+    /// Names of values.
+    pub known: BTreeSet<String>,
+    /// Names of other steps.
+    pub names: Vec<String>,
+}
+
+/// The same for any list of steps, or lists for several kinds of passes.
+pub(super) fn read_after<T: DeserializeOwned, S: Step>(
+    notes: &mut Diagnostics<'_>,
+    list: Option<&Node>,
+    before: Before,
+    make: impl Fn(&mut Diagnostics<'_>, &Node, &T) -> Option<S>,
+) -> Vec<S> {
     let mut steps: Vec<S> = Vec::new();
-    for (kind, items) in flow::kinds(workload) {
-        let mut known = Known::new(drawn.clone());
-        read_items(notes, items, &mut Course { kind, depth: 0, known: &mut known, steps: &mut steps }, &make);
+    for (kind, items) in flow::kinds(list) {
+        let mut known = Known::new(before.known.clone());
+        let mut course = Course { kind, depth: 0, known: &mut known, names: &before.names, steps: &mut steps };
+        read_items(notes, items, &mut course, &make);
     }
     steps
 }
@@ -44,6 +63,8 @@ struct Course<'a, S> {
     depth: usize,
     /// The values of a pass there.
     known: &'a mut Known,
+    /// Names of steps of other lists.
+    names: &'a [String],
     /// The steps so far.
     steps: &'a mut Vec<S>,
 }
@@ -68,8 +89,8 @@ fn read_items<T: DeserializeOwned, S: Step>(
             && course.depth < plan::flow::DEEPEST
         {
             let mut known = course.known.clone();
-            let Course { kind, depth, ref mut steps, .. } = *course;
-            read_items(notes, inner, &mut Course { kind, depth: depth + 1, known: &mut known, steps }, make);
+            let Course { kind, depth, names, ref mut steps, .. } = *course;
+            read_items(notes, inner, &mut Course { kind, depth: depth + 1, known: &mut known, names, steps }, make);
             if has_conditions { course.known.add_possible(known) } else { *course.known = known }
         }
         // Includes values that a step with a mistake would carry, so that they are not reported as missing as well.
@@ -96,13 +117,15 @@ fn read_step<T: DeserializeOwned, S: Step>(
     if let Some(kind) = course.kind.filter(|_| item.get("name").is_none()) {
         *step.name() = format!("{kind}/{}", step.name());
     }
-    let steps = &mut *course.steps;
-    let name = unique_name(notes, item, step.name(), |name| steps.iter_mut().any(|s| s.name() == name));
+    let (names, steps) = (course.names, &mut *course.steps);
+    let name = unique_name(notes, item, step.name(), |name| {
+        names.iter().any(|other| other == name) || steps.iter_mut().any(|s| s.name() == name)
+    });
     *step.name() = name;
     steps.push(step);
 }
 
-/// Reads each item of `steps` as a `T`, only to find its mistakes.
+/// Reads each item of `steps` and `user` as a `T`, only to find its mistakes.
 pub(super) fn check<T: DeserializeOwned>(notes: &mut Diagnostics<'_>, workload: &Node) {
     fn items<T: DeserializeOwned>(notes: &mut Diagnostics<'_>, nodes: &[Node], depth: usize) {
         for item in nodes {
@@ -118,7 +141,9 @@ pub(super) fn check<T: DeserializeOwned>(notes: &mut Diagnostics<'_>, workload: 
             }
         }
     }
-    flow::kinds(workload).into_iter().for_each(|(_, nodes)| items::<T>(notes, nodes, 0));
+    for list in ["user", "steps"] {
+        flow::kinds(workload.get(list)).into_iter().for_each(|(_, nodes)| items::<T>(notes, nodes, 0));
+    }
 }
 
 /// A unique name for the step: `get`, `get-2`, …; a name that was typed must already be unique.
@@ -144,8 +169,19 @@ fn unique_name(notes: &mut Diagnostics<'_>, node: &Node, name: &str, mut is_used
 fn check_carried(notes: &mut Diagnostics<'_>, node: &Node, names: Vec<&str>, values: &Known) {
     let known = ["id", "pass", "connection", "scratch", "repetition"];
     for name in names.into_iter().collect::<BTreeSet<&str>>() {
-        if !known.contains(&name) && !name.contains('.') && !values.certain.contains(name) {
-            let span = find_name(notes.file, node, name).unwrap_or(node.head);
+        let span = || find_name(notes.file, node, name).unwrap_or(node.head);
+        // A column of a row; other names with a point are known elsewhere.
+        let columns: Vec<&str> = match name.split_once('.') {
+            Some((row, _)) => values.certain.iter().filter_map(|known| known.split_once('.')).filter(|c| c.0 == row).map(|c| c.1).collect(),
+            None => Vec::new(),
+        };
+        if !columns.is_empty() && !values.certain.contains(name) {
+            let column = name.split_once('.').map_or(name, |(_, column)| column);
+            let mistake = Mistake::new(notes.file, span(), format!("the rows have no column `{column}`"));
+            let mistake = mistake.expected(format!("expected {}", one_of(columns.iter().copied())));
+            notes.mistakes.push(mistake.did_you_mean(column, columns));
+        } else if !known.contains(&name) && !name.contains('.') && !values.certain.contains(name) && !notes.found.contains(name) {
+            let span = span();
             notes.mistakes.push(match values.possible.contains(name) {
                 true => Mistake::new(notes.file, span, format!("`{name}` may not have been carried: its step can be left out"))
                     .expected("expected this step in the same group, or `carry` in a step without `when`"),

@@ -109,7 +109,7 @@ async fn follow(
         typed: 0,
     };
     let begun = TokioInstant::now();
-    let connections = thread::make_ready(numbers.iter().enumerate().map(connection).collect(), async |one: &mut Connection| {
+    let connections = thread::make_ready(numbers.iter().enumerate().map(connection).collect(), Duration::ZERO, async |one: &mut Connection| {
         // What kept it from being connected is reported when a message is due.
         drop(one.connect().await);
     })
