@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 
+use crate::http::installed;
 use crate::load::part;
 use crate::server::Server;
 use crate::support::Place;
@@ -129,4 +130,82 @@ fn bodies_of_a_har_are_sent_with_their_types() {
     let kinds: Vec<Option<&str>> = requests.iter().map(|request| request.header("content-type")).collect();
     assert_eq!(kinds, [Some("application/json"), None, None]);
     assert_eq!((requests[0].body.as_slice(), requests[2].body.len()), (br#"{"a": 1}"#.as_slice(), 20));
+}
+
+/// The way of a log through a real server: a mix over HTTP/2 is logged by nginx, and what nginx logged is replayed, over HTTP/2 too.
+#[test]
+fn what_nginx_logs_is_what_it_gets_again() {
+    if !installed(&["nginx"]) {
+        return;
+    }
+    let mut place = Place::new();
+    place.write(
+        "nginx.conf",
+        "
+daemon off;
+master_process off;
+pid DIR/nginx.pid;
+error_log DIR/error.log;
+events { worker_connections 1024; }
+http {
+    access_log DIR/access.log combined;
+    keepalive_requests 1000000;
+    client_body_temp_path DIR/body;
+    proxy_temp_path DIR/proxy;
+    fastcgi_temp_path DIR/fastcgi;
+    uwsgi_temp_path DIR/uwsgi;
+    scgi_temp_path DIR/scgi;
+    server {
+        listen 127.0.0.1:PORT1;
+        http2 on;
+        location /items/ { return 200 'item'; }
+        location /old { return 301 /items/1; }
+        location /gone { return 404; }
+        location / { return 200 'hello'; }
+    }
+}
+",
+    );
+    let target = "nginx: {command: [nginx, -p, DIR, -e, DIR/error.log, -c, DIR/nginx.conf], port: PORT1}";
+    let scenario = |load: &str| {
+        format!(
+            "
+experiment: test
+limits: {{generator-cpu: 100%, errors: 100%}}
+targets: {{{target}}}
+workloads:
+  clients:
+    url: http://127.0.0.1:PORT1
+    http: {{version: 2, streams: 4}}
+{load}
+"
+        )
+    };
+    let mix = "    load: {open: {stages: [{to: 200/s, for: 1s}, {to: 0, for: 1s}], connections: 8}}
+    draw: {n: {to: 99}}
+    mix: {look: 4, leave: 1}
+    steps:
+      look: [{get: '/items/${n}?q=a%20b'}, {pause: 20ms}, {name: more, when: {n: '>= 50'}, get: /more}]
+      leave: [{get: /old, expect: {status: 301}}, {name: gone, head: /gone, expect: {status: 404}}]";
+    place.write("test.yaml", &scenario(mix));
+    place.run_test().expect(0);
+    let requests = |name: &str| {
+        let mut lines: Vec<String> = std::fs::read_to_string(place.path(name)).unwrap().lines().map(|line| line.split('"').nth(1).unwrap().to_owned()).collect();
+        lines.sort_unstable();
+        lines
+    };
+    let first = requests("access.log");
+    assert!(first.len() > 300, "{}", first.len());
+    let summary = place.summary();
+    let ok = |step: &str| part(&summary, "all", "clients", "during", step)["outcomes"]["ok"].as_u64().unwrap();
+    assert_eq!(ok("(look)") + ok("(leave)"), 200);
+    // Two checked passes came before.
+    let sent = ok("look/get") + ok("more") + ok("leave/get") + ok("gone");
+    assert!((sent + 3..=sent + 4).contains(&(first.len() as u64)), "{sent} {}", first.len());
+    std::fs::rename(place.path("access.log"), place.path("first.log")).unwrap();
+    place.write("test.yaml", &scenario("    load: {replay: {log: first.log, format: combined, speed: 2, expect: logged}}"));
+    place.run_test().expect(0);
+    assert_eq!(requests("access.log"), first);
+    let summary = place.summary();
+    assert_eq!(outcomes(&summary, "(pass)"), json!({"ok": first.len()}));
 }
