@@ -8,7 +8,7 @@ use super::diagnostics::{Diagnostics, refuse};
 use super::drivers::READERS;
 use super::experiment::{Builder, FOUND, KEPT, WINDOW};
 use super::expr::Scope;
-use super::{actions, arrivals, collect, hosts, lifetimes, links, reconcile, taps, targets, workloads};
+use super::{actions, arrivals, collect, flow, hosts, lifetimes, links, reconcile, taps, targets, workloads};
 use plan::{Action, Cell, CellId, Collect, Length, Link, Reconcile, Steps, Tap, Target, Workload};
 use schema::source::all_of;
 use schema::{Data, Entry, Mistake, Node, Span, decode, types};
@@ -412,7 +412,10 @@ impl Builder<'_> {
             self.named().chain(self.found.iter().cloned()).collect();
         let (mut made, mut nodes, mut skipped) = (Vec::new(), Vec::new(), None);
         for entry in self.workloads {
-            let Some(resolved) = self.resolved_here(scope, entry, mistakes) else { continue };
+            let noted = mistakes.len();
+            let resolved = self.resolved_here(scope, entry, mistakes);
+            flow::help_with_conditions(entry.value.get("steps"), &mut mistakes[noted..]);
+            let Some(resolved) = resolved else { continue };
             let workload = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Workload, mistakes| {
                 let mut notes = Diagnostics::new(self.file, mistakes).here(self.places().is_here(typed.on.as_deref()));
                 notes = notes.knowing(&self.found);

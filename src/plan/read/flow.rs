@@ -133,6 +133,19 @@ pub(super) fn conditions(notes: &mut Diagnostics<'_>, node: &Node, known: Option
     made
 }
 
+/// Says how conditions on values of passes are written, where a computation uses values that are known only then.
+pub(super) fn help_with_conditions(steps: Option<&Node>, mistakes: &mut [Mistake]) {
+    let Some(steps) = steps.filter(|_| !mistakes.is_empty()) else { return };
+    if let Some(when) = steps.get("when") {
+        let inside = |mistake: &&mut Mistake| when.span.start <= mistake.span.start && mistake.span.end <= when.span.end;
+        for mistake in mistakes.iter_mut().filter(|mistake| mistake.help.is_none()).filter(inside) {
+            mistake.help = Some("a condition on values of a pass is a map, such as `when: {stock: \"> 0\"}`".to_owned());
+        }
+    }
+    let inner = steps.items().iter().chain(steps.entries().iter().map(|entry| &entry.value));
+    inner.for_each(|node| help_with_conditions(Some(node), mistakes));
+}
+
 /// Notes what is wrong with a pause, or with a group besides its steps.
 pub(super) fn check(notes: &mut Diagnostics<'_>, node: &Node, depth: usize) {
     match item(node) {
