@@ -42,9 +42,10 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
         .filter(|n| n / streams % share.threads == share.thread)
         .collect();
     let group = Rc::new(<D::Client as Client>::Group::default());
-    let report = thread::run(&share.job, share.driver.steps() + share.driver.own_steps(), clients.len(), async |account, begin| {
-        follow(share, &clients, &group, account, begin).await
-    })?;
+    let report =
+        thread::run(&share.job, share.driver.steps() + share.driver.own_steps(), clients.len(), async |account, begin| {
+            follow(share, &clients, &group, account, begin).await
+        })?;
     share.driver.over(&group, &share.job, &report);
     Ok(Report { traffic: D::Client::traffic(&group), users: D::Client::users(&group), ..report })
 }
