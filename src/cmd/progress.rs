@@ -362,7 +362,8 @@ impl Reporter {
 
     fn say_ended(&self, status: &Status, ended: &Ended, heard: Heard, so_far: &str, done: u64) {
         // On a screen, what is usual is only counted.
-        let is_usual = matches!(heard, Heard::Again(_)) || status.verdict == Verdict::Valid && ended.errors == 0 && status.ran_out.is_empty();
+        let is_usual = matches!(heard, Heard::Again(_))
+            || status.verdict == Verdict::Valid && ended.errors == 0 && status.ran_out.is_empty();
         if self.screen.is_some() && is_usual && !self.verbose {
             return;
         }

@@ -104,11 +104,7 @@ pub(super) async fn together(job: &Job, account: &Account, begin: &Begin) -> u64
 /// Makes as many clients ready before the load as possible; the others do so when their first pass is due.
 ///
 /// `more`: how long one of them may take besides connecting.
-pub(super) async fn make_ready<C: 'static>(
-    all: Vec<C>,
-    more: Duration,
-    ready: impl AsyncFn(&mut C) + Copy + 'static,
-) -> Vec<C> {
+pub(super) async fn make_ready<C: 'static>(all: Vec<C>, more: Duration, ready: impl AsyncFn(&mut C) + Copy + 'static) -> Vec<C> {
     let (least, mut each) = CONNECT_PATIENCE;
     if !more.is_zero() {
         each += READY_PATIENCE;

@@ -45,6 +45,11 @@ impl Rows {
         self
     }
 
+    /// The name of the file, without its folders.
+    pub fn name(&self) -> std::borrow::Cow<'_, str> {
+        self.path.file_name().unwrap_or_default().to_string_lossy()
+    }
+
     /// How many rows there are.
     pub fn count(&self) -> u64 {
         (self.ends.len() / self.columns.len().max(1)) as u64
@@ -88,8 +93,12 @@ mod tests {
         }
         let rows = rows.shrunk();
         assert_eq!(rows.count(), 2);
-        let found: Vec<&str> = (0..2).flat_map(|row| (0..2).map(move |column| (row, column))).map(|(r, c)| rows.value(r, c)).collect();
+        let found: Vec<&str> =
+            (0..2).flat_map(|row| (0..2).map(move |column| (row, column))).map(|(r, c)| rows.value(r, c)).collect();
         assert_eq!(found, ["ann", "", "böb", "Ulm"]);
-        assert_eq!(serde_json::to_value(&rows).unwrap(), serde_json::json!({"path": "users.csv", "columns": ["name", "city"], "count": 2}));
+        assert_eq!(
+            serde_json::to_value(&rows).unwrap(),
+            serde_json::json!({"path": "users.csv", "columns": ["name", "city"], "count": 2})
+        );
     }
 }

@@ -267,7 +267,9 @@ impl Draw {
             DrawnFrom::Rows(DrawnRow { rows, order, per, seed }) => {
                 let order = match order {
                     RowOrder::InTurn => "in turn".to_owned(),
-                    RowOrder::Shuffled => format!("shuffled{}", seed.map_or_else(String::new, |seed| format!(" from the seed {seed}"))),
+                    RowOrder::Shuffled => {
+                        format!("shuffled{}", seed.map_or_else(String::new, |seed| format!(" from the seed {seed}")))
+                    }
                     RowOrder::Unique => "each at most once".to_owned(),
                 };
                 let per = if *per == DrawnPer::User { "user" } else { "pass" };

@@ -238,7 +238,14 @@ impl Status {
         let ready = self.never_ready.iter_mut().map(|never| &mut never.reason);
         let cookies = self.users.iter_mut().flat_map(|users| &mut users.cookies);
         let ran_out = self.ran_out.iter_mut().map(|one| &mut one.words);
-        let words = cookies.chain(ran_out).chain(&mut self.errors).chain(&mut self.left_behind).chain(trials).chain(unread).chain(taps).chain(ready);
+        let words = cookies
+            .chain(ran_out)
+            .chain(&mut self.errors)
+            .chain(&mut self.left_behind)
+            .chain(trials)
+            .chain(unread)
+            .chain(taps)
+            .chain(ready);
         words.chain(self.targets.iter_mut().filter_map(|t| t.ended.as_mut())).for_each(|words| *words = change(words));
         self
     }

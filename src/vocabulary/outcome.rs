@@ -155,7 +155,10 @@ impl Outcome {
 
     /// Whether a server has answered: a failed connection, a time-out and an error of this machine are not answers.
     pub fn is_answer(self) -> bool {
-        !matches!(self, Self::Reset | Self::Closed | Self::Refused | Self::Timeout | Self::Io | Self::Lost | Self::Proxy | Self::LogIn)
+        !matches!(
+            self,
+            Self::Reset | Self::Closed | Self::Refused | Self::Timeout | Self::Io | Self::Lost | Self::Proxy | Self::LogIn
+        )
     }
 
     /// Whether the outcome is an error. An outcome that the scenario names is neither expected nor an error.

@@ -35,7 +35,8 @@ fn sessions(most: u64) -> (Server, Arc<Mutex<BTreeMap<String, u64>>>) {
         if request.path == "/login" {
             let session = format!("s{}", next.fetch_add(1, Ordering::Relaxed));
             state.lock().unwrap().insert(session.clone(), 0);
-            let cookies = format!("set-cookie: lang=en; Path=/\r\nset-cookie: session={session}; Path=/; HttpOnly; Max-Age=3600\r\n");
+            let cookies =
+                format!("set-cookie: lang=en; Path=/\r\nset-cookie: session={session}; Path=/; HttpOnly; Max-Age=3600\r\n");
             return (200, cookies, json!({"token": session}).to_string());
         }
         let cookie = request.header("cookie").unwrap_or_default().to_owned();
@@ -45,7 +46,11 @@ fn sessions(most: u64) -> (Server, Arc<Mutex<BTreeMap<String, u64>>>) {
         *used += 1;
         let is_whole = cookie == format!("lang=en; session={session}");
         let close = if request.path == "/close" { "connection: close\r\n" } else { "" };
-        (if is_whole { 200 } else { 500 }, close.to_owned(), format!("{cookie} {}", request.header("x-token").unwrap_or_default()))
+        (
+            if is_whole { 200 } else { 500 },
+            close.to_owned(),
+            format!("{cookie} {}", request.header("x-token").unwrap_or_default()),
+        )
     });
     (server, known)
 }
@@ -123,7 +128,11 @@ fn logging_in_again_in_vain_comes_to_an_end() {
     relogin: [401, 403]
     steps: [{get: /me}]
 ";
-    let place = Place::with(&(scenario(&server, workload) + "limits: {errors: 100%, silence: 100%}").replacen("limits: {generator-cpu: 100%}\n", "", 1));
+    let place = Place::with(&(scenario(&server, workload) + "limits: {errors: 100%, silence: 100%}").replacen(
+        "limits: {generator-cpu: 100%}\n",
+        "",
+        1,
+    ));
     place.run_test().expect(0);
     assert_eq!(log_ins.load(Ordering::Relaxed), 1 + 2 + 2 * 3);
     let users = &place.status("all/run1")["users"][0];
@@ -146,7 +155,11 @@ fn who_cannot_log_in_does_nothing_else() {
     user: [{name: log-in, post: \"/login/${connection}\", carry: {token: {json: /token}}}]
     steps: [{get: \"/by/${connection}\"}]
 ";
-        let place = Place::with(&(scenario(&server, workload) + "limits: {errors: 100%}").replacen("limits: {generator-cpu: 100%}\n", "", 1));
+        let place = Place::with(&(scenario(&server, workload) + "limits: {errors: 100%}").replacen(
+            "limits: {generator-cpu: 100%}\n",
+            "",
+            1,
+        ));
         place.run_test().expect(0);
         let paths = paths.lock().unwrap();
         assert!(!paths.contains(&"/by/1".to_owned()) && paths.contains(&"/by/0".to_owned()));
@@ -304,7 +317,9 @@ fn rows_are_drawn_by_the_number_of_the_pass_whatever_the_threads() {
 
 #[test]
 fn unique_rows_run_out_and_the_load_ends_there() {
-    for load in ["{open: {rate: 200/s, connections: 4}, duration: 20s}", "{closed: {connections: 4, think-time: 10ms}, duration: 20s}"] {
+    for load in
+        ["{open: {rate: 200/s, connections: 4}, duration: 20s}", "{closed: {connections: 4, think-time: 10ms}, duration: 20s}"]
+    {
         for threads in [1, 2] {
             let names: Arc<Mutex<Vec<String>>> = Arc::default();
             let seen = Arc::clone(&names);

@@ -29,7 +29,8 @@ impl Steps<'_> {
     ) -> Result<(), Error> {
         let Self { executor, logs, .. } = self;
         let mut late = self.late.clone();
-        let mut found = cell.map_or_else(|| executor.found.borrow().get(&None).cloned().unwrap_or_default(), |c| executor.found_for(c));
+        let mut found =
+            cell.map_or_else(|| executor.found.borrow().get(&None).cloned().unwrap_or_default(), |c| executor.found_for(c));
         late.extend(executor.plan.found.iter().filter_map(|name| Some((name.as_str(), found.remove(name)?))));
         // What was removed meanwhile is not made again; what has to be cleaned up is, all the same.
         let logs = if executor.directory.is_there().is_ok() { logs.clone() } else { executor.scratch.join("logs") };

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::session::Session;
 use super::{LoadMark, Repetition};
+use crate::actions::Found;
 use crate::collect::collect;
 use crate::context::Context;
 use crate::epoch::Epoch;
@@ -19,7 +20,6 @@ use crate::reconcile::Baselines;
 use crate::revive::{Reviver, last_deaths};
 use crate::taps::TapFiles;
 use crate::targets::Running;
-use crate::actions::Found;
 use crate::{actions, hints, launches, memory, targets};
 use load::{self, Gate, Job, Launcher, Setting};
 use plan::{Action, Cell, Length, Target};

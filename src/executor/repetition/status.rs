@@ -178,7 +178,7 @@ impl Conclusion<'_> {
                 "{}: the {} rows of {} ran out after {after}; its load ended early",
                 workload.name,
                 rows.count(),
-                rows.path.display(),
+                rows.name(),
             );
             Some(RanOut { workload: workload.name.clone(), at_ns, words })
         };

@@ -10,7 +10,8 @@ use plan::Plan;
 use plan::order::{Turn, seed_of};
 use record::files::read_json;
 use record::status::{
-    GeneratorStatus, HostPart, HostStatus, ObserverStatus, PhaseStatus, RanOut, StartStatus, Status, Timings, UsersStatus, Verdict, WatchedStatus,
+    GeneratorStatus, HostPart, HostStatus, ObserverStatus, PhaseStatus, RanOut, StartStatus, Status, Timings, UsersStatus,
+    Verdict, WatchedStatus,
 };
 use record::{FORMAT, RepetitionWriter};
 use vocabulary::units::{human_duration, percent};

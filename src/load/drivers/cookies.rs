@@ -28,7 +28,11 @@ pub struct Recipient<'a> {
 
 impl Recipient<'_> {
     fn url(&self) -> Option<Url> {
-        let host = if self.host.contains(':') && !self.host.starts_with('[') { format!("[{}]", self.host) } else { self.host.to_owned() };
+        let host = if self.host.contains(':') && !self.host.starts_with('[') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.to_owned()
+        };
         Url::parse(&format!("http{}://{host}{}", if self.tls { "s" } else { "" }, self.path)).ok()
     }
 }

@@ -144,9 +144,7 @@ impl Judged {
 
     /// Whether the body must be kept to be judged.
     pub fn needs_body(&self) -> bool {
-        self.text.is_some()
-            || self.contains.is_some()
-            || self.selectors().any(|selector| selector.header().is_none())
+        self.text.is_some() || self.contains.is_some() || self.selectors().any(|selector| selector.header().is_none())
     }
 
     /// Checks an answer and takes the values to carry.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hyper::header::{HeaderMap, SET_COOKIE};
 
-use super::cookies::{Recipient, Jar};
+use super::cookies::{Jar, Recipient};
 use super::drawn;
 use crate::Error;
 use crate::schedule::mix;
@@ -529,9 +529,8 @@ mod tests {
         let (names, key) = names.with("key");
         let place = |name: &str| names.as_slice().iter().position(|n| n == name).unwrap();
         let mut values = Values::new(&names, 1, 3);
-        let found = |values: &Values| {
-            ["me.name", "me.town", "it.name", "token", "rev"].map(|name| values.values[place(name)].clone())
-        };
+        let found =
+            |values: &Values| ["me.name", "me.town", "it.name", "token", "rev"].map(|name| values.values[place(name)].clone());
         let id = values.log_in(0);
         assert_ne!(values.values[ID], id);
         values.carry(place("token"), "t1".to_owned());

@@ -65,6 +65,11 @@ pub trait Protocol {
         None
     }
 
+    /// How many of the steps, from the last one back, users execute besides passes.
+    fn user_steps(&self) -> usize {
+        0
+    }
+
     /// How many users there are on each connection.
     fn users_per_connection(&self) -> u64 {
         1

@@ -69,7 +69,9 @@ pub(super) fn action(
         if let Some(entry) = node.entry(key) {
             notes.mistakes.push(
                 Mistake::new(notes.file, entry.key_span, format!("`{key}` belongs to a command, but this is a request"))
-                    .expected("expected only the method, `auth`, `headers`, `body`, `expect`, `carry`, `times`, `timeout`, `tls`"),
+                    .expected(
+                        "expected only the method, `auth`, `headers`, `body`, `expect`, `carry`, `times`, `timeout`, `tls`",
+                    ),
             );
         }
     }

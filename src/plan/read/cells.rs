@@ -298,8 +298,7 @@ impl Builder<'_> {
         let found: BTreeMap<String, &'static str> = self.found.iter().map(|name| (name.clone(), FOUND)).collect();
         scope.late.extend(found.clone());
         let mut level = |steps: &Node, sets_up: bool, mistakes: &mut Vec<Mistake>| {
-            let [repetition, load] =
-                ["repetition", "load"].map(|level| self.actions(&scope, steps, level, sets_up, mistakes));
+            let [repetition, load] = ["repetition", "load"].map(|level| self.actions(&scope, steps, level, sets_up, mistakes));
             // Around a cell there is no repetition, and so no scratch directory.
             let late = scope.late.clone();
             scope.late.retain(|name, when| of_requests.contains(name) || name == "kept" || *when == FOUND);
@@ -408,8 +407,7 @@ impl Builder<'_> {
         for name in names.into_iter().chain(self.carried.iter().cloned()) {
             scope.late.entry(name).or_insert("while the load runs");
         }
-        let in_use: BTreeSet<String> =
-            self.named().chain(self.found.iter().cloned()).collect();
+        let in_use: BTreeSet<String> = self.named().chain(self.found.iter().cloned()).collect();
         let (mut made, mut nodes, mut skipped) = (Vec::new(), Vec::new(), None);
         for entry in self.workloads {
             let noted = mistakes.len();

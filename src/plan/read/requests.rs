@@ -178,7 +178,9 @@ pub(super) fn carry(
                     "expected a path such as `/rev` or `/rows/0/id`",
                 );
             }
-            Some(Selector::Regex(pattern) | Selector::RegexOfHeader { pattern, .. }) => regex(notes, &entry.value, "regex", pattern),
+            Some(Selector::Regex(pattern) | Selector::RegexOfHeader { pattern, .. }) => {
+                regex(notes, &entry.value, "regex", pattern)
+            }
             _ => {}
         }
         if let Some(selector) = selector {

@@ -58,7 +58,8 @@ pub(super) fn read(notes: &mut Diagnostics<'_>, node: &Node, name: &str) -> Opti
 }
 
 fn of_file(path: &Path, name: &str) -> Result<Rows, Wrong> {
-    let unreadable = |error: &dyn std::fmt::Display| (format!("{name} cannot be read: {error}"), "expected a file of rows".to_owned());
+    let unreadable =
+        |error: &dyn std::fmt::Display| (format!("{name} cannot be read: {error}"), "expected a file of rows".to_owned());
     let length = path.metadata().map_err(|e| unreadable(&e))?.len();
     if length > Rows::MOST_BYTES {
         return Err((format!("{name} has {length} bytes"), format!("expected at most {}", Rows::MOST_BYTES)));
@@ -110,7 +111,8 @@ fn as_utf8<'v>(name: &str, line: u64, value: &'v [u8]) -> Result<&'v str, Wrong>
 
 fn add(rows: &mut Rows, name: &str, value: &str) -> Result<(), Wrong> {
     let fits = rows.push(value);
-    fits.then_some(()).ok_or_else(|| (format!("the values of {name} are too long"), format!("expected at most {} bytes", Rows::MOST_BYTES)))
+    fits.then_some(())
+        .ok_or_else(|| (format!("the values of {name} are too long"), format!("expected at most {} bytes", Rows::MOST_BYTES)))
 }
 
 /// Comma-separated values (RFC 4180); the first line has the names.
@@ -138,7 +140,10 @@ fn of_csv(path: &Path, name: &str, bytes: &[u8]) -> Result<Rows, Wrong> {
         if found != expected {
             let names = rows.columns.join(", ");
             return Err((
-                format!("line {line} of {name} has {found} value{}, but there are {expected} columns", if found == 1 { "" } else { "s" }),
+                format!(
+                    "line {line} of {name} has {found} value{}, but there are {expected} columns",
+                    if found == 1 { "" } else { "s" }
+                ),
                 format!("expected one value for each of {names}; a value with commas stands in quotation marks"),
             ));
         }
@@ -146,7 +151,9 @@ fn of_csv(path: &Path, name: &str, bytes: &[u8]) -> Result<Rows, Wrong> {
             add(rows, name, as_utf8(name, line, value)?)?;
         }
     }
-    rows.ok_or_else(|| (format!("{name} is empty"), "expected a line with the names of the columns, and rows below it".to_owned()))
+    rows.ok_or_else(|| {
+        (format!("{name} is empty"), "expected a line with the names of the columns, and rows below it".to_owned())
+    })
 }
 
 /// An object of JSON on each line; those of the first are the columns.
@@ -159,8 +166,12 @@ fn of_json_lines(path: &Path, name: &str, bytes: &[u8]) -> Result<Rows, Wrong> {
             continue;
         }
         let expected = || "expected one object of JSON on each line, with the same names in all of them".to_owned();
-        let object: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(line).map_err(|e| (format!("line {number} of {name} is not an object of JSON: {e}"), expected()))?;
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).map_err(|e| {
+            // Its own place in the line says little.
+            let why = e.to_string();
+            let why = why.split(" at line ").next().unwrap_or_default();
+            (format!("line {number} of {name} is not an object of JSON: {why}"), expected())
+        })?;
         if rows.is_none() {
             let columns: Vec<String> = object.keys().cloned().collect();
             check_columns(name, &columns)?;

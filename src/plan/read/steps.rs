@@ -172,7 +172,9 @@ fn check_carried(notes: &mut Diagnostics<'_>, node: &Node, names: Vec<&str>, val
         let span = || find_name(notes.file, node, name).unwrap_or(node.head);
         // A column of a row; other names with a point are known elsewhere.
         let columns: Vec<&str> = match name.split_once('.') {
-            Some((row, _)) => values.certain.iter().filter_map(|known| known.split_once('.')).filter(|c| c.0 == row).map(|c| c.1).collect(),
+            Some((row, _)) => {
+                values.certain.iter().filter_map(|known| known.split_once('.')).filter(|c| c.0 == row).map(|c| c.1).collect()
+            }
             None => Vec::new(),
         };
         if !columns.is_empty() && !values.certain.contains(name) {

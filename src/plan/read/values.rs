@@ -64,7 +64,7 @@ fn drawn_row(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Draw) -> O
     }
     let rows = rows::read(notes, node, typed.rows.as_deref()?)?;
     if order == RowOrder::Unique && rows.count() < 2 {
-        let found = format!("`unique` rows need two at least, and {} has one", rows.path.display());
+        let found = format!("`unique` rows need two at least, and {} has one", rows.name());
         notes.say(node, "rows", found, "expected more: the last row is for the checked pass");
         return None;
     }
@@ -96,7 +96,7 @@ pub(super) fn check_enough(notes: &mut Diagnostics<'_>, node: &Node, draws: &[Dr
         let needed = if drawn.per == DrawnPer::User { Some(users) } else { amounts };
         let what = if drawn.per == DrawnPer::User { "users" } else { "passes" };
         if let Some(needed) = needed.filter(|needed| *needed > drawn.enough_for()) {
-            let (count, path) = (drawn.rows.count(), drawn.rows.path.display());
+            let (count, path) = (drawn.rows.count(), drawn.rows.name());
             let found = format!("{needed} {what} need {} `unique` rows, and {path} has {count}", needed + 1);
             notes.say(&entry.value, "rows", found, "expected one row for each, and one for the checked pass");
         }

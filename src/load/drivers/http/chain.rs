@@ -297,7 +297,8 @@ impl HttpClient {
                     None => {
                         upload.abandon();
                         let made = message.again(step, &self.values, http.redirects > 0);
-                        let made = made.and_then(|()| message.request(server, http.http2, http.redirects > 0, cookie(&mut self.values)));
+                        let made =
+                            made.and_then(|()| message.request(server, http.http2, http.redirects > 0, cookie(&mut self.values)));
                         let (again, upload) = match made {
                             Ok(made) => made,
                             Err(failure) => return Received::failed(failure),

@@ -472,9 +472,7 @@ impl HttpClient {
     /// Whether an answer says that the user must log in again, and it has not done so in vain too often.
     fn is_asked_to_log_in(&self, exchange: &Exchange) -> bool {
         let is_error = exchange.result.as_ref().is_err_and(|failure| failure.outcome.is_error());
-        is_error
-            && self.http.relogin.contains(&self.status)
-            && self.user.as_ref().is_some_and(|user| user.in_vain < MOST_IN_VAIN)
+        is_error && self.http.relogin.contains(&self.status) && self.user.as_ref().is_some_and(|user| user.in_vain < MOST_IN_VAIN)
     }
 
     /// Logs in again, and then carries out the step once more. The first answer is only counted among the requests that were sent:

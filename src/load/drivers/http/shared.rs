@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use super::body::Outgoing;
 use super::connect::Stream;
 use super::general::{MAX_HEADER_LIST, Stage, of_hyper};
-use crate::{Traffic, Users};
 use crate::drivers::Failure;
 use crate::traffic::RequestCounter;
+use crate::{Traffic, Users};
 use vocabulary::Outcome;
 
 /// How much of one answer the server may send ahead; long downloads are slow when this is less than the data in flight.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{Asks, Description, Protocol};
-use crate::template::Part;
 use crate::step::any_of;
+use crate::template::Part;
 use crate::{Auth, Draw, Driver, Flow, Late, Length, Load, Replay, Segment, Socks, Step, Template, Tls, Url, Workload};
 use vocabulary::choices::Cookies;
 use vocabulary::rows::{PERCENTS, Stage};
@@ -208,6 +208,10 @@ impl Protocol for Http {
             step.body.fill(late);
             step.expect.fill(late);
         }
+    }
+
+    fn user_steps(&self) -> usize {
+        self.user.len()
     }
 
     fn users_per_connection(&self) -> u64 {
