@@ -132,7 +132,9 @@ fn bodies_of_a_har_are_sent_with_their_types() {
         entry(200, "PUT", "https://shop.example/cart/1", r#", "bodySize": 20"#),
     ];
     let (server, _) = server();
-    let text = scenario(server.port, "", "format: har, body: random").replace("access.log", "page.har").replace("  clients:", "  clients:\n    threads: 1");
+    let text = scenario(server.port, "", "format: har, body: random")
+        .replace("access.log", "page.har")
+        .replace("  clients:", "  clients:\n    threads: 1");
     let place = Place::with(&text);
     place.write_as_is("page.har", &format!(r#"{{"log": {{"entries": [{}]}}}}"#, entries.join(",")));
     place.run_test().expect(0).complains(&["page.har: not replayed: entry 3, which is for another host"]);
@@ -199,7 +201,11 @@ workloads:
     place.write("test.yaml", &scenario(mix));
     place.run_test().expect(0);
     let requests = |name: &str| {
-        let mut lines: Vec<String> = std::fs::read_to_string(place.path(name)).unwrap().lines().map(|line| line.split('"').nth(1).unwrap().to_owned()).collect();
+        let mut lines: Vec<String> = std::fs::read_to_string(place.path(name))
+            .unwrap()
+            .lines()
+            .map(|line| line.split('"').nth(1).unwrap().to_owned())
+            .collect();
         lines.sort_unstable();
         lines
     };
