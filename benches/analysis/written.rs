@@ -70,7 +70,7 @@ fn log_normal(rng: &mut Xoshiro256PlusPlus, median: f64, sigma: f64) -> f64 {
 
 /// The rows that the engine makes of one repetition: it is the engine's own code that makes them.
 fn windows(cell: &Cell, seed: u64) -> Vec<WindowRow> {
-    let mut windows = Windows::new(0, cell.workloads[0].protocol().steps().len(), WINDOW_NS);
+    let mut windows = Windows::new(0, cell.workloads[0].rows().len(), cell.workloads[0].is_single(), WINDOW_NS);
     let mut rows = Vec::new();
     requests(cell, seed, LOAD_NS, |ended| rows.extend(windows.record(ended).unwrap_or_default()));
     rows.extend(windows.flush());
@@ -136,13 +136,14 @@ pub fn run_with_rows(out: &Path, rows: u64) {
     let workload = &cell.workloads[0];
     let names = WorkloadNames {
         workload: workload.name.clone(),
-        steps: workload.protocol().steps(),
+        steps: workload.rows(),
+        single: workload.is_single(),
         outcomes: Vec::new(),
         metrics: Vec::new(),
     };
     let mut tables = Tables::create(writer.directory(), vec![names]).expect("the tables can be made");
     tables.set_epoch(Instant::now());
-    let mut windows = Windows::new(0, 2, WINDOW_NS);
+    let mut windows = Windows::new(0, 2, false, WINDOW_NS);
     // A pass takes 4 ms with its two steps, and three rows.
     let load_ns = rows / 3 * 4_000_000 / CONNECTIONS as u64;
     let mut every = Vec::new();
@@ -184,7 +185,8 @@ fn write_cell(directory: &RunDirectory, cell: &Cell, repetitions: u32) {
         let workload = &cell.workloads[0];
         let names = WorkloadNames {
             workload: workload.name.clone(),
-            steps: workload.protocol().steps(),
+            steps: workload.rows(),
+            single: workload.is_single(),
             outcomes: Vec::new(),
             metrics: Vec::new(),
         };

@@ -127,33 +127,49 @@ pub(super) fn step_names(workload: &WorkloadRecord) -> Vec<&str> {
     names
 }
 
+/// Whether this is the name of passes of one kind, rather than of a step.
+fn is_kind(step: &str) -> bool {
+    step.starts_with('(') && step.ends_with(')')
+}
+
 /// Each step of each phase that a workload had: its length, and what was offered in it.
 fn steps(measured: &Measured<'_>) -> PolarsResult<DataFrame> {
-    let mut rows: Vec<(u32, &PhaseStatus, &str)> = Vec::new();
+    let mut rows: Vec<(u32, &PhaseStatus, &str, bool)> = Vec::new();
     for (number, phases) in &measured.phases {
         for workload in measured.cell.workloads.iter().filter(|_| !measured.without_windows.contains(number)) {
-            let names = step_names(workload);
+            // What the schedule asked for are passes, and not what users execute besides.
+            // And where passes differ, a step is asked for as often as a pass comes to it.
+            let steps: Vec<&String> = workload.steps.iter().filter(|step| !is_kind(step)).collect();
+            let of_users = &steps[steps.len().saturating_sub(workload.user_steps)..];
+            let of_users = |name: &str| of_users.iter().any(|step| *step == name);
+            let asked = |name: &str| name == WHOLE || !workload.passes_differ && !of_users(name);
+            let names: Vec<(&str, bool)> = step_names(workload).into_iter().map(|name| (name, asked(name))).collect();
             for phase in Phase::ALL.iter().filter(|phase| **phase != Phase::Drain) {
                 let found = phases.iter().find(|p| p.workload == workload.name && p.phase == phase.name());
-                rows.extend(found.into_iter().flat_map(|phase| names.iter().map(move |name| (*number, phase, *name))));
+                if let Some(phase) = found {
+                    rows.extend(names.iter().map(|(name, asked)| (*number, phase, *name, *asked)));
+                }
             }
         }
     }
     let number =
-        |name: &str, of: fn(&PhaseStatus) -> u64| column(name, rows.iter().map(|(_, phase, _)| of(phase)).collect::<Vec<u64>>());
+        |name: &str, of: fn(&PhaseStatus) -> u64| column(name, rows.iter().map(|(_, phase, ..)| of(phase)).collect::<Vec<u64>>());
+    let asked = |name: &str, of: fn(&PhaseStatus) -> u64| {
+        column(name, rows.iter().map(|(_, phase, _, asked)| if *asked { of(phase) } else { 0 }).collect::<Vec<u64>>())
+    };
     DataFrame::new(
         rows.len(),
         vec![
             column("repetition", rows.iter().map(|(number, ..)| *number).collect::<Vec<u32>>()),
-            text_column("workload", rows.iter().map(|(_, phase, _)| phase.workload.as_str()).collect()),
-            text_column("phase", rows.iter().map(|(_, phase, _)| phase.phase.as_str()).collect()),
-            text_column("step", rows.iter().map(|(.., step)| *step).collect()),
+            text_column("workload", rows.iter().map(|(_, phase, ..)| phase.workload.as_str()).collect()),
+            text_column("phase", rows.iter().map(|(_, phase, ..)| phase.phase.as_str()).collect()),
+            text_column("step", rows.iter().map(|(_, _, step, _)| *step).collect()),
             number("start_ns", |phase| phase.start_ns),
             number("end_ns", |phase| phase.end_ns),
             number("duration_ns", PhaseStatus::duration_ns),
-            column("seconds", rows.iter().map(|(_, phase, _)| phase.seconds()).collect::<Vec<f64>>()),
-            number(OFFERED_PASSES, |phase| phase.offered),
-            number(UNSENT_PASSES, |phase| phase.unsent),
+            column("seconds", rows.iter().map(|(_, phase, ..)| phase.seconds()).collect::<Vec<f64>>()),
+            asked(OFFERED_PASSES, |phase| phase.offered),
+            asked(UNSENT_PASSES, |phase| phase.unsent),
         ],
     )
 }
@@ -377,7 +393,10 @@ fn generator(measured: &Measured<'_>) -> PolarsResult<LazyFrame> {
             column("cpu_s", known.iter().map(|r| r.status.generator.cpu_ns as f64 / 1e9).collect::<Vec<f64>>()),
         ],
     )?;
-    let single = measured.windows.lazy().filter(col("step").neq(lit(WHOLE)));
+    // Passes, and passes of one kind, are not requests besides those of their steps.
+    let kinds = measured.cell.workloads.iter().flat_map(|workload| &workload.steps).filter(|step| is_kind(step));
+    let is_step = kinds.fold(col("step").neq(lit(WHOLE)), |is_step, kind| is_step.and(col("step").neq(lit(kind.as_str()))));
+    let single = measured.windows.lazy().filter(is_step);
     let requests = single.group_by_stable([col("repetition")]).agg([col("requests").sum()]);
     let both = joined(used.lazy(), requests, &["repetition"], JoinType::Left);
     let metrics = vec![

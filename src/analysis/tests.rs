@@ -29,11 +29,11 @@ const WINDOWS: u64 = 6;
 /// have a raw row, too.
 fn write(path: &Path, number: u32, took_ns: impl Fn(u64) -> u64, keep: impl Fn(u64) -> bool) -> Status {
     std::fs::create_dir_all(path).unwrap();
-    let names =
-        WorkloadNames { workload: "clients".to_owned(), steps: vec!["a".to_owned()], outcomes: Vec::new(), metrics: Vec::new() };
+    let (outcomes, metrics) = (Vec::new(), Vec::new());
+    let names = WorkloadNames { workload: "clients".to_owned(), steps: vec!["a".to_owned()], single: true, outcomes, metrics };
     let mut tables = Tables::create(path, vec![names]).unwrap();
     tables.set_epoch(Instant::now());
-    let mut windows = Recorder::new(0, 1, WINDOW_NS);
+    let mut windows = Recorder::new(0, 1, true, WINDOW_NS);
     let (mut rows, mut raw) = (Vec::new(), Vec::new());
     for i in 0..WINDOWS * 50 {
         let at = i * 10_000_000;

@@ -89,8 +89,18 @@ pub(super) fn notes(plan: &Plan) -> String {
         .chain(lifetimes(plan))
         .chain(nobody_listens(plan))
         .chain(without_probe(plan))
+        .chain(replays(plan))
         .map(|note| format!("{note}\n"))
         .collect()
+}
+
+/// What is in logs and cannot be replayed, or not as it is.
+fn replays(plan: &Plan) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for replay in plan.cells.iter().flat_map(|cell| &cell.workloads).filter_map(|workload| workload.flow.replay.as_ref()) {
+        notes.extend(replay.note().filter(|note| !notes.contains(note)));
+    }
+    notes
 }
 
 /// A note on targets that are to be kept for a cell, but rarely can be.

@@ -126,7 +126,8 @@ fn guess(cell: &Cell) -> Duration {
             cell.links.iter().filter(|l| l.from.is_none() && w.protocol().addresses().iter().any(|(_, p)| l.ports.contains(p)));
         let trips = far.map(Link::round_trip).max().unwrap_or_default() * w.protocol().round_trips();
         let slowest = trips.as_secs_f64() / f64::from(w.load.arrivals.connections().max(1));
-        let per_pass = (PER_PASS.as_secs_f64() * w.protocol().steps().len() as f64).max(slowest);
+        let pauses = w.flow.mean_pause().as_secs_f64() / f64::from(w.load.arrivals.connections().max(1));
+        let per_pass = (PER_PASS.as_secs_f64() * w.protocol().steps().len() as f64).max(slowest).max(pauses);
         let of = |l: Length| match l {
             Length::Duration(d) => d,
             Length::Amount(n) => {
@@ -136,7 +137,10 @@ fn guess(cell: &Cell) -> Duration {
         };
         match &w.load.find {
             Some(find) => find.trial * SEARCH_TRIALS,
-            None => w.load.segments.iter().map(|s| of(s.length)).sum(),
+            None => match &w.flow.replay {
+                Some(replay) if w.load.segments.iter().any(|s| matches!(s.length, Length::Amount(_))) => replay.length,
+                _ => w.load.segments.iter().map(|s| of(s.length)).sum(),
+            },
         }
     });
     OVERHEAD + load.max().unwrap_or_default()

@@ -122,6 +122,7 @@ fn workload(args: &cli::Load) -> Result<Workload, Stop> {
     let segment = |phase, length| Segment { phase, length, active: true };
     let warm_up = duration("--warm-up", args.warm_up.as_deref())?.map(|d| segment(Phase::WarmUp, Length::Duration(d)));
     Ok(Workload {
+        flow: plan::Flow::plain(http.steps.len()),
         driver: Driver::Http(http),
         load: Load {
             arrivals,
@@ -176,7 +177,7 @@ fn arrivals(args: &cli::Load) -> Result<Arrivals, Stop> {
             let spacing = if args.poisson { Spacing::Poisson } else { Spacing::Constant };
             Arrivals::open(args.connections, Pattern::Rate(rate), spacing)
         }
-        None => Arrivals::Closed { connections: args.connections, think: Think::None, ramp: Duration::ZERO },
+        None => Arrivals::Closed { connections: args.connections, think: Think::None, ramp: Duration::ZERO, stages: Vec::new() },
     })
 }
 
@@ -268,7 +269,8 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
         crate::record::files::make_directory(directory).map_err(|e| failure(&e))?;
         let names = WorkloadNames {
             workload: workload.name.clone(),
-            steps: workload.protocol().steps(),
+            steps: workload.rows(),
+            single: workload.is_single(),
             outcomes: Vec::new(),
             metrics: Vec::new(),
         };

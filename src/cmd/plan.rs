@@ -12,8 +12,8 @@ use crate::executor::checkout;
 use crate::exit::Exit;
 use crate::plan::step::any_of;
 use crate::plan::{
-    Arrivals, Cell, Length, Load, Pattern, Plan, Probe, Spacing, Tap, TapSource, Target, Template, Think, Workload, factors,
-    template,
+    Arrivals, Cell, Length, Load, Pattern, Plan, Probe, Spacing, Stage, Tap, TapSource, Target, Template, Think, Workload,
+    factors, template,
 };
 use crate::vocabulary::choices::{Lifetime, Resource};
 use crate::vocabulary::units::{exact_duration, human_bytes, human_duration};
@@ -221,12 +221,22 @@ fn workload(workload: &Workload) -> String {
         }
     };
     text += &format!("{}\n", description.to);
-    text += &lengths.into_iter().chain(description.lines).map(|line| format!("    {line}\n")).collect::<String>();
+    let course = workload.flow.words(&workload.protocol().steps());
+    text += &lengths.into_iter().chain(description.lines).chain(course).map(|line| format!("    {line}\n")).collect::<String>();
     text
 }
 
 fn connected(connections: u32) -> String {
     format!("{connections} connection{}", if connections == 1 { "" } else { "s" })
+}
+
+/// Stages in the order of time.
+fn stages(stages: &[Stage], unit: &str) -> String {
+    let one = |Stage { from, to, length }: &Stage| match from == to {
+        true => format!("{to}{unit} for {}", exact_duration(*length)),
+        false => format!("{from} to {to}{unit} within {}", exact_duration(*length)),
+    };
+    stages.iter().map(one).collect::<Vec<_>>().join(", then ")
 }
 
 fn arrivals(load: &Load) -> String {
@@ -235,14 +245,15 @@ fn arrivals(load: &Load) -> String {
         return format!("the highest rate from {} to {} per second with {}", find.low, find.high, conditions.join(", "));
     }
     match &load.arrivals {
-        Arrivals::Closed { connections, think, ramp } => {
+        Arrivals::Closed { connections, think, ramp, stages } => {
+            let over_time = if stages.is_empty() { String::new() } else { format!(", {}", self::stages(stages, "")) };
             let think = match think {
                 Think::None => String::new(),
                 Think::Constant(d) => format!(", thinking {}", exact_duration(*d)),
                 Think::Exponential(d) => format!(", thinking {} on average", exact_duration(*d)),
             };
             let ramp = if ramp.is_zero() { String::new() } else { format!(", started within {}", exact_duration(*ramp)) };
-            format!("closed loop on {}{think}{ramp}", connected(*connections))
+            format!("closed loop on {}{over_time}{think}{ramp}", connected(*connections))
         }
         Arrivals::Open { connections, pattern, spacing, per_connection } => {
             let spacing = match spacing {
@@ -258,6 +269,8 @@ fn arrivals(load: &Load) -> String {
                     let order = if *shuffled { " in random order" } else { "" };
                     format!("{spacing}, {} per second{order}, {} each", rates.join(", "), exact_duration(*each))
                 }
+                Pattern::Stages(stages) => format!("{spacing}, {}", self::stages(stages, " per second")),
+                Pattern::Replay(replay) => replay.arrivals(),
                 Pattern::Periodic { every, jitter } => {
                     format!("an arrival every {}, jitter {}", exact_duration(*every), exact_duration(*jitter))
                 }

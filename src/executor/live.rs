@@ -337,7 +337,7 @@ mod tests {
 
     /// The windows of a load of 100 ms windows that had a pass at each of these times, of so many milliseconds.
     fn rows(phase: Phase, passes: impl Iterator<Item = (u64, u64, Outcome)>) -> Vec<WindowRow> {
-        let mut windows = Windows::new(0, 1, 100 * MS);
+        let mut windows = Windows::new(0, 1, true, 100 * MS);
         let mut rows = Vec::new();
         for (at_ms, took_ms, outcome) in passes {
             let ended = RequestRow {

@@ -240,6 +240,7 @@ pub(super) mod tests {
         let names = WorkloadNames {
             workload: "clients".to_owned(),
             steps: vec!["get".to_owned(), "put".to_owned()],
+            single: false,
             outcomes: Vec::new(),
             metrics: Vec::new(),
         };

@@ -238,8 +238,8 @@ mod tests {
     /// A table of batches of rows, each of which is a piece, or part of one.
     fn told(batches: Vec<Vec<WindowRow>>) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
-        let names =
-            WorkloadNames { workload: "w".to_owned(), steps: Vec::new(), outcomes: vec!["late".to_owned()], metrics: Vec::new() };
+        let outcomes = vec!["late".to_owned()];
+        let names = WorkloadNames { workload: "w".to_owned(), steps: Vec::new(), single: false, outcomes, metrics: Vec::new() };
         let mut tables = Tables::create(folder.path(), vec![names]).unwrap();
         batches.into_iter().for_each(|rows| tables.windows(rows).unwrap());
         tables.finish().unwrap();
@@ -285,7 +285,8 @@ mod tests {
     #[test]
     fn a_histogram_that_is_damaged_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let names = WorkloadNames { workload: "w".to_owned(), steps: Vec::new(), outcomes: Vec::new(), metrics: Vec::new() };
+        let (steps, outcomes, metrics) = (Vec::new(), Vec::new(), Vec::new());
+        let names = WorkloadNames { workload: "w".to_owned(), steps, single: false, outcomes, metrics };
         let mut tables = Tables::create(folder.path(), vec![names]).unwrap();
         let mut row = window(0, Outcome::Ok, &[5]);
         row.service.pop();

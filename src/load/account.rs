@@ -14,7 +14,8 @@ use super::schedule::{Next, Schedule};
 use super::silence::Watch;
 use super::tally::Tally;
 use super::{Job, Late, PhaseReport, Report};
-use plan::{Arrivals, Length, Load};
+use plan::{Arrivals, Draw, DrawnFrom, Length, Load};
+use vocabulary::choices::DrawnPer;
 use vocabulary::rows::RequestRow;
 use vocabulary::units::nanos;
 use vocabulary::{Outcome, Phase};
@@ -37,6 +38,19 @@ pub(super) struct UnderWay {
     pub step: u16,
     /// When this step started.
     pub step_ns: u64,
+    /// The row of its kind, if there is a mix.
+    pub kind: Option<u16>,
+    /// The pauses between its steps so far.
+    pub paused_ns: u64,
+    /// Whether it is in a pause: nothing of it is under way then.
+    pub pauses: bool,
+}
+
+impl UnderWay {
+    /// A pass of a phase that is meant to start at `intended_ns`, and does at `sent_ns`.
+    pub fn begun(phase: Phase, intended_ns: u64, sent_ns: u64) -> Self {
+        Self { phase, intended_ns, sent_ns, step: 0, step_ns: sent_ns, kind: None, paused_ns: 0, pauses: false }
+    }
 }
 
 /// The end of a load. Whatever is counted later belongs to none of its times.
@@ -87,16 +101,20 @@ pub(super) struct Account {
     holds_connections: bool,
     /// Whether the load ends with an amount.
     by_amount: bool,
+    /// How many passes there are rows for, and when somebody asked for more.
+    enough_for: u64,
+    ran_out_ns: Cell<Option<u64>>,
 }
 
 impl Account {
     /// An empty one for a thread that carries this many passes at a time.
     pub fn new(job: &Job, pacer: Pacer, steps: usize, at_a_time: usize) -> Self {
+        let single_step = steps == 1 && job.workload.flow.is_one_step();
         Self {
             epoch: job.setting.epoch,
             schedules: RefCell::default(),
             pacer,
-            tally: RefCell::new(Tally::new(job, steps)),
+            tally: RefCell::new(Tally::new(job, steps + job.workload.flow.rows().len(), single_step)),
             phases: RefCell::default(),
             span: Cell::new((0, 0, Phase::Drain)),
             late: RefCell::default(),
@@ -111,8 +129,10 @@ impl Account {
             connects: Cell::new(0),
             observers: job.observers.clone(),
             workload: job.index,
-            single_step: steps == 1,
+            single_step,
             holds_connections: !job.workload.protocol().has_many_under_way(),
+            enough_for: enough_for(job.workload.protocol().draws()),
+            ran_out_ns: Cell::new(None),
             by_amount: job.workload.load.segments.last().is_some_and(|s| matches!(s.length, Length::Amount(_))),
         }
     }
@@ -136,7 +156,21 @@ impl Account {
 
     /// What the schedule with this number has to do at `now_ns`.
     pub fn next_of(&self, schedule: usize, now_ns: u64) -> Next {
-        self.schedules.borrow_mut().get_mut(schedule).map_or(Next::Over, |s| s.next(now_ns))
+        if self.ran_out_ns.get().is_some() {
+            return Next::Over;
+        }
+        match self.schedules.borrow_mut().get_mut(schedule).map_or(Next::Over, |s| s.next(now_ns)) {
+            Next::Begin(arrival) if arrival.pass >= self.enough_for => {
+                self.ran_out_ns.set(Some(now_ns));
+                Next::Over
+            }
+            next => next,
+        }
+    }
+
+    /// Whether there are no rows left for further passes.
+    pub fn has_run_out(&self) -> bool {
+        self.ran_out_ns.get().is_some()
     }
 
     /// A pass of a phase was due, and never sent.
@@ -212,15 +246,14 @@ impl Account {
 
     /// Whether no more passes start.
     pub fn is_used_up(&self) -> bool {
-        self.schedules.borrow().iter().all(Schedule::is_used_up)
+        self.has_run_out() || self.schedules.borrow().iter().all(Schedule::is_used_up)
     }
 
     /// A connection is being made, so that a pass can start.
     pub fn connecting(&self, slot: usize, since_ns: u64) {
         let phase = self.completed_in(Phase::Drain, since_ns);
         if phase != Phase::Drain {
-            let pass = UnderWay { phase, intended_ns: since_ns, sent_ns: since_ns, step: 0, step_ns: since_ns };
-            self.under_way.borrow_mut()[slot] = Some(pass);
+            self.under_way.borrow_mut()[slot] = Some(UnderWay::begun(phase, since_ns, since_ns));
         }
     }
 
@@ -228,6 +261,30 @@ impl Account {
     pub fn begins(&self, slot: usize, pass: UnderWay) {
         self.under_way.borrow_mut()[slot] = Some(pass);
         self.watch.borrow_mut().begins(pass.intended_ns);
+    }
+
+    /// The pass of a client pauses from `at_ns` on: nothing is owed to it meanwhile. `answered`: whether that was a right answer.
+    pub fn pauses(&self, slot: usize, at_ns: u64, answered: bool) {
+        if let Some(pass) = &mut self.under_way.borrow_mut()[slot] {
+            pass.pauses = true;
+        }
+        let mut watch = self.watch.borrow_mut();
+        if answered { watch.ends(false, at_ns) } else { watch.rests(at_ns) }
+    }
+
+    /// It goes on after a pause of `paused_ns`, with a step that is meant to start at `due_ns`.
+    pub fn goes_on(&self, slot: usize, paused_ns: u64, due_ns: u64) {
+        if let Some(pass) = &mut self.under_way.borrow_mut()[slot] {
+            (pass.pauses, pass.paused_ns) = (false, pass.paused_ns.saturating_add(paused_ns));
+        }
+        self.watch.borrow_mut().begins(due_ns);
+    }
+
+    /// A step of the pass of a client starts.
+    pub fn steps(&self, slot: usize, step: usize, at_ns: u64) {
+        if let Some(pass) = &mut self.under_way.borrow_mut()[slot] {
+            (pass.step, pass.step_ns) = (step as u16, at_ns);
+        }
     }
 
     fn late(&self, ended: &RequestRow) {
@@ -242,16 +299,25 @@ impl Account {
 
     /// The pass of a client has ended; `ended`: the pass as a whole.
     pub fn pass_ended(&self, slot: usize, ended: &RequestRow) {
+        self.paused_pass_ended(slot, ended, 0);
+    }
+
+    /// The same for a pass with pauses; `ended`: as it was, pauses included.
+    pub fn paused_pass_ended(&self, slot: usize, ended: &RequestRow, paused_ns: u64) {
         self.under_way.borrow_mut()[slot] = None;
-        self.ends(ended);
+        self.ends_after(ended, paused_ns);
     }
 
     /// A pass has ended that shared its connection with others, or was tracked separately from it.
     pub fn ends(&self, ended: &RequestRow) {
+        self.ends_after(ended, 0);
+    }
+
+    fn ends_after(&self, ended: &RequestRow, paused_ns: u64) {
         let RequestRow { phase, outcome, sent_ns, completed_ns: end_ns, .. } = *ended;
         self.watch.borrow_mut().ends(outcome.is_error(), end_ns);
         if ended.completed_in == Phase::Drain {
-            self.late(ended);
+            self.late(&without_pauses(ended, paused_ns));
         }
         let errors = u64::from(outcome.is_error());
         let untold = self.untold.get() + 1;
@@ -275,19 +341,24 @@ impl Account {
 
     /// The load is over: passes under way stay open, with the time that they have waited.
     pub fn leave_open(&self, at_ns: u64) {
-        for pass in self.under_way.take().into_iter().flatten() {
+        // A pass that pauses waits for nobody: it is neither open nor an error.
+        for pass in self.under_way.take().into_iter().flatten().filter(|pass| !pass.pauses) {
             let open = RequestRow {
                 phase: pass.phase,
                 completed_in: Phase::Drain,
                 outcome: Outcome::Open,
                 ..ended(pass.phase, pass.intended_ns, pass.sent_ns, at_ns)
             };
-            let since = if pass.step == 0 { pass.sent_ns } else { pass.step_ns };
-            let step = RequestRow { step: Some(pass.step), sent_ns: since, ..open };
-            let step = RequestRow { intended_ns: if pass.step == 0 { pass.intended_ns } else { since }, ..step };
+            let is_first = pass.step_ns == pass.sent_ns;
+            let step = RequestRow { step: Some(pass.step), sent_ns: pass.step_ns, ..open };
+            let step = RequestRow { intended_ns: if is_first { pass.intended_ns } else { pass.step_ns }, ..step };
             self.record(&step);
+            let open = without_pauses(&open, pass.paused_ns);
             if !self.single_step {
                 self.record(&open);
+            }
+            if pass.kind.is_some() {
+                self.record(&RequestRow { step: pass.kind, ..open });
             }
             self.late(&open);
             let mut phases = self.phases.borrow_mut();
@@ -342,7 +413,8 @@ impl Account {
         self.progress.fetch_add(self.untold.get(), Ordering::Relaxed);
         let mut phases = *self.phases.borrow();
         let ending = self.ending.take().unwrap_or_else(|| self.ending());
-        let asked = if aborted { BTreeMap::new() } else { self.offered_and_unsent() };
+        // Whatever the schedule asked for after the last row was never meant to be sent.
+        let asked = if aborted || self.has_run_out() { BTreeMap::new() } else { self.offered_and_unsent() };
         for (phase, (offered, unsent)) in asked {
             let report = phases[phase as usize].get_or_insert(PhaseReport::empty(phase));
             (report.offered, report.unsent) = (offered, unsent + self.unsent.borrow()[phase as usize]);
@@ -355,7 +427,11 @@ impl Account {
                 let report = phases[phase as usize].get_or_insert(PhaseReport::empty(phase));
                 (report.start_ns, report.end_ns, report.planned_ns) = (start_ns, end_ns, Some(end_ns - start_ns));
             }
+            if let Some(out_ns) = self.ran_out_ns.get() {
+                end_at(&mut phases, out_ns);
+            }
             end_ns = timeline.planned_end_ns().unwrap_or(end_ns);
+            end_ns = self.ran_out_ns.get().map_or(end_ns, |out_ns| end_ns.min(out_ns));
             if timeline.planned_end_ns().is_none()
                 && let Some(last) = phases.iter_mut().flatten().filter(|p| p.passes > 0).max_by_key(|p| p.end_ns)
             {
@@ -379,7 +455,42 @@ impl Account {
             dropped_windows: self.tally.borrow().dropped(),
             examples,
             aborted,
+            ran_out_ns: self.ran_out_ns.get(),
             ..Report::empty()
+        }
+    }
+}
+
+/// A pass as if it had had no pauses: its start is later by as much, so that the times between its instants are those of its
+/// steps.
+pub(super) fn without_pauses(pass: &RequestRow, paused_ns: u64) -> RequestRow {
+    let later = |ns: u64| ns.saturating_add(paused_ns).min(pass.completed_ns);
+    RequestRow {
+        intended_ns: later(pass.intended_ns),
+        sent_ns: later(pass.sent_ns),
+        first_byte_ns: pass.first_byte_ns.map(later),
+        ..*pass
+    }
+}
+
+/// How many passes the rows of which each is drawn at most once are enough for.
+fn enough_for(draws: &[Draw]) -> u64 {
+    let of = |draw: &Draw| match &draw.of {
+        DrawnFrom::Rows(drawn) if drawn.per == DrawnPer::Pass => drawn.enough_for(),
+        DrawnFrom::Rows(_) | DrawnFrom::Range(..) | DrawnFrom::List(_) => u64::MAX,
+    };
+    draws.iter().map(of).min().unwrap_or(u64::MAX)
+}
+
+/// Lets phases end early: those that would begin later did not happen.
+fn end_at(phases: &mut [Option<PhaseReport>], at_ns: u64) {
+    for slot in phases {
+        let Some(phase) = slot else { continue };
+        if phase.start_ns >= at_ns && phase.passes == 0 {
+            *slot = None;
+        } else if phase.end_ns > at_ns && phase.planned_ns.is_some() {
+            phase.end_ns = at_ns.max(phase.start_ns + 1);
+            phase.planned_ns = Some(phase.end_ns - phase.start_ns);
         }
     }
 }

@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::account::{Account, UnderWay, ended};
+use super::account::{Account, UnderWay, ended, without_pauses};
 use super::drivers::transfer::Place;
 use super::drivers::{Aside, Client, Driver, Exchange};
 use super::observer::Begun;
-use super::schedule::{Arrival, Next, Random, Schedule, ThreadSlice};
+use super::schedule::{Arrival, Next, Presence, Random, Schedule, ThreadSlice};
+use super::script::{Script, Then, Turn};
 use super::{Error, Job, Report, Rows, thread};
 use plan::{Arrivals, Think};
-use vocabulary::Outcome;
 use vocabulary::rows::{MetricRow, RequestRow};
 use vocabulary::units::nanos;
+use vocabulary::{Outcome, Phase};
 
 /// What one generator thread does.
 pub struct Share<D> {
@@ -42,17 +43,20 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
         .filter(|n| n / streams % share.threads == share.thread)
         .collect();
     let group = Rc::new(<D::Client as Client>::Group::default());
-    let report = thread::run(&share.job, share.driver.steps(), clients.len(), async |account, begin| {
-        follow(share, &clients, &group, account, begin).await
+    let (flow, steps, own) = (&share.job.workload.flow, share.driver.steps(), share.driver.own_steps());
+    let script = Rc::new(Script::new(flow, share.driver.names(), steps + own, share.job.seed)?);
+    let report = thread::run(&share.job, steps + own, clients.len(), async |account, begin| {
+        follow(share, &script, &clients, &group, account, begin).await
     })?;
     share.driver.over(&group, &share.job, &report);
-    Ok(Report { traffic: D::Client::traffic(&group), ..report })
+    Ok(Report { traffic: D::Client::traffic(&group), users: D::Client::users(&group), ..report })
 }
 
 /// Connects, waits for the other threads, and lets every client follow the schedule to its end: no longer than the
 /// drain after the planned end, if there is one, and no shorter either.
 async fn follow<D: Driver>(
     share: &Share<D>,
+    script: &Rc<Script>,
     numbers: &[u64],
     group: &Rc<<D::Client as Client>::Group>,
     account: &Rc<Account>,
@@ -61,16 +65,17 @@ async fn follow<D: Driver>(
     let job = &share.job;
     let load = &job.workload.load;
     let mut clients: Vec<D::Client> = numbers.iter().map(|n| share.driver.client(*n, job.seed, group)).collect();
-    let ramp = match load.arrivals {
-        Arrivals::Closed { ramp, .. } => ramp,
-        Arrivals::Open { .. } => Duration::ZERO,
+    let (ramp, stages) = match &load.arrivals {
+        Arrivals::Closed { ramp, stages, .. } => (*ramp, stages.as_slice()),
+        Arrivals::Open { .. } => (Duration::ZERO, [].as_slice()),
     };
-    if ramp.is_zero() {
-        clients = thread::make_ready(clients, async |client| drop(client.ready().await)).await;
+    if ramp.is_zero() && stages.is_empty() {
+        let patience = share.driver.patience();
+        clients = thread::make_ready(clients, patience, async |client| drop(client.ready().await)).await;
     }
     let origin_ns = thread::together(job, account, begin).await;
     let slice = ThreadSlice::of(share.thread, share.threads, job.seed);
-    account.begin(vec![Schedule::new(load, slice, origin_ns)], origin_ns, always_due(load));
+    account.begin(vec![Schedule::new(load, slice, origin_ns)], origin_ns, always_due(load) && !script.has_pauses());
     let (clock, notes) = (Rc::clone(account), Rc::clone(account));
     let phase = Box::new(move || clock.phase_at(clock.pacer.now_ns()));
     D::Client::begins(group, Aside { phase, note: Box::new(move |failure| notes.note(None, failure)) });
@@ -79,12 +84,16 @@ async fn follow<D: Driver>(
     let all = u64::from(load.arrivals.connections()) * share.driver.streams();
     for (slot, (number, client)) in numbers.iter().zip(clients).enumerate() {
         let account = Rc::clone(account);
-        let follower = Follower { slot, client, account, place: None };
+        let (script, place) = (Rc::clone(script), None);
+        let mut follower = Follower { slot, client, account, script, measured: first_measured(load), place };
+        // What it did before the load belongs to the first phase that is measured.
+        follower.record_own(follower.measured);
         let begin_ns = origin_ns.saturating_add(share_of(ramp, *number, all));
         match load.arrivals {
-            Arrivals::Closed { think, .. } => {
+            Arrivals::Closed { think, ref stages, .. } => {
+                let presence = Presence::new(stages, origin_ns).map(|presence| (presence, *number));
                 let random = Random::new(job.seed, 0x7468_696e_6b00 ^ number.rotate_left(32));
-                tasks.spawn_local(follower.closed(begin_ns, think, random));
+                tasks.spawn_local(follower.closed(begin_ns, think, random, presence));
             }
             Arrivals::Open { .. } => {
                 tasks.spawn_local(follower.open());
@@ -100,9 +109,15 @@ fn share_of(ramp: Duration, number: u64, all: u64) -> u64 {
     u64::try_from(share).unwrap_or(u64::MAX)
 }
 
+/// The first phase that is not the warm-up.
+fn first_measured(load: &plan::Load) -> Phase {
+    let phases = || load.segments.iter().map(|segment| segment.phase);
+    phases().find(|phase| *phase != Phase::WarmUp).or_else(|| phases().next()).unwrap_or(Phase::During)
+}
+
 /// Whether a pass is due whenever a client is free.
 fn always_due(load: &plan::Load) -> bool {
-    matches!(load.arrivals, Arrivals::Closed { think: Think::None, .. })
+    matches!(&load.arrivals, Arrivals::Closed { think: Think::None, stages, .. } if stages.is_empty())
 }
 
 /// Waits while a client maintains its connection.
@@ -124,6 +139,10 @@ struct Follower<C: Client> {
     slot: usize,
     client: C,
     account: Rc<Account>,
+    /// What its passes do.
+    script: Rc<Script>,
+    /// The first phase that is not the warm-up.
+    measured: Phase,
     /// What is under way, as its row would show it.
     place: Option<Place>,
 }
@@ -142,14 +161,46 @@ where
     }
 }
 
+/// A pass that has ended.
+struct Ended {
+    /// The end of its last step.
+    end_ns: u64,
+    /// The pause after it, for which the client is not free.
+    pause_ns: u64,
+}
+
+/// Adds a further step to the pass as a whole.
+fn add_step(whole: &mut RequestRow, one: &RequestRow) {
+    whole.completed_ns = one.completed_ns;
+    whole.completed_in = one.completed_in;
+    whole.outcome = one.outcome;
+    whole.connect_ns = match (whole.connect_ns, one.connect_ns) {
+        (None, None) => None,
+        (a, b) => Some(a.unwrap_or(0) + b.unwrap_or(0)),
+    };
+    whole.sent_bytes += one.sent_bytes;
+    whole.received_bytes += one.received_bytes;
+}
+
 impl<C: Client> Follower<C> {
     /// A closed loop: the client is made ready, and its next pass starts.
-    async fn closed(mut self, begin_ns: u64, think: Think, mut random: Random) {
+    async fn closed(mut self, begin_ns: u64, think: Think, mut random: Random, presence: Option<(Presence, u64)>) {
         let account = Rc::clone(&self.account);
         let mut free_ns = begin_ns;
         // When the previous pass ended, if nothing was waited for since.
         let mut ended_ns = None;
+        // Whether it ended with a pause.
+        let mut paused = false;
         loop {
+            // Where the number of connections changes, this one may have to wait for its turn, or never have one again.
+            if let Some((presence, number)) = &presence {
+                let now_ns = account.pacer.now_ns().max(free_ns);
+                match presence.from(*number, now_ns) {
+                    Some(at_ns) if at_ns <= now_ns => {}
+                    Some(at_ns) => (free_ns, ended_ns, paused) = (at_ns, None, true),
+                    None => break,
+                }
+            }
             if ended_ns.is_none() {
                 attended(&mut self.client, account.pacer.until(self.slot, free_ns)).await;
             }
@@ -178,10 +229,12 @@ impl<C: Client> Follower<C> {
                     continue;
                 }
                 Next::Over => {
+                    self.record_own(self.phase_now());
                     account.idle_from_ns.set(account.idle_from_ns.get().or(Some(now_ns)));
                     break;
                 }
             };
+            self.record_own(arrival.phase);
             if let Err(failure) = ready {
                 account.note(None, &failure);
                 let completed_in = account.completed_in(arrival.phase, now_ns);
@@ -189,24 +242,31 @@ impl<C: Client> Follower<C> {
                     RequestRow { completed_in, outcome: failure.outcome, ..ended(arrival.phase, now_ns, now_ns, now_ns) };
                 // A pass of one step is recorded as that step.
                 account.record(&RequestRow { step: account.single_step.then_some(0), ..failed });
+                if let Some(kind) = self.script.row(&self.script.begin(arrival.pass)) {
+                    account.record(&RequestRow { step: Some(kind), ..failed });
+                }
                 account.watch.borrow_mut().begins(now_ns);
                 account.pass_ended(self.slot, &failed);
                 free_ns = now_ns.saturating_add(nanos(thread::CONNECT_PAUSE));
                 continue;
             }
             // Without think time the next pass is meant to start as soon as this one ends, and it does.
-            let intended_ns = if think == Think::None { None } else { Some(free_ns.max(begin_ns)) };
-            let end_ns = self.pass(&arrival, intended_ns).await;
+            let intended_ns = if think == Think::None && !paused { None } else { Some(free_ns.max(begin_ns)) };
+            let Ended { end_ns, pause_ns } = self.pass(&arrival, intended_ns).await;
+            paused = pause_ns > 0;
             free_ns = match think {
+                Think::None if paused => end_ns.saturating_add(pause_ns),
                 Think::None => {
                     ended_ns = Some(end_ns);
                     0
                 }
-                Think::Constant(d) => end_ns.saturating_add(nanos(d)),
-                Think::Exponential(mean) => end_ns.saturating_add((random.exponential() * mean.as_nanos() as f64) as u64),
+                Think::Constant(d) => end_ns.saturating_add(pause_ns).saturating_add(nanos(d)),
+                Think::Exponential(mean) => {
+                    end_ns.saturating_add(pause_ns).saturating_add((random.exponential() * mean.as_nanos() as f64) as u64)
+                }
             };
             // There is no think time before a pass that will never be sent.
-            if think != Think::None && account.is_used_up() {
+            if (think != Think::None || paused) && account.is_used_up() {
                 account.idle_from_ns.set(account.idle_from_ns.get().or(Some(end_ns)));
                 break;
             }
@@ -224,6 +284,7 @@ impl<C: Client> Follower<C> {
                 Next::Over => break,
                 Next::At(_) => {
                     let _ = self.client.ready().await;
+                    self.record_own(self.phase_now());
                     match account.next(account.pacer.now_ns()) {
                         Next::Begin(arrival) => arrival,
                         Next::Over => break,
@@ -234,35 +295,78 @@ impl<C: Client> Follower<C> {
                     }
                 }
             };
-            self.pass(&arrival, Some(arrival.intended_ns)).await;
+            let Ended { end_ns, pause_ns } = self.pass(&arrival, Some(arrival.intended_ns)).await;
+            if pause_ns > 0 {
+                // The user is busy with the pause, and takes no other pass.
+                let until_ns = end_ns.saturating_add(pause_ns);
+                attended(&mut self.client, account.pacer.until(self.slot, until_ns)).await;
+            }
         }
+        self.record_own(self.phase_now());
     }
 
-    /// One pass through the steps; returns when it ended. A step that fails ends the pass: later steps would ask for
-    /// things that do not exist. Without `intended_ns` the intended start is the actual start.
-    async fn pass(&mut self, arrival: &Arrival, intended_ns: Option<u64>) -> u64 {
+    /// One pass as its script says. A step that fails ends the pass: later steps would ask for things that do not exist.
+    /// Without `intended_ns` the intended start is the actual start.
+    async fn pass(&mut self, arrival: &Arrival, intended_ns: Option<u64>) -> Ended {
         let account = Rc::clone(&self.account);
-        self.client.begin_pass(arrival.pass);
+        let script = Rc::clone(&self.script);
+        let Arrival { pass, phase, .. } = *arrival;
+        let mut walk = script.begin(pass);
+        let kind = script.row(&walk);
+        self.client.begin_pass(pass);
         // In a closed loop without think time the pass starts when it is meant to.
         let (intended, begun_ns) =
             intended_ns.map_or((arrival.intended_ns, arrival.intended_ns), |at| (at, account.pacer.now_ns()));
-        let begun = UnderWay { phase: arrival.phase, intended_ns: intended, sent_ns: begun_ns, step: 0, step_ns: begun_ns };
-        account.begins(self.slot, begun);
+        account.begins(self.slot, UnderWay { kind, ..UnderWay::begun(phase, intended, begun_ns) });
         if !account.observers.is_empty() {
             let sent_ns = account.pacer.now_ns();
             let intended_ns = intended_ns.unwrap_or(sent_ns);
-            let begun = Begun { intended_ns, sent_ns, phase: arrival.phase };
-            account.observers.iter().for_each(|observer| observer.begins(arrival.pass, begun));
+            let begun = Begun { intended_ns, sent_ns, phase };
+            account.observers.iter().for_each(|observer| observer.begins(pass, begun));
         }
         let mut whole: Option<RequestRow> = None;
-        let Arrival { pass, phase, .. } = *arrival;
-        for step in 0.. {
-            let begins = whole.as_ref().map_or(intended, |w| w.completed_ns);
-            self.place = Some(Place { workload: account.workload, step: step as u16, pass, phase, intended_ns: begins });
-            let mut exchange = self.client.exchange(step).await;
+        // When the next step is meant to start; none: as soon as it does.
+        let mut due_ns = intended_ns;
+        let (mut paused_ns, mut failed) = (0_u64, false);
+        let pause_ns = loop {
+            if failed {
+                break 0;
+            }
+            let Turn { pause_ns, then } = script.next(&mut walk, self.client.values());
+            let (step, unknown) = match then {
+                Then::Step(step) => (step, None),
+                Then::Unknown(step, failure) => (step, Some(failure)),
+                // What comes after the last step is not part of the pass.
+                Then::End => break pause_ns,
+            };
+            if pause_ns > 0 {
+                let since_ns = whole.as_ref().map_or(intended, |whole| whole.completed_ns);
+                let until_ns = since_ns.saturating_add(pause_ns);
+                account.pauses(self.slot, since_ns, whole.is_some());
+                attended(&mut self.client, account.pacer.until(self.slot, until_ns)).await;
+                account.goes_on(self.slot, pause_ns, until_ns);
+                if whole.is_some() {
+                    paused_ns = paused_ns.saturating_add(pause_ns);
+                }
+                due_ns = Some(until_ns);
+            }
+            if whole.is_some() || pause_ns > 0 {
+                account.steps(self.slot, step, due_ns.unwrap_or(intended));
+            } else if step > 0 {
+                account.steps(self.slot, step, begun_ns);
+            }
+            let meant_ns = due_ns.unwrap_or(intended);
+            self.place = Some(Place { workload: account.workload, step: step as u16, pass, phase, intended_ns: meant_ns });
+            let mut exchange = match unknown {
+                None => self.client.exchange(step).await,
+                Some(failure) => Exchange { result: Err(failure), ..Exchange::begun(Instant::now()) },
+            };
+            let has_waited = self.record_own(phase);
             let (sent_ns, completed_ns) = (account.ns(exchange.sent), account.ns(exchange.completed));
-            // A later step is meant to start when the previous one has ended.
-            let intended = whole.as_ref().map_or(intended_ns.unwrap_or(sent_ns), |w| w.completed_ns.min(sent_ns));
+            // A later step is meant to start when the previous one, or the pause after it, has ended. If its user had to log in
+            // first, it starts after that.
+            let later = |due_ns: u64| if has_waited { sent_ns } else { due_ns.min(sent_ns) };
+            let intended = due_ns.map_or(sent_ns, |due_ns| if whole.is_some() { later(due_ns) } else { due_ns });
             let one = RequestRow {
                 outcome: exchange.result.as_ref().err().map_or(Outcome::Ok, |f| f.outcome),
                 connect_ns: exchange.connect.map(|c| c.as_nanos() as u64),
@@ -270,8 +374,8 @@ impl<C: Client> Follower<C> {
                 sent_bytes: exchange.sent_bytes,
                 received_bytes: exchange.received_bytes,
                 step: Some(step as u16),
-                completed_in: account.completed_in(arrival.phase, completed_ns),
-                ..ended(arrival.phase, intended, sent_ns, completed_ns)
+                completed_in: account.completed_in(phase, completed_ns),
+                ..ended(phase, intended, sent_ns, completed_ns)
             };
             if let Err(failure) = &exchange.result
                 && failure.outcome.is_error()
@@ -285,37 +389,61 @@ impl<C: Client> Follower<C> {
                 let row = transfer.row(&place, &exchange, |at| account.ns(at));
                 account.tally.borrow_mut().send(Rows::Transfer(Box::new(row)));
             }
-            let whole = match &mut whole {
-                None => whole.insert(RequestRow { step: None, ..one }),
-                Some(whole) => {
-                    whole.completed_ns = completed_ns;
-                    whole.completed_in = one.completed_in;
-                    whole.outcome = one.outcome;
-                    whole.connect_ns = match (whole.connect_ns, one.connect_ns) {
-                        (None, None) => None,
-                        (a, b) => Some(a.unwrap_or(0) + b.unwrap_or(0)),
-                    };
-                    whole.sent_bytes += one.sent_bytes;
-                    whole.received_bytes += one.received_bytes;
-                    whole
-                }
-            };
-            if one.outcome == Outcome::Ok && step + 1 < account.tally.borrow().steps() {
-                if let Some(pass) = &mut account.under_way.borrow_mut()[self.slot] {
-                    (pass.step, pass.step_ns) = (step as u16 + 1, completed_ns);
-                }
-                continue;
+            match &mut whole {
+                None => whole = Some(RequestRow { step: None, ..one }),
+                Some(whole) => add_step(whole, &one),
             }
-            if !account.single_step {
-                account.record(whole);
-            }
-            account.pass_ended(self.slot, whole);
-            if whole.outcome != Outcome::Ok {
-                account.observers.iter().for_each(|observer| observer.fails(arrival.pass));
-            }
-            return whole.completed_ns;
+            due_ns = Some(completed_ns);
+            failed = one.outcome != Outcome::Ok;
+        };
+        self.client.end_pass();
+        // Every pass has a step: the plan has no others.
+        let Some(whole) = whole else {
+            account.under_way.borrow_mut()[self.slot] = None;
+            return Ended { end_ns: account.pacer.now_ns(), pause_ns };
+        };
+        let measured = without_pauses(&whole, paused_ns);
+        if !account.single_step {
+            account.record(&measured);
         }
-        unreachable!("a pass ends with its last step")
+        if kind.is_some() {
+            account.record(&RequestRow { step: kind, ..measured });
+        }
+        account.paused_pass_ended(self.slot, &whole, paused_ns);
+        if whole.outcome != Outcome::Ok {
+            account.observers.iter().for_each(|observer| observer.fails(pass));
+        }
+        Ended { end_ns: whole.completed_ns, pause_ns }
+    }
+
+    /// The phase to which something belongs that is of no pass and ends now.
+    fn phase_now(&self) -> Phase {
+        match self.account.phase_at(self.account.pacer.now_ns()) {
+            Phase::Drain => self.measured,
+            phase => phase,
+        }
+    }
+
+    /// Records what the client has executed on its own, each step by itself. Returns whether there was anything.
+    fn record_own(&mut self, phase: Phase) -> bool {
+        let own = self.client.own();
+        for (step, exchange) in &own {
+            let (sent_ns, completed_ns) = (self.account.ns(exchange.sent), self.account.ns(exchange.completed));
+            let row = RequestRow {
+                outcome: exchange.result.as_ref().err().map_or(Outcome::Ok, |f| f.outcome),
+                connect_ns: exchange.connect.map(|c| c.as_nanos() as u64),
+                first_byte_ns: exchange.first_byte.map(|at| self.account.ns(at)),
+                sent_bytes: exchange.sent_bytes,
+                received_bytes: exchange.received_bytes,
+                step: Some(*step as u16),
+                ..ended(phase, sent_ns, sent_ns, completed_ns)
+            };
+            if let Err(failure) = &exchange.result {
+                self.account.note(row.step, failure);
+            }
+            self.account.record(&row);
+        }
+        !own.is_empty()
     }
 
     fn send_metrics(&self, arrival: &Arrival, exchange: &Exchange, at_ns: u64) {

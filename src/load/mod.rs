@@ -1,6 +1,6 @@
-//! The load engine: a schedule says when, a driver says how, and the engine records the results.
+//! The load engine: a schedule says when, a script says what, a driver says how, and the engine records the results.
 //!
-//! `schedule` is pure (instants and budgets), `drivers` speak a protocol each, `engine` lets the clients of one thread
+//! `schedule` is pure (instants and budgets), and so is `script` (what a pass does next); `drivers` speak a protocol each, `engine` lets the clients of one thread
 //! follow the schedule, `pacer` wakes them at exact instants, `windows` counts, `tally` hands results over through the
 //! `queue`, `silence` notices when nothing is answered, `search` tries rates. A workload may follow another one instead
 //! of a schedule, as its `observer`; `traffic` counts what was written to the wire. A generator thread shares nothing
@@ -19,11 +19,13 @@ mod pacer;
 pub mod page;
 pub mod queue;
 pub mod schedule;
+mod script;
 pub mod search;
 pub mod silence;
 mod tally;
 mod thread;
 pub mod traffic;
+mod users;
 pub mod windows;
 
 use std::collections::BTreeMap;
@@ -42,6 +44,7 @@ pub use observer::Observer;
 pub use search::Trial;
 use silence::{Quiet, Silence};
 pub use traffic::Traffic;
+pub use users::Users;
 use vocabulary::rows::{MetricRow, RequestRow, TransferRow, WindowRow, new_histogram};
 use vocabulary::{Outcome, Phase, Task};
 pub use windows::Totals;
@@ -225,6 +228,10 @@ pub struct Report {
     pub aborted: bool,
     /// The requests that were written, in all phases.
     pub traffic: Traffic,
+    /// How its users fared.
+    pub users: Users,
+    /// When the rows of which each may be drawn once had run out, if they did.
+    pub ran_out_ns: Option<u64>,
     /// By phase and name of a metric in percent that the protocol adds: how many, and out of how many.
     pub shares: BTreeMap<(Phase, &'static str), (u64, u64)>,
 }
@@ -353,6 +360,8 @@ impl Report {
             trials: Vec::new(),
             aborted: false,
             traffic: Traffic::default(),
+            users: Users::default(),
+            ran_out_ns: None,
             shares: BTreeMap::new(),
         }
     }
@@ -410,6 +419,8 @@ impl Report {
         self.trials.extend(other.trials);
         self.aborted |= other.aborted;
         self.traffic.merge(&other.traffic);
+        self.users.merge(&other.users);
+        self.ran_out_ns = self.ran_out_ns.max(other.ran_out_ns);
         for (key, (part, all)) in other.shares {
             let ours = self.shares.entry(key).or_default();
             *ours = (ours.0 + part, ours.1 + all);
@@ -537,7 +548,7 @@ impl Running {
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
 pub async fn verify(workload: &plan::Workload, seed: u64) -> Result<(), Error> {
-    drivers::carrier(&workload.driver).verify(seed).await
+    drivers::carrier(&workload.driver).verify(&workload.flow, seed).await
 }
 
 /// The values of a pass by name, including carried ones, and the number of bytes of its last answer.
@@ -549,7 +560,10 @@ pub type LastPass = (BTreeMap<String, String>, u64);
 /// # Errors
 /// [`Error::Verify`] with what was wrong.
 pub fn send_requests(http: &plan::drivers::http::Http, seed: u64, passes: u64) -> Task<'_, Result<LastPass, Error>> {
-    Box::pin(async move { drivers::http::send_requests(&Arc::new(drivers::http::Http::new(http)?), seed, passes).await })
+    Box::pin(async move {
+        let flow = plan::Flow::plain(http.steps.len());
+        drivers::http::send_requests(&Arc::new(drivers::http::Http::new(http)?), &flow, seed, passes).await
+    })
 }
 
 /// Another run starts: what control ports were told before no longer matters.

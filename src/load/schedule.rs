@@ -6,12 +6,14 @@
 mod closed;
 mod open;
 mod pattern;
+mod presence;
 mod timeline;
 mod typed;
 
 pub use closed::ClosedLoop;
 pub use open::OpenLoop;
 pub use pattern::Instants;
+pub use presence::Presence;
 pub use timeline::Timeline;
 
 use plan::{Arrivals, Load};
@@ -169,6 +171,12 @@ impl Random {
     /// A number greater than 0 and at most 1.
     pub fn share(&mut self) -> f64 {
         ((self.bits() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A normally distributed number with mean 0 and standard deviation 1 (Box & Muller 1958).
+    pub fn normal(&mut self) -> f64 {
+        let (radius, angle) = (libm::sqrt(-2.0 * libm::log(self.share())), std::f64::consts::TAU * self.share());
+        radius * libm::cos(angle)
     }
 
     /// An exponentially distributed number with mean 1.

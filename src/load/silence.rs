@@ -61,6 +61,14 @@ impl Watch {
         }
     }
 
+    /// A pass pauses before anything of it was answered: nothing more is due than what others wait for.
+    pub fn rests(&mut self, at_ns: u64) {
+        self.under_way = self.under_way.saturating_sub(1);
+        if self.under_way == 0 && !self.always && self.due {
+            self.next(at_ns.max(self.from_ns), false);
+        }
+    }
+
     /// The end of the load.
     pub fn finish(mut self, at_ns: u64) -> Vec<Quiet> {
         self.next(at_ns.max(self.from_ns), false);

@@ -21,10 +21,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// An empty one, for a workload with this many steps.
-    pub fn new(job: &Job, steps: usize) -> Self {
+    /// An empty one, for a workload with this many steps and kinds of passes; `single`: whether a pass is its only step.
+    pub fn new(job: &Job, steps: usize, single: bool) -> Self {
         Self {
-            windows: Windows::new(job.index, steps, job.setting.window.as_nanos() as u64),
+            windows: Windows::new(job.index, steps, single, job.setting.window.as_nanos() as u64),
             requests: job.setting.requests.then(|| Vec::with_capacity(REQUESTS)),
             rows: job.setting.rows.clone(),
             workload: job.index,
@@ -69,10 +69,5 @@ impl Tally {
     /// Rows that could not be handed over.
     pub fn dropped(&self) -> u64 {
         self.dropped
-    }
-
-    /// How many steps a pass has.
-    pub fn steps(&self) -> usize {
-        self.windows.steps()
     }
 }

@@ -134,28 +134,26 @@ pub struct Windows {
     length_ns: u64,
     current: u64,
     steps: usize,
+    /// Whether a pass is its only step.
+    single: bool,
     cells: Vec<Option<Box<Cell>>>,
     totals: [Option<Box<Totals>>; Phase::ALL.len()],
     serializer: V2Serializer,
 }
 
 impl Windows {
-    /// Windows of `length_ns`, for a workload with this many steps.
-    pub fn new(workload: u16, steps: usize, length_ns: u64) -> Self {
+    /// Windows of `length_ns`, for a workload with this many steps and kinds of passes; `single`: whether a pass is its only
+    /// step.
+    pub fn new(workload: u16, steps: usize, single: bool, length_ns: u64) -> Self {
         let phases = Phase::ALL.len();
         let cells = (0..phases * phases * (steps + 1) * Outcome::COUNT).map(|_| None).collect();
         let totals = [const { None }; Phase::ALL.len()];
-        Self { workload, length_ns, current: 0, steps, cells, totals, serializer: V2Serializer::new() }
-    }
-
-    /// How many steps a pass has.
-    pub fn steps(&self) -> usize {
-        self.steps
+        Self { workload, length_ns, current: 0, steps, single, cells, totals, serializer: V2Serializer::new() }
     }
 
     /// Counts a request. Returns the rows of the last window when this request starts another one.
     ///
-    /// For a workload of one step only the step is counted: the pass as a whole is the same, and is added to the rows.
+    /// Where a pass is its only step, only the step is counted: the pass as a whole is the same, and is added to the rows.
     pub fn record(&mut self, ended: &RequestRow) -> Option<Vec<WindowRow>> {
         let window = ended.completed_ns / self.length_ns;
         let rows = (window > self.current).then(|| self.flush()).filter(|rows| !rows.is_empty());
@@ -177,7 +175,7 @@ impl Windows {
             let step = rest % (self.steps + 1);
             let phases = rest / (self.steps + 1);
             let (phase, completed_in) = (Phase::ALL[phases / Phase::ALL.len()], Phase::ALL[phases % Phase::ALL.len()]);
-            let is_pass = step == self.steps || self.steps == 1;
+            let is_pass = step == self.steps || self.single;
             if is_pass {
                 let totals = self.totals[phase as usize].get_or_insert_with(|| Box::new(Totals::new()));
                 add_to(totals, cell, outcome);
@@ -303,7 +301,7 @@ mod tests {
         ) {
             let mut times = times;
             times.sort_unstable();
-            let mut windows = Windows::new(0, steps, 500_000_000);
+            let mut windows = Windows::new(0, steps, steps == 1, 500_000_000);
             let mut rows = Vec::new();
             let mut expected = [new_histogram(), new_histogram(), new_histogram(), new_histogram(), new_histogram()];
             for (at, took, outcome, lag, extra) in &times {
@@ -340,7 +338,7 @@ mod tests {
 
     #[test]
     fn where_it_ends_is_told_apart_and_times_know_what_was_never_answered() {
-        let mut windows = Windows::new(0, 1, 500_000_000);
+        let mut windows = Windows::new(0, 1, true, 500_000_000);
         windows.record(&ended(Some(0), 0, 10, 0, 100));
         windows.record(&RequestRow { completed_in: Phase::Drain, ..ended(Some(0), 0, 20, 0, 300) });
         let open = RequestRow { outcome: Outcome::Open, completed_in: Phase::Drain, ..ended(Some(0), 0, 30, 0, 900) };

@@ -1,9 +1,11 @@
 //! How the passes of a workload arrive.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::Replay;
 use super::text::{as_optional_text, as_text};
 pub use vocabulary::choices::Spacing;
 use vocabulary::{Metric, Phase};
@@ -58,6 +60,9 @@ pub enum Arrivals {
         /// The time from the first connection's start to the last one's.
         #[serde(serialize_with = "as_text")]
         ramp: Duration,
+        /// How many of the connections are in use over time; all of them if there are no stages.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        stages: Vec<Stage>,
     },
     /// A schedule.
     Open {
@@ -76,7 +81,7 @@ pub enum Arrivals {
 impl Arrivals {
     /// A closed loop without think time.
     pub fn closed(connections: u32) -> Self {
-        Self::Closed { connections, think: Think::None, ramp: Duration::ZERO }
+        Self::Closed { connections, think: Think::None, ramp: Duration::ZERO, stages: Vec::new() }
     }
 
     /// An open loop of all connections together.
@@ -129,6 +134,11 @@ pub enum Pattern {
         /// In a random order drawn from the seed.
         shuffled: bool,
     },
+    /// One stage after the other; the warm-up has the rate with which the first one starts.
+    Stages(Vec<Stage>),
+    /// The instants of a log.
+    #[serde(serialize_with = "shared")]
+    Replay(Arc<Replay>),
     /// One pass per interval.
     Periodic {
         /// The interval.
@@ -138,6 +148,34 @@ pub enum Pattern {
         #[serde(serialize_with = "as_text")]
         jitter: Duration,
     },
+}
+
+impl Pattern {
+    /// The rate at the start, if it is one.
+    pub fn first_rate(&self) -> Option<f64> {
+        match self {
+            Self::Rate(rate) | Self::Ramp { from: rate, .. } => Some(*rate),
+            Self::Steps { rates, .. } => rates.first().copied(),
+            Self::Stages(stages) => stages.first().map(|stage| stage.from),
+            Self::Replay(_) | Self::Periodic { .. } => None,
+        }
+    }
+}
+
+fn shared<S: serde::Serializer>(replay: &Arc<Replay>, serializer: S) -> Result<S::Ok, S::Error> {
+    replay.as_ref().serialize(serializer)
+}
+
+/// A stretch of a load in which a rate, or the number of connections in use, changes steadily from one value to another.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Stage {
+    /// At its start.
+    pub from: f64,
+    /// At its end.
+    pub to: f64,
+    /// How long it is.
+    #[serde(rename = "for", serialize_with = "as_text")]
+    pub length: Duration,
 }
 
 /// When a phase of a workload is over: after a number of passes, or a time.

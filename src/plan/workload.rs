@@ -2,7 +2,7 @@
 
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
-use super::{Driver, Load, Protocol};
+use super::{Driver, Flow, Load, Protocol};
 
 /// Requests and how they arrive.
 #[derive(Clone, Debug)]
@@ -13,6 +13,8 @@ pub struct Workload {
     pub on: Option<String>,
     /// The protocol, and what is sent over it.
     pub driver: Driver,
+    /// What its passes do.
+    pub flow: Flow,
     /// When its passes start, and until when.
     pub load: Load,
     /// Generator threads.
@@ -28,24 +30,43 @@ impl Workload {
     pub fn protocol(&self) -> &dyn Protocol {
         self.driver.protocol()
     }
+
+    /// What is measured besides all passes together, in the order of the numbers in rows: its steps, and the kinds of passes
+    /// of a mix.
+    pub fn rows(&self) -> Vec<String> {
+        self.protocol().steps().into_iter().chain(self.flow.rows()).collect()
+    }
+
+    /// Whether a pass is the only step that there is, so that both have the same rows.
+    pub fn is_single(&self) -> bool {
+        self.flow.is_one_step() && self.rows().len() == 1
+    }
 }
 
 /// The protocol's steps, metrics and outcomes are written beside it, so that readers of a plan need not know the protocol.
 impl Serialize for Workload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let protocol = self.driver.protocol();
-        let mut fields = serializer.serialize_struct("Workload", 12)?;
+        let mut fields = serializer.serialize_struct("Workload", 14)?;
         fields.serialize_field("name", &self.name)?;
         match &self.on {
             Some(on) => fields.serialize_field("on", on)?,
             None => fields.skip_field("on")?,
         }
-        fields.serialize_field("steps", &protocol.steps())?;
+        fields.serialize_field("steps", &self.rows())?;
+        match protocol.user_steps() {
+            0 => fields.skip_field("user_steps")?,
+            some => fields.serialize_field("user_steps", &some)?,
+        }
         fields.serialize_field("metrics", &protocol.metrics())?;
         fields.serialize_field("outcomes", &protocol.outcomes())?;
         fields.serialize_field("follows", &protocol.follows())?;
         fields.serialize_field("is_program", &protocol.is_program())?;
         fields.serialize_field("driver", &self.driver)?;
+        match self.flow.is_plain() {
+            true => fields.skip_field("flow")?,
+            false => fields.serialize_field("flow", &self.flow)?,
+        }
         fields.serialize_field("load", &self.load)?;
         fields.serialize_field("threads", &self.threads)?;
         fields.serialize_field("cpus", &self.cpus)?;

@@ -53,7 +53,13 @@ impl From<&WorkloadNames> for Named {
 
 impl From<Named> for WorkloadNames {
     fn from(named: Named) -> Self {
-        Self { workload: named.workload, steps: named.steps, outcomes: named.outcomes, metrics: Vec::new() }
+        Self {
+            workload: named.workload,
+            single: named.steps.len() == 1,
+            steps: named.steps,
+            outcomes: named.outcomes,
+            metrics: Vec::new(),
+        }
     }
 }
 

@@ -7,8 +7,10 @@ use polars::prelude::*;
 pub struct WorkloadNames {
     /// The name of the workload itself.
     pub workload: String,
-    /// The names of its steps, in the order of a pass.
+    /// The names of its steps, in the order of a pass, and of the kinds of passes.
     pub steps: Vec<String>,
+    /// Whether a pass is its only step, and so has no rows of its own.
+    pub single: bool,
     /// The outcomes that it names.
     pub outcomes: Vec<String>,
     /// The names of the metrics that its command reports.

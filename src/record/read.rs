@@ -199,8 +199,12 @@ pub struct CollectRecord {
 pub struct WorkloadRecord {
     /// Its name.
     pub name: String,
-    /// Names of its steps.
+    /// Names of its steps, and then of the kinds of its passes, if there is a mix.
     pub steps: Vec<String>,
+    /// How many of its steps, from the last one back, users execute besides passes.
+    pub user_steps: usize,
+    /// Whether not every pass is all steps once, in their order: then a step is not asked for as often as a pass.
+    pub passes_differ: bool,
     /// Its metrics besides times and counts.
     pub metrics: Vec<NamedMetric>,
     /// The outcomes that it names, each once.
@@ -220,6 +224,8 @@ struct WrittenWorkload {
     #[serde(default)]
     steps: Option<Vec<WrittenStep>>,
     #[serde(default)]
+    user_steps: usize,
+    #[serde(default)]
     metrics: Option<Vec<NamedMetric>>,
     #[serde(default)]
     outcomes: Vec<String>,
@@ -230,6 +236,9 @@ struct WrittenWorkload {
     /// None in format 1, which knew only HTTP.
     #[serde(default)]
     driver: serde_json::Value,
+    /// What its passes do, where that is not all steps in their order.
+    #[serde(default)]
+    flow: Option<serde_json::Value>,
     #[serde(default)]
     load: Option<LoadRecord>,
 }
@@ -246,8 +255,11 @@ impl TryFrom<WrittenWorkload> for WorkloadRecord {
     type Error = serde_json::Error;
 
     fn try_from(written: WrittenWorkload) -> Result<Self, serde_json::Error> {
-        let WrittenWorkload { name, steps, metrics, outcomes, follows, is_program, driver, load } = written;
-        let mut workload = Self { name, steps: Vec::new(), metrics: Vec::new(), outcomes, follows, is_program, load };
+        let WrittenWorkload { name, steps, user_steps, metrics, outcomes, follows, is_program, driver, flow, load } = written;
+        let passes_differ = flow.is_some();
+        let (none, nothing) = (Vec::new(), Vec::new());
+        let mut workload =
+            Self { name, steps: none, user_steps, passes_differ, metrics: nothing, outcomes, follows, is_program, load };
         match (steps, metrics) {
             // From format 6 on, the protocol need not be known here.
             (steps, Some(metrics)) => (workload.steps, workload.metrics) = (names(steps.unwrap_or_default()), metrics),
@@ -289,10 +301,11 @@ pub struct LoadRecord {
 }
 
 impl LoadRecord {
-    /// Whether the load is the same all the time: no search, no ramp, no steps.
+    /// Whether the load is the same all the time: no search, no ramp, no steps or stages, no log.
     pub fn is_stationary(&self) -> bool {
         let changes = |key| self.arrivals.pointer(&format!("/open/pattern/{key}")).is_some();
-        self.find.is_none() && !changes("ramp") && !changes("steps")
+        let closed = self.arrivals.pointer("/closed/stages").is_some();
+        self.find.is_none() && !closed && !["ramp", "steps", "stages", "replay"].into_iter().any(changes)
     }
 }
 

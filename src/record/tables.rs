@@ -132,7 +132,7 @@ impl Tables {
     /// # Errors
     /// [`Error::Write`], [`Error::WriteTable`].
     pub fn requests(&mut self, workload: u16, rows: Vec<RequestRow>) -> Result<(), Error> {
-        let single = self.workloads.get(usize::from(workload)).is_some_and(|w| w.steps.len() == 1);
+        let single = self.workloads.get(usize::from(workload)).is_some_and(|w| w.single);
         for row in rows {
             if single && row.step.is_some() {
                 self.requests.2.push((workload, RequestRow { step: None, ..row }));

@@ -75,6 +75,53 @@ impl Lifetime {
     }
 }
 
+/// The order in which rows of a file are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+pub enum RowOrder {
+    /// In the order of the file, and again from its start.
+    #[default]
+    #[serde(rename = "in turn")]
+    InTurn,
+    /// In an order that is shuffled from the seed, and shuffled anew each time that all rows were drawn.
+    #[serde(rename = "shuffled")]
+    Shuffled,
+    /// In the order of the file, each row at most once. When they have run out, the load ends early. The last row is for the
+    /// checked pass.
+    #[serde(rename = "unique")]
+    Unique,
+}
+
+/// How often rows of a file are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DrawnPer {
+    /// A row for each pass.
+    #[default]
+    Pass,
+    /// A row for each user, which is kept as long as the load runs.
+    User,
+}
+
+/// Whose cookies a workload keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cookies {
+    /// Nobody's: `set-cookie` is a header like any other.
+    #[default]
+    None,
+    /// Each pass starts without cookies, and forgets its own at its end.
+    Pass,
+    /// Each user has cookies, which last as long as the load runs.
+    User,
+}
+
+impl Cookies {
+    /// Whether no cookies are kept.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
 /// A resource whose use by processes is limited; see setrlimit(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -147,6 +194,29 @@ pub enum Spacing {
     Poisson,
     /// Like the keystrokes of a person typing: log-normal gaps, longer between words, and pauses.
     Typed,
+}
+
+/// What an access log looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// The common and the combined format of Apache and nginx: one line for each request.
+    Combined,
+    /// One JSON object on each line.
+    Json,
+    /// An HTTP archive (HAR), as browsers save it.
+    Har,
+}
+
+/// Where in its second a request of a log is whose time has no fraction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Spread {
+    /// The requests of a second have equal distances.
+    #[default]
+    Evenly,
+    /// At instants that are drawn from the seed, in the order of the log.
+    Random,
 }
 
 /// Who has a schedule of arrivals.

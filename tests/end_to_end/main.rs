@@ -3,7 +3,7 @@
 //! `run` is what goes well, `faults` what goes wrong, `endings` how it ends before its time, `guards` who clears up when one of
 //! our own is killed, `resume` how it goes on, `old_results` what is kept of earlier runs, `figures` the table of them, `export` and
 //! `export_faults` what other programs get of them, `serve` what is seen of them from outside; `mistakes` (a test for each file in
-//! `tests/mistakes`) and `schema` are about scenario files. `load` is every way in which requests may arrive, `requests` that
+//! `tests/mistakes`) and `schema` are about scenario files. `load` is every way in which requests may arrive, `replay` logs as loads, `behaviour` what users do between their requests, `requests` that
 //! each can be looked at, `truth` whether what is measured is what happened. `time` is what is divided by what and open at the
 //! end, `steady` since when it was steady. `http` is HTTP as real servers speak it, `framed`, `redis`, `vtp` and `websocket` are protocols beside
 //! it, `websocket_frames` what goes over the latter besides messages, `urls` what servers are asked for, `tls` who is believed and who asks, `links` what lies between, `containers` what an engine runs for us, `collect` what is taken afterwards, `taps` what is followed meanwhile, `memory` where
@@ -17,6 +17,7 @@
 
 mod answers;
 mod begin;
+mod behaviour;
 mod bodies;
 mod book;
 mod browser;
@@ -55,6 +56,7 @@ mod reconcile;
 mod redis;
 mod release;
 mod repeat;
+mod replay;
 mod report;
 mod requests;
 mod resume;
@@ -77,6 +79,7 @@ mod tor;
 mod torperf_export;
 mod truth;
 mod urls;
+mod users;
 mod verdicts;
 mod vtp;
 mod websocket;

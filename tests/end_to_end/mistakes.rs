@@ -88,6 +88,9 @@ mistakes! {
     command_with_expressions_in_one_text
     command_with_steps
     container_parts
+    cookies_and_header
+    cookies_elsewhere
+    cookies_unknown
     cpus_not_there
     decimal
     delay_without_link
@@ -257,6 +260,8 @@ mistakes! {
     graph_workload
     graph_y
     graphs_is_a_map
+    group_too_deep
+    group_without_purpose
     header_expect
     header_name
     host_role_several
@@ -340,6 +345,15 @@ mistakes! {
     missing_url
     missing_workload_keys
     missing_workloads
+    mix_kind_names
+    mix_missing
+    mix_negative
+    mix_of_a_command
+    mix_of_one_list
+    mix_one_kind
+    mix_same_step_name
+    mix_unknown
+    mix_zero
     numa
     number_too_large
     number_with_zero
@@ -363,6 +377,11 @@ mistakes! {
     open_without_rate
     outcome_names
     outcome_too_many
+    pause_distributions
+    pause_files
+    pause_lengths
+    pause_too_long
+    pause_with_match
     phases_and_amount
     phases_not_there
     phases_that_are_not_there
@@ -370,6 +389,7 @@ mistakes! {
     phases_without_during
     phases_zero
     primary
+    ramp_at_0
     range_down
     range_endless
     range_text
@@ -383,14 +403,36 @@ mistakes! {
     redis_commands
     redis_parts
     redis_steps
+    repeat_times
+    relogin_alone
     repetitions_none
     repetitions_too_many
+    replay_amount
+    replay_and_rate
+    replay_and_steps
+    replay_keys
+    replay_no_file
+    replay_no_lines
+    replay_of_redis
+    replay_other_format
+    replay_phases
+    replay_pointers
+    replay_speed
+    replay_values
+    replay_warm_up
     requests_with_metrics
     resources
     resources_memory
     revisions_parts
     revisions_unknown_key
     rlimits
+    rows_column_unknown
+    rows_columns
+    rows_file
+    rows_keys
+    rows_too_few
+    set_up_carry
+    set_up_carry_on_a_host
     scrape_metrics
     scrape_selectors
     scrape_sources
@@ -413,8 +455,14 @@ mistakes! {
     socks_elsewhere
     socks_optimistic
     socks_version
+    stages_and_ramp
+    stages_at_0
+    stages_empty
     stages_http_2
     stages_keep_alive
+    stages_of_a_rate
+    stages_of_connections
+    stages_with_duration
     step_name_twice
     step_no_method
     step_path_with_space
@@ -486,6 +534,8 @@ mistakes! {
     type_too_large
     type_truth_for_text
     url_parts
+    user_empty
+    user_steps
     value_of_one_cell
     variant_order
     variant_order_near
@@ -518,6 +568,12 @@ mistakes! {
     websocket_stagger_alone
     websocket_text_empty
     websocket_url
+    when_everywhere
+    when_expression
+    when_left_out
+    when_never_carried
+    when_number
+    when_text
     window_too_short
     workload_bad_url
     workload_no_steps

@@ -68,7 +68,8 @@ fn refused(start_ms: u64, port: u16) -> TransferRow {
 fn write_transfers(repetition: &Path, rows: Vec<TransferRow>) {
     let folder = tempfile::tempdir().unwrap();
     let steps = vec!["get".to_owned(), "put".to_owned()];
-    let names = WorkloadNames { workload: "clients".to_owned(), steps, outcomes: Vec::new(), metrics: Vec::new() };
+    let (outcomes, metrics) = (Vec::new(), Vec::new());
+    let names = WorkloadNames { workload: "clients".to_owned(), single: steps.len() == 1, steps, outcomes, metrics };
     let mut tables = Tables::create(folder.path(), vec![names]).unwrap();
     rows.into_iter().for_each(|row| tables.transfer(row).unwrap());
     tables.finish().unwrap();

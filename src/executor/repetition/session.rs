@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::actions::Found;
 use crate::epoch::Epoch;
 use crate::faults::Timeline;
 use crate::kept::Kept;
@@ -32,6 +33,8 @@ pub(super) struct Session {
     pub network: Network,
     /// What is broken on purpose.
     pub faults: Timeline,
+    /// What set-up steps have found since the other machines were last told.
+    pub found: Found,
     pub events: Events,
     /// When the last target was ready.
     pub ready_at: Option<Instant>,

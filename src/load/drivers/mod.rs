@@ -8,6 +8,8 @@
 
 pub mod command;
 mod content;
+mod cookies;
+mod drawn;
 pub mod framed;
 pub mod http;
 mod judged;
@@ -16,7 +18,7 @@ mod socks;
 mod steering;
 pub mod tcp;
 pub mod transfer;
-mod values;
+pub(crate) mod values;
 pub mod vtp;
 pub mod websocket;
 
@@ -26,7 +28,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Error, Job, Observer, Report, Running, Traffic};
+use super::script::{Script, Then, Walk};
+use super::{Error, Job, Observer, Report, Running, Traffic, Users};
 use vocabulary::words::harmless;
 use vocabulary::{Outcome, Phase, Task};
 
@@ -41,8 +44,8 @@ pub trait Carrier {
     /// When something cannot be sent as requested, a file or host cannot be found, or a thread cannot be started.
     fn start(&self, job: &Job) -> Result<Running, Error>;
 
-    /// One pass through the steps, every answer checked; nothing is recorded.
-    fn verify(&self, seed: u64) -> Checked<'_>;
+    /// One pass of each kind that occurs, every answer checked; nothing is recorded, and nothing waits for pauses.
+    fn verify<'a>(&'a self, flow: &'a plan::Flow, seed: u64) -> Checked<'a>;
 
     /// For a follower: what its leader is to report about its passes.
     fn observer(&self, _leader: &Job) -> Option<Arc<dyn Observer>> {
@@ -73,8 +76,23 @@ pub trait Driver: Send + Sync + 'static {
     /// A client that carries passes.
     type Client: Client;
 
-    /// How many steps a pass has.
+    /// How many steps there are.
     fn steps(&self) -> usize;
+
+    /// The names of the values of its passes, in the order of their slots.
+    fn names(&self) -> &[String] {
+        &[]
+    }
+
+    /// How many further steps clients execute on their own, besides passes. Their numbers follow those of a pass.
+    fn own_steps(&self) -> usize {
+        0
+    }
+
+    /// How long making a client ready may take besides connecting.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// A thread ends: sends what its clients know besides their exchanges.
     fn over(&self, _group: &<Self::Client as Client>::Group, _job: &Job, _report: &Report) {}
@@ -114,8 +132,21 @@ pub trait Client: 'static {
     /// A pass starts; `pass` is its number in the workload.
     fn begin_pass(&mut self, pass: u64);
 
+    /// The pass has ended.
+    fn end_pass(&mut self) {}
+
+    /// The values of the pass that is under way, if it has any.
+    fn values(&self) -> Option<&values::Values> {
+        None
+    }
+
     /// Carries a step of the pass and judges its answer.
     fn exchange(&mut self, step: usize) -> impl Future<Output = Exchange>;
+
+    /// What it has executed on its own since this was last asked, by the numbers of the steps.
+    fn own(&mut self) -> Vec<(usize, Exchange)> {
+        Vec::new()
+    }
 
     /// How many connections it opened so far.
     fn connects(&self) -> u64;
@@ -128,6 +159,11 @@ pub trait Client: 'static {
     /// The transfer that was under way when it was abandoned, if its stages are recorded.
     fn left(&mut self) -> Option<Box<transfer::Transfer>> {
         None
+    }
+
+    /// How the users of a thread fared; nothing where there are none.
+    fn users(_group: &Self::Group) -> Users {
+        Users::default()
     }
 
     /// The requests that the clients of a thread have written so far; empty if that is not counted.
@@ -144,18 +180,44 @@ pub struct Aside {
     pub note: Box<dyn Fn(&Failure)>,
 }
 
-/// One pass on a connection that no load uses; what is wrong with its answers is the error.
+/// A pass of each kind on a connection that no load uses; what is wrong with its answers is the error.
 ///
 /// # Errors
 /// [`Error::Verify`].
-async fn one_pass<D: Driver>(driver: &Arc<D>, seed: u64) -> Result<(), Error> {
+async fn one_pass<D: Driver>(driver: &Arc<D>, flow: &plan::Flow, seed: u64) -> Result<(), Error> {
     // A number that no connection of a load has.
     let mut client = driver.client((1 << 24) - 1, seed, &std::rc::Rc::default());
-    client.begin_pass(0);
-    for step in 0..driver.steps() {
-        client.exchange(step).await.result.map_err(Error::from)?;
+    let script = Script::new(flow, driver.names(), driver.steps(), seed)?;
+    for kind in script.occurring() {
+        checked_pass(&mut client, &script, script.begin_as(kind, 0)).await?;
     }
     Ok(())
+}
+
+/// A pass without pauses, whose answers are checked. Returns how many bytes its last answer had.
+///
+/// # Errors
+/// [`Error::Verify`].
+async fn checked_pass<C: Client>(client: &mut C, script: &Script, mut walk: Walk) -> Result<u64, Error> {
+    let mut received = 0;
+    client.begin_pass(walk.pass());
+    loop {
+        let step = match script.next(&mut walk, client.values()).then {
+            Then::Step(step) => step,
+            Then::Unknown(_, failure) => return Err(failure.into()),
+            Then::End => break,
+        };
+        let exchange = client.exchange(step).await;
+        received = exchange.received_bytes;
+        match exchange.result {
+            Ok(()) => {}
+            Err(failure) if failure.outcome.is_error() => return Err(failure.into()),
+            // Later steps would ask for things that do not exist.
+            Err(_) => break,
+        }
+    }
+    client.end_pass();
+    Ok(received)
 }
 
 /// The result of carrying one step.

@@ -53,7 +53,7 @@ impl Walk {
         let measured = Instants::new(pattern, spacing, length_s, seed);
         // The warm-up has the rate with which the measurement starts.
         let first = measured.first_rate().map_or_else(|| pattern.clone(), Pattern::Rate);
-        let has_warm_up = load.segments.first().is_some_and(|s| s.phase == Phase::WarmUp);
+        let has_warm_up = load.segments.first().is_some_and(|s| s.phase == Phase::WarmUp) && !measured.is_log();
         let (instants, measured) =
             if has_warm_up { (Instants::new(&first, spacing, length_s, seed ^ 1), Some(measured)) } else { (measured, None) };
         let mut segments = load.segments.clone();

@@ -5,9 +5,12 @@
 //! *Introduction to Stochastic Processes*, 1975, ch. 4), keys at those of the gaps from `typed`. Λ is inverted exactly,
 //! piece by piece.
 
+use std::sync::Arc;
+
 use super::Random;
 use super::typed::Hand;
-use plan::{Pattern, Spacing};
+use plan::replay::LogRequests;
+use plan::{Pattern, Spacing, Stage};
 use vocabulary::units::nanos;
 
 /// A stretch of time in which the rate is a straight line.
@@ -32,6 +35,10 @@ impl Piece {
     /// The inverse of `expected_by`, in the form of the quadratic formula that does not cancel.
     fn when(&self, expected: f64) -> f64 {
         let n = expected - self.before;
+        // Also where the rate starts at 0.
+        if n <= 0.0 {
+            return self.start_s;
+        }
         let root = (self.rate * self.rate + 2.0 * self.slope * n).max(0.0).sqrt();
         self.start_s + 2.0 * n / (self.rate + root)
     }
@@ -46,6 +53,40 @@ pub struct Instants(Kind);
 enum Kind {
     Rates { pieces: Vec<Piece>, current: usize, expected: f64, first: bool, spacing: Spacing, random: Random, hand: Hand },
     Periodic { every_ns: u64, jitter_ns: u64, number: u64, random: Random },
+    Log(Box<Log>),
+}
+
+/// The instants of a log.
+#[derive(Clone, Debug)]
+struct Log {
+    log: Arc<LogRequests>,
+    next: usize,
+    /// Where instants are drawn: how many requests of the current second are left, and the share of it that is over.
+    left: u64,
+    after: f64,
+    random: Random,
+}
+
+impl Log {
+    fn next_ns(&mut self) -> u64 {
+        let Some(at_ns) = self.log.at_ns.get(self.next).copied() else { return u64::MAX };
+        let late = if self.log.within_ns == 0 { 0 } else { self.draw(at_ns) };
+        self.next += 1;
+        at_ns.saturating_add(late)
+    }
+
+    /// The next of `left` instants that are drawn uniformly and come in their order: the smallest of so many (Bentley & Saxe,
+    /// *Generating sorted lists of random numbers*, 1980).
+    fn draw(&mut self, at_ns: u64) -> u64 {
+        if self.left == 0 {
+            self.left = self.log.at_ns[self.next..].iter().take_while(|at| **at == at_ns).count() as u64;
+            self.after = 0.0;
+        }
+        let least = libm::exp(-self.random.exponential() / self.left.max(1) as f64);
+        self.after = 1.0 - (1.0 - self.after) * least;
+        self.left = self.left.saturating_sub(1);
+        (self.after * self.log.within_ns as f64) as u64
+    }
 }
 
 impl Instants {
@@ -62,6 +103,22 @@ impl Instants {
             Pattern::Ramp { from, to } => {
                 let ramp = Piece { start_s: 0.0, before: 0.0, rate: *from, slope: (to - from) / length_s };
                 vec![ramp, flat(length_s, ramp.expected_by(length_s), *to)]
+            }
+            Pattern::Stages(stages) => {
+                let (mut start_s, mut before) = (0.0, 0.0);
+                let mut pieces = Vec::new();
+                for Stage { from, to, length } in stages {
+                    let length_s = length.as_secs_f64();
+                    let piece = Piece { start_s, before, rate: *from, slope: (to - from) / length_s };
+                    (start_s, before) = (start_s + length_s, piece.expected_by(start_s + length_s));
+                    pieces.push(piece);
+                }
+                pieces.push(flat(start_s, before, stages.last().map_or(0.0, |stage| stage.to)));
+                pieces
+            }
+            Pattern::Replay(replay) => {
+                let log = Arc::clone(&replay.log_requests);
+                return Self(Kind::Log(Box::new(Log { log, next: 0, left: 0, after: 0.0, random })));
             }
             Pattern::Steps { rates, each, shuffled } => {
                 let mut rates = rates.clone();
@@ -86,6 +143,7 @@ impl Instants {
     /// The next instant.
     pub fn next_ns(&mut self) -> u64 {
         match &mut self.0 {
+            Kind::Log(log) => log.next_ns(),
             Kind::Periodic { every_ns, jitter_ns, number, random } => {
                 let late = if *jitter_ns == 0 { 0 } else { random.bits() % *jitter_ns };
                 let at_ns = number.saturating_mul(*every_ns).saturating_add(late);
@@ -114,7 +172,11 @@ impl Instants {
 
     /// Whether the positions of arrivals can be computed without examining the earlier ones.
     pub fn is_even(&self) -> bool {
-        !matches!(self.0, Kind::Rates { spacing: Spacing::Poisson | Spacing::Typed, .. })
+        match &self.0 {
+            Kind::Rates { spacing, .. } => *spacing == Spacing::Constant,
+            Kind::Periodic { .. } => true,
+            Kind::Log(log) => log.log.within_ns == 0,
+        }
     }
 
     /// The `n`-th instant from here; the next one is the first. Takes no longer for a large `n` if spacing is even.
@@ -122,6 +184,10 @@ impl Instants {
         let skipped = n.saturating_sub(1);
         match &mut self.0 {
             _ if skipped == 0 => {}
+            Kind::Log(log) if log.log.within_ns == 0 => log.next = log.next.saturating_add(skipped as usize),
+            Kind::Log(log) => (0..skipped.min(log.log.at_ns.len() as u64)).for_each(|_| {
+                log.next_ns();
+            }),
             Kind::Periodic { jitter_ns, number, random, .. } => {
                 *number = number.saturating_add(skipped);
                 if *jitter_ns > 0 {
@@ -157,13 +223,20 @@ impl Instants {
     pub fn first_rate(&self) -> Option<f64> {
         match &self.0 {
             Kind::Rates { pieces, .. } => pieces.first().map(|p| p.rate),
-            Kind::Periodic { .. } => None,
+            Kind::Periodic { .. } | Kind::Log(_) => None,
         }
+    }
+
+    /// Whether it is one sequence from the start of the load on, warm-up included.
+    pub fn is_log(&self) -> bool {
+        matches!(self.0, Kind::Log(_))
     }
 
     /// Skips the instants before another one.
     pub fn skip_to(&mut self, at_ns: u64) {
         match &mut self.0 {
+            // A replay runs in all phases, and skips none of its instants.
+            Kind::Log(_) => {}
             Kind::Periodic { every_ns, number, .. } => *number = (*number).max(at_ns.div_ceil((*every_ns).max(1))),
             Kind::Rates { pieces, current, expected, first, spacing, .. } => {
                 let at_s = at_ns as f64 / 1e9;
@@ -198,6 +271,10 @@ mod tests {
             (0.1_f64..1e5, 0.1_f64..1e5).prop_map(|(from, to)| Pattern::Ramp { from, to }),
             (proptest::collection::vec(0.1_f64..1e5, 1..6), 1_u64..5000, any::<bool>())
                 .prop_map(|(rates, ms, shuffled)| Pattern::Steps { rates, each: Duration::from_millis(ms), shuffled }),
+            proptest::collection::vec((0.0_f64..1e5, 0.0_f64..1e5, 1_u64..5000), 1..6).prop_map(|stages| {
+                let stage = |(from, to, ms)| Stage { from, to, length: Duration::from_millis(ms) };
+                Pattern::Stages(stages.into_iter().map(stage).collect())
+            }),
             (1_u64..1_000_000, 0.0_f64..=1.0).prop_map(|(us, share)| {
                 let every = Duration::from_micros(us);
                 Pattern::Periodic { every, jitter: every.mul_f64(share) }
@@ -216,7 +293,7 @@ mod tests {
             let mut skipped = Instants::new(&pattern, spacing, length, seed);
             skipped.skip_to(skip);
             // Within the rounding of nanoseconds.
-            prop_assert!(skipped.next_ns() + 2 >= skip);
+            prop_assert!(skipped.next_ns().saturating_add(2) >= skip);
         }
 
         /// Computed instants of even spacing equal those of walking over it.
@@ -267,6 +344,41 @@ mod tests {
                 prop_assert!((expected - k as f64).abs() < 1e-3, "{k}: {expected}");
             }
         }
+    }
+
+    #[test]
+    fn stages_rise_from_0_hold_and_fall_to_0() {
+        let stage = |from, to, s| Stage { from, to, length: Duration::from_secs(s) };
+        let stages =
+            vec![stage(0.0, 100.0, 10), stage(100.0, 100.0, 5), stage(100.0, 0.0, 10), stage(0.0, 0.0, 5), stage(50.0, 50.0, 2)];
+        let mut instants = Instants::new(&Pattern::Stages(stages), Spacing::Constant, 1.0, 1);
+        let times: Vec<u64> = std::iter::from_fn(|| Some(instants.next_ns())).take_while(|ns| *ns < 32_000_000_000).collect();
+        let within = |from: u64, to: u64| times.iter().filter(|ns| (from..to).contains(&(*ns / 1_000_000_000))).count();
+        let counts =
+            [within(0, 5), within(5, 10), within(10, 15), within(15, 20), within(20, 25), within(25, 30), within(30, 32)];
+        let expected = [125, 375, 500, 375, 125, 0, 100];
+        assert!(counts.iter().zip(expected).all(|(n, expected)| n.abs_diff(expected) <= 1), "{counts:?}");
+        assert_eq!(times[0], 0);
+    }
+
+    /// The order statistics of so many uniform instants: the mean of the k-th of n is k / (n + 1).
+    #[test]
+    fn instants_of_a_log_are_drawn_within_their_second() {
+        let at_ns = [0, 0, 0, 0, 3_000_000_000].to_vec();
+        let log = Arc::new(LogRequests { at_ns, within_ns: 1_000_000_000, ..LogRequests::default() });
+        let mut sums = [0.0; 5];
+        for seed in 0..2000 {
+            let random = Random::new(seed, 1);
+            let mut log = Log { log: Arc::clone(&log), next: 0, left: 0, after: 0.0, random };
+            let times: Vec<u64> = (0..5).map(|_| log.next_ns()).collect();
+            assert!(times.is_sorted() && times[3] < 1_000_000_000 && (3_000_000_000..4_000_000_000).contains(&times[4]));
+            assert_eq!(log.next_ns(), u64::MAX);
+            sums.iter_mut().zip(&times).for_each(|(sum, ns)| *sum += *ns as f64 / 1e9 / 2000.0);
+        }
+        for (k, mean) in sums[..4].iter().enumerate() {
+            assert!((mean - (k + 1) as f64 / 5.0).abs() < 0.02, "{sums:?}");
+        }
+        assert!((sums[4] - 3.5).abs() < 0.03, "{sums:?}");
     }
 
     #[test]

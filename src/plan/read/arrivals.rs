@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::diagnostics::{Diagnostics, counted, refuse};
 use super::names::expected_metrics;
-use plan::{Arrivals, Condition, Find, Length, Load, Pattern, Segment, Think};
+use super::replay;
+use plan::{Arrivals, Condition, Find, Length, Load, Pattern, Segment, Spacing, Stage, Think};
 use schema::source::one_of;
 use schema::{Node, types};
 use vocabulary::metric::catalogue;
@@ -71,12 +72,13 @@ pub(super) fn load(
 ) -> Option<Load> {
     notes.key_of_workload(node, &["load"])?;
     let (workload, node, load) = (node, node.get("load")?, typed.load.as_ref()?);
-    let kind = notes.exactly_one(node, "how passes arrive", &["closed", "open", "find"])?;
+    let kind = notes.exactly_one(node, "how passes arrive", &["closed", "open", "replay", "find"])?;
     let part = node.get(kind).unwrap_or(node);
     let mut own_length = None;
     // Where a part could not be read, the others are still checked.
     let (arrivals, find) = match kind {
-        "closed" => (load.closed.as_ref().map(|typed| closed(notes, part, typed)), None),
+        "closed" => (load.closed.as_ref().map(|typed| closed(notes, part, typed, &mut own_length)), None),
+        "replay" => (replayed(notes, workload, node, typed, timeline), None),
         "open" => (load.open.as_ref().map(|typed| open(notes, part, typed, &mut own_length)), None),
         _ => load.find.as_ref().and_then(|typed| find(notes, part, typed, brought)).unzip(),
     };
@@ -107,7 +109,7 @@ pub(super) fn load(
             in_phases(notes, workload, typed.phases.as_ref(), timeline)
         }
         // If it could not be read, its end is not known.
-        (None, None) if kind == "find" || (kind == "open" && arrivals.is_none()) => return None,
+        (None, None) if kind == "find" || (matches!(kind, "open" | "replay") && arrivals.is_none()) => return None,
         (None, None) => {
             refuse(notes, workload, &["phases"], "the experiment has no `phases`, which would say how long they are");
             let pattern = arrivals.as_ref().and_then(|arrivals| match arrivals {
@@ -117,6 +119,14 @@ pub(super) fn load(
             segments(notes, node, load, own_length, pattern)?
         }
     };
+    if let Some(Arrivals::Open { pattern, .. }) = &arrivals
+        && pattern.first_rate() == Some(0.0)
+        && segments.first().is_some_and(|segment| segment.phase == Phase::WarmUp)
+    {
+        let key = if timeline.is_some() { "" } else { "warm-up" };
+        let expected = "expected no warm-up, or a first rate above 0";
+        notes.say(node, key, "the warm-up has the rate with which the measurement starts, and that is 0", expected);
+    }
     let auto_warm_up = auto_warm_up && segments.iter().any(|s| s.phase == Phase::During && s.active);
     let ends_by_time = find.is_some() || segments.iter().any(|s| matches!(s.length, Length::Duration(_)));
     if kind == "closed" && !ends_by_time {
@@ -157,14 +167,26 @@ fn segments(
     own_length: Option<Duration>,
     pattern: Option<&Pattern>,
 ) -> Option<Vec<Segment>> {
-    let during = match own_length {
-        Some(length) => {
+    let during = match (own_length, pattern) {
+        (Some(length), _) => {
             for key in ["amount", "duration"] {
-                refuse(notes, node, &[key], "the steps of the rate say how long it is");
+                refuse(notes, node, &[key], "the steps or stages of the load say how long it is");
             }
             Length::Duration(length)
         }
-        None => length(notes, node, "the end of the load", typed.amount, typed.duration, pattern)?,
+        // Without an end of its own, a replay ends with its log.
+        (None, Some(Pattern::Replay(replay))) if typed.amount.is_none() && typed.duration.is_none() => {
+            let warm_up = match &typed.warm_up {
+                Some(types::WarmUp::Until(end)) => end.amount.unwrap_or_else(|| replay.before(end.duration.map(|d| d.0))),
+                _ => 0,
+            };
+            if warm_up >= replay.requests {
+                let found = format!("a warm-up of {warm_up} requests, of {} in the log", replay.requests);
+                notes.say(node, "warm-up", found, "expected a warm-up that leaves requests for the measurement");
+            }
+            Length::Amount(replay.requests.saturating_sub(warm_up).max(1))
+        }
+        (None, _) => length(notes, node, "the end of the load", typed.amount, typed.duration, pattern)?,
     };
     let warm_up = match (&typed.warm_up, node.get("warm-up")) {
         (Some(types::WarmUp::Until(warm_up)), Some(node)) => {
@@ -211,7 +233,7 @@ fn connections(notes: &mut Diagnostics<'_>, node: &Node, connections: u32) {
     }
 }
 
-fn closed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Closed) -> Arrivals {
+fn closed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Closed, own_length: &mut Option<Duration>) -> Arrivals {
     let mut think = Think::None;
     if let (Some(typed), Some(node)) = (&typed.think, node.get("think")) {
         think = match notes.exactly_one(node, "the think time", &["constant", "exponential"]) {
@@ -220,7 +242,91 @@ fn closed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Closed) -> Ar
             None => Think::None,
         };
     }
-    Arrivals::Closed { connections: typed.connections, think, ramp: typed.ramp.map_or(Duration::ZERO, |d| d.0) }
+    notes.exactly_one(node, "the number of connections", &["connections", "stages"]);
+    let mut made = Vec::new();
+    if typed.stages.is_some() {
+        refuse(notes, node, &["ramp"], "the stages say when connections start");
+        let typed = typed.stages.as_deref().unwrap_or_default();
+        let stages = typed.iter().map(|stage| (stage.to.map(f64::from), stage.connections.map(f64::from), stage.length.0));
+        made = self::stages(notes, node, "connections", stages.collect(), own_length);
+        if let Some(most) = most(&made).filter(|most| *most > f64::from(MAX_CONNECTIONS)) {
+            let expected = format!("expected at most {MAX_CONNECTIONS} connections");
+            notes.say(node, "stages", format!("a stage with {most} connections"), expected);
+        }
+    }
+    // If there are none, that was reported.
+    let connections = typed.connections.unwrap_or_else(|| most(&made).map_or(1, |most| (most as u32).clamp(1, MAX_CONNECTIONS)));
+    Arrivals::Closed { connections, think, ramp: typed.ramp.map_or(Duration::ZERO, |d| d.0), stages: made }
+}
+
+/// The highest value of stages.
+fn most(stages: &[Stage]) -> Option<f64> {
+    stages.iter().map(|stage| stage.from.max(stage.to)).reduce(f64::max)
+}
+
+/// Stages: for each the value to which it changes, or the one that it has, and its length. `key`: the one for the latter.
+fn stages(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    key: &'static str,
+    typed: Vec<(Option<f64>, Option<f64>, Duration)>,
+    own_length: &mut Option<Duration>,
+) -> Vec<Stage> {
+    let Some(part) = node.get("stages") else { return Vec::new() };
+    let (mut made, mut last, mut all) = (Vec::new(), 0.0, Duration::ZERO);
+    for (item, (to, held, length)) in part.items().iter().zip(typed) {
+        let which = notes.exactly_one(item, "the value of this stage", &["to", key]);
+        if length.is_zero() {
+            notes.say(item, "for", "a stage of no length", "expected a time, such as `10s`");
+        }
+        all = all.saturating_add(length);
+        let (from, to) = if which == Some("to") { (last, to) } else { (held.unwrap_or_default(), held) };
+        let to = to.unwrap_or_default();
+        made.push(Stage { from, to, length });
+        last = to;
+    }
+    if made.is_empty() {
+        notes.say(
+            node,
+            "stages",
+            "no stages",
+            format!("expected a list, such as `[{{to: 100, for: 30s}}, {{{key}: 100, for: 1m}}]`"),
+        );
+    } else if most(&made) == Some(0.0) {
+        notes.say(node, "stages", "stages in which nothing happens: all of them are at 0", "expected at least one above 0");
+    }
+    if all > units::LONGEST {
+        notes.say(
+            node,
+            "stages",
+            format!("stages of {} in all", units::exact_duration(all)),
+            "expected a load of at most 365 days",
+        );
+    }
+    *own_length = Some(all.min(units::LONGEST));
+    made
+}
+
+/// A log as a load. `workload`, `node`: the whole workload, and its `load`.
+fn replayed(
+    notes: &mut Diagnostics<'_>,
+    workload: &Node,
+    node: &Node,
+    typed: &types::Workload,
+    timeline: Option<&Timeline>,
+) -> Option<Arrivals> {
+    if timeline.is_some() {
+        refuse(notes, workload, &["phases"], "a replay runs in all phases");
+    }
+    if workload.get("url").is_none() {
+        notes.say(node, "replay", "only requests over HTTP can be replayed", "expected `url` in the workload");
+        return None;
+    }
+    // What is wrong with it was noted when its requests were read.
+    let mut known = Vec::new();
+    let replay = replay::read(&mut Diagnostics::new(notes.file, &mut known), workload, typed)?;
+    let connections = typed.load.as_ref()?.replay.as_ref()?.connections.unwrap_or(OPEN_CONNECTIONS);
+    Some(Arrivals::open(connections, Pattern::Replay(replay), Spacing::Constant))
 }
 
 /// Checks a rate.
@@ -244,12 +350,16 @@ pub fn amount_fits(amount: u64, pattern: Option<&Pattern>) -> Result<(), (String
         let expected = if amount == 0 { "expected at least 1".to_owned() } else { format!("expected at most {MAX_AMOUNT}") };
         return Err((format!("an amount of {amount}"), expected));
     }
+    if let Some(Pattern::Replay(replay)) = pattern.filter(|_| amount > 0) {
+        let expected = format!("expected at most {}, which are in the log", replay.requests);
+        return if amount > replay.requests { Err((format!("an amount of {amount}"), expected)) } else { Ok(()) };
+    }
     let length_s = match pattern {
         Some(Pattern::Rate(rate)) => amount as f64 / rate,
         Some(Pattern::Ramp { from, to }) => amount as f64 * 2.0 / (from + to),
         Some(Pattern::Periodic { every, .. }) => amount as f64 * every.as_secs_f64(),
-        // Steps have a length of their own.
-        Some(Pattern::Steps { .. }) | None => 0.0,
+        // Steps and stages have a length of their own, and so has a log.
+        Some(Pattern::Steps { .. } | Pattern::Stages(_) | Pattern::Replay(_)) | None => 0.0,
     };
     if length_s <= units::LONGEST.as_secs_f64() {
         return Ok(());
@@ -266,7 +376,7 @@ fn fitting_rate(notes: &mut Diagnostics<'_>, node: &Node, key: &str, rate: f64) 
 }
 
 fn open(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Open, own_length: &mut Option<Duration>) -> Arrivals {
-    let kind = notes.exactly_one(node, "the rate of arrivals", &["rate", "ramp", "steps", "every"]);
+    let kind = notes.exactly_one(node, "the rate of arrivals", &["rate", "ramp", "steps", "stages", "every"]);
     if kind == Some("every") {
         refuse(notes, node, &["arrivals"], "`every` and `jitter` say how passes are spaced");
     } else {
@@ -275,6 +385,11 @@ fn open(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Open, own_lengt
     let nothing = Pattern::Rate(1.0);
     let pattern = match kind {
         Some("rate") => typed.rate.map_or(nothing, |r| Pattern::Rate(r.0)),
+        Some("stages") => {
+            let typed = typed.stages.as_deref().unwrap_or_default();
+            let typed = typed.iter().map(|stage| (stage.to.map(|r| r.0), stage.rate.map(|r| r.0), stage.length.0));
+            Pattern::Stages(stages(notes, node, "rate", typed.collect(), own_length))
+        }
         Some("ramp") => typed.ramp.as_ref().map_or(nothing, |r| Pattern::Ramp { from: r.from.0, to: r.to.0 }),
         Some("steps") => match (&typed.steps, node.get("steps")) {
             (Some(steps), Some(node)) => {
@@ -315,7 +430,20 @@ fn open(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Open, own_lengt
     };
     match &pattern {
         Pattern::Rate(rate) => fitting_rate(notes, node, "rate", *rate),
-        Pattern::Ramp { from, to } => [*from, *to].into_iter().for_each(|rate| fitting_rate(notes, node, "ramp", rate)),
+        Pattern::Ramp { from: 0.0, to: 0.0 } => {
+            notes.say(node, "ramp", "a ramp from 0 to 0", "expected a rate above 0 at one end")
+        }
+        Pattern::Ramp { from, to } => {
+            [*from, *to].into_iter().filter(|rate| *rate > 0.0).for_each(|rate| fitting_rate(notes, node, "ramp", rate));
+        }
+        Pattern::Stages(stages) => {
+            // The rate may be 0, but not nearly.
+            let rates = || stages.iter().flat_map(|stage| [stage.from, stage.to]).filter(|rate| *rate > 0.0);
+            let lowest = rates().reduce(f64::min);
+            let highest = rates().reduce(f64::max).filter(|highest| Some(*highest) != lowest);
+            lowest.into_iter().chain(highest).for_each(|rate| fitting_rate(notes, node, "stages", rate));
+        }
+        Pattern::Replay(_) => {}
         Pattern::Steps { rates, .. } => {
             // If many do not fit, the worst is enough.
             let lowest = rates.iter().copied().reduce(f64::min);
@@ -338,6 +466,8 @@ fn interval(pattern: &Pattern) -> Duration {
         Pattern::Periodic { every, .. } => return *every,
         Pattern::Rate(rate) | Pattern::Ramp { from: rate, .. } => Some(*rate),
         Pattern::Steps { rates, .. } => rates.first().copied(),
+        Pattern::Stages(stages) => stages.iter().map(|stage| stage.from.max(stage.to)).find(|rate| *rate > 0.0),
+        Pattern::Replay(_) => None,
     };
     // If it is not a valid rate, that was reported already.
     rate.and_then(|rate| Duration::try_from_secs_f64(1.0 / rate).ok()).unwrap_or_default()

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::de::DeserializeOwned;
 
 use super::diagnostics::{Diagnostics, find_name};
+use super::flow::{self, Known};
 use schema::{Mistake, Node, decode};
 use vocabulary::rows::WHOLE;
 
@@ -18,37 +19,130 @@ pub(super) trait Step {
     fn inserted(&self) -> Vec<&str>;
 }
 
-/// Makes a step from each item of `steps`, which are read as a `T`. `drawn`: values that exist from the start of a
-/// pass.
+/// Makes a step from each item of `steps` that is one, which are read as a `T`; groups and pauses among them are checked.
+/// `drawn`: values that exist from the start of a pass.
 pub(super) fn read<T: DeserializeOwned, S: Step>(
     notes: &mut Diagnostics<'_>,
     workload: &Node,
     drawn: impl IntoIterator<Item = String>,
     make: impl Fn(&mut Diagnostics<'_>, &Node, &T) -> Option<S>,
 ) -> Vec<S> {
+    read_after(notes, workload.get("steps"), Before { known: drawn.into_iter().collect(), names: Vec::new() }, make)
+}
+
+/// What exists before the first step of a list.
+#[derive(Default)]
+pub(super) struct Before {
+    /// Names of values.
+    pub known: BTreeSet<String>,
+    /// Names of other steps.
+    pub names: Vec<String>,
+}
+
+/// The same for any list of steps, or lists for several kinds of passes.
+pub(super) fn read_after<T: DeserializeOwned, S: Step>(
+    notes: &mut Diagnostics<'_>,
+    list: Option<&Node>,
+    before: Before,
+    make: impl Fn(&mut Diagnostics<'_>, &Node, &T) -> Option<S>,
+) -> Vec<S> {
     let mut steps: Vec<S> = Vec::new();
-    let mut carried: BTreeSet<String> = drawn.into_iter().collect();
-    for item in workload.get("steps").map(Node::items).unwrap_or_default() {
-        let file = notes.file;
-        let step = decode::decode_and(file, item, notes.mistakes, |typed: T, mistakes| {
-            make(&mut Diagnostics::new(file, mistakes), item, &typed)
-        });
-        if let Some(mut step) = step {
-            check_carried(notes, item, step.inserted(), &carried);
-            let name = unique_name(notes, item, step.name(), |name| steps.iter_mut().any(|s| s.name() == name));
-            *step.name() = name;
-            steps.push(step);
-        }
-        // Includes values that a step with a mistake would carry, so that they are not reported as missing as well.
-        carried.extend(item.get("carry").map(Node::entries).unwrap_or_default().iter().map(|e| e.key.clone()));
+    for (kind, items) in flow::kinds(list) {
+        let mut known = Known::new(before.known.clone());
+        let mut course = Course { kind, depth: 0, known: &mut known, names: &before.names, steps: &mut steps };
+        read_items(notes, items, &mut course, &make);
     }
     steps
 }
 
-/// Reads each item of `steps` as a `T`, only to find its mistakes.
+/// Where in the passes a list of items is.
+struct Course<'a, S> {
+    /// The kind of the passes, if there is a mix.
+    kind: Option<&'a str>,
+    /// In how many groups it is.
+    depth: usize,
+    /// The values of a pass there.
+    known: &'a mut Known,
+    /// Names of steps of other lists.
+    names: &'a [String],
+    /// The steps so far.
+    steps: &'a mut Vec<S>,
+}
+
+fn read_items<T: DeserializeOwned, S: Step>(
+    notes: &mut Diagnostics<'_>,
+    items: &[Node],
+    course: &mut Course<'_, S>,
+    make: &impl Fn(&mut Diagnostics<'_>, &Node, &T) -> Option<S>,
+) {
+    for item in items.iter().filter(|item| !flow::is_left_out(item)) {
+        let has_conditions = item.get("when").is_some_and(|when| !when.entries().is_empty());
+        if matches!(flow::item(item), flow::Item::Step) {
+            read_step(notes, item, course, make);
+        } else {
+            flow::check(notes, item, course.depth);
+            if matches!(flow::item(item), flow::Item::Group(_)) {
+                flow::conditions(notes, item, Some(course.known));
+            }
+        }
+        if let flow::Item::Group(inner) = flow::item(item)
+            && course.depth < plan::flow::DEEPEST
+        {
+            let mut known = course.known.clone();
+            let Course { kind, depth, names, ref mut steps, .. } = *course;
+            read_items(notes, inner, &mut Course { kind, depth: depth + 1, known: &mut known, names, steps }, make);
+            if has_conditions { course.known.add_possible(known) } else { *course.known = known }
+        }
+        // Includes values that a step with a mistake would carry, so that they are not reported as missing as well.
+        let carried = item.get("carry").map(Node::entries).unwrap_or_default().iter().map(|e| e.key.clone()).collect();
+        let carried = Known::new(carried);
+        if has_conditions { course.known.add_possible(carried) } else { course.known.certain.extend(carried.certain) }
+    }
+}
+
+fn read_step<T: DeserializeOwned, S: Step>(
+    notes: &mut Diagnostics<'_>,
+    item: &Node,
+    course: &mut Course<'_, S>,
+    make: &impl Fn(&mut Diagnostics<'_>, &Node, &T) -> Option<S>,
+) {
+    let file = notes.file;
+    let step = decode::decode_and(file, item, notes.mistakes, |typed: T, mistakes| {
+        make(&mut Diagnostics::new(file, mistakes), item, &typed)
+    });
+    let Some(mut step) = step else { return };
+    flow::conditions(notes, item, Some(course.known));
+    check_carried(notes, item, step.inserted(), course.known);
+    // In a mix, steps without a name of their own have that of their kind in theirs.
+    if let Some(kind) = course.kind.filter(|_| item.get("name").is_none()) {
+        *step.name() = format!("{kind}/{}", step.name());
+    }
+    let (names, steps) = (course.names, &mut *course.steps);
+    let name = unique_name(notes, item, step.name(), |name| {
+        names.iter().any(|other| other == name) || steps.iter_mut().any(|s| s.name() == name)
+    });
+    *step.name() = name;
+    steps.push(step);
+}
+
+/// Reads each item of `steps` and `user` as a `T`, only to find its mistakes.
 pub(super) fn check<T: DeserializeOwned>(notes: &mut Diagnostics<'_>, workload: &Node) {
-    for item in workload.get("steps").map(Node::items).unwrap_or_default() {
-        let _: Option<T> = decode::decode(notes.file, item, notes.mistakes);
+    fn items<T: DeserializeOwned>(notes: &mut Diagnostics<'_>, nodes: &[Node], depth: usize) {
+        for item in nodes {
+            match flow::item(item) {
+                flow::Item::Step => drop(decode::decode::<T>(notes.file, item, notes.mistakes)),
+                flow::Item::Pause => flow::check(notes, item, depth),
+                flow::Item::Group(inner) => {
+                    flow::check(notes, item, depth);
+                    if depth < plan::flow::DEEPEST {
+                        items::<T>(notes, inner, depth + 1);
+                    }
+                }
+            }
+        }
+    }
+    for list in ["user", "steps"] {
+        flow::kinds(workload.get(list)).into_iter().for_each(|(_, nodes)| items::<T>(notes, nodes, 0));
     }
 }
 
@@ -61,6 +155,9 @@ fn unique_name(notes: &mut Diagnostics<'_>, node: &Node, name: &str, mut is_used
             format!("a step cannot be named `{WHOLE}`"),
             "expected another name: this one means the pass as a whole",
         );
+    } else if plan::flow::is_row_of_kind(name) {
+        let expected = "expected a name without parentheses: these mean passes of one kind";
+        notes.say(node, "name", format!("a step cannot be named `{name}`"), expected);
     }
     if node.get("name").is_some() && is_used(name) {
         notes.say(node, "name", format!("two steps are named `{name}`"), "expected a different name for each step");
@@ -68,16 +165,31 @@ fn unique_name(notes: &mut Diagnostics<'_>, node: &Node, name: &str, mut is_used
     (1..).map(|i| if i == 1 { name.to_owned() } else { format!("{name}-{i}") }).find(|n| !is_used(n)).unwrap_or_default()
 }
 
-/// Every carried value that a step uses must come from a step before it.
-fn check_carried(notes: &mut Diagnostics<'_>, node: &Node, names: Vec<&str>, carried: &BTreeSet<String>) {
+/// Every carried value that a step uses must come from a step before it that is never left out without it.
+fn check_carried(notes: &mut Diagnostics<'_>, node: &Node, names: Vec<&str>, values: &Known) {
     let known = ["id", "pass", "connection", "scratch", "repetition"];
     for name in names.into_iter().collect::<BTreeSet<&str>>() {
-        if !known.contains(&name) && !name.contains('.') && !carried.contains(name) {
-            let span = find_name(notes.file, node, name).unwrap_or(node.head);
-            notes.mistakes.push(
-                Mistake::new(notes.file, span, format!("`{name}` is used before it is carried"))
+        let span = || find_name(notes.file, node, name).unwrap_or(node.head);
+        // A column of a row; other names with a point are known elsewhere.
+        let columns: Vec<&str> = match name.split_once('.') {
+            Some((row, _)) => {
+                values.certain.iter().filter_map(|known| known.split_once('.')).filter(|c| c.0 == row).map(|c| c.1).collect()
+            }
+            None => Vec::new(),
+        };
+        if !columns.is_empty() && !values.certain.contains(name) {
+            let column = name.split_once('.').map_or(name, |(_, column)| column);
+            let mistake = Mistake::new(notes.file, span(), format!("the rows have no column `{column}`"));
+            let mistake = mistake.expected(format!("expected {}", one_of(columns.iter().copied())));
+            notes.mistakes.push(mistake.did_you_mean(column, columns));
+        } else if !known.contains(&name) && !name.contains('.') && !values.certain.contains(name) && !notes.found.contains(name) {
+            let span = span();
+            notes.mistakes.push(match values.possible.contains(name) {
+                true => Mistake::new(notes.file, span, format!("`{name}` may not have been carried: its step can be left out"))
+                    .expected("expected this step in the same group, or `carry` in a step without `when`"),
+                false => Mistake::new(notes.file, span, format!("`{name}` is used before it is carried"))
                     .expected("expected `carry` in a step before this one"),
-            );
+            });
         }
     }
 }

@@ -21,7 +21,7 @@ use vocabulary::choices::Resource;
 use vocabulary::units;
 
 /// The servers that ship with runner.
-pub const FIXTURES: [&str; 14] = [
+pub const FIXTURES: [&str; 15] = [
     "blobs-server",
     "proxy",
     "faulty",
@@ -33,6 +33,7 @@ pub const FIXTURES: [&str; 14] = [
     "websocket-echo",
     "faulty-websocket",
     "random-data",
+    "shop",
     "socks",
     "vtp-broker",
     "vtp-subscriber",

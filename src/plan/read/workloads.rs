@@ -1,13 +1,16 @@
 //! Workloads: what carries them, how their passes arrive, and on how many threads.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::arrivals::{self, Timeline};
 use super::diagnostics::{Diagnostics, counted, refuse};
 use super::drivers::{READERS, TypedWorkload};
+use super::flow;
 use super::processors;
 use super::programs::missing_need;
-use plan::{Arrivals, Load, Workload};
+use super::values;
+use plan::{Arrivals, Flow, Load, Pattern, Workload};
 use schema::{Node, types};
 
 /// Makes a workload from what was typed; `node` is its evaluated YAML. Also returns why its cell is skipped, if so.
@@ -61,6 +64,10 @@ pub(super) fn workload(
     {
         load.drain = drain;
     }
+    if let (Some(protocol), Some(load)) = (protocol, &load) {
+        let users = u64::from(load.arrivals.connections()) * protocol.users_per_connection();
+        values::check_enough(notes, node, protocol.draws(), load, users);
+    }
     let threads = typed.threads.unwrap_or(1);
     let connections = load.as_ref().map_or(u32::MAX, |l| l.arrivals.connections());
     if threads == 0 || connections > 0 && threads > connections {
@@ -79,6 +86,16 @@ pub(super) fn workload(
             "expected requests that runner sends itself: `url` and `steps`",
         );
     }
+    let flow = match load.as_ref().map(|load| &load.arrivals) {
+        Some(Arrivals::Open { pattern: Pattern::Replay(replay), .. }) => Flow::replay(Arc::clone(replay)),
+        _ => flow::flow(notes, node, typed, protocol.map_or(0, |protocol| protocol.steps().len())),
+    };
+    if protocol.is_some_and(|protocol| protocol.has_many_under_way()) {
+        flow::refuse_flow(notes, node, "messages that do not wait for answers have one step: a pass is that and its answer");
+    }
+    if let Some(load) = &load {
+        flow::check_length(notes, node, &flow, load);
+    }
     processors::check(notes, node, &typed.cpus);
     let skipped = missing_need(&typed.needs.0);
     (notes.mistakes.len() == before).then_some(())?;
@@ -87,6 +104,7 @@ pub(super) fn workload(
             name: name.to_owned(),
             on: typed.on.clone(),
             driver: driver?,
+            flow,
             load: load?,
             threads,
             cpus: typed.cpus.clone(),

@@ -49,6 +49,7 @@ fn write(path: &Path, cell: &str, work: &str, repetition: u32) {
     let names = |workload: &str| WorkloadNames {
         workload: workload.to_owned(),
         steps: vec!["get".to_owned()],
+        single: true,
         outcomes: Vec::new(),
         metrics: Vec::new(),
     };
@@ -58,7 +59,7 @@ fn write(path: &Path, cell: &str, work: &str, repetition: u32) {
     tables.set_epoch(epoch);
     let mut statuses = Vec::new();
     for (index, name) in ["easy", "heavy"].into_iter().enumerate() {
-        let mut windows = Windows::new(index as u16, 1, 250_000_000);
+        let mut windows = Windows::new(index as u16, 1, true, 250_000_000);
         let mut rows = Vec::new();
         for (phase, start, end) in PHASES.into_iter().filter(|(phase, ..)| name == "easy" || *phase == Phase::During) {
             let gap = if name == "easy" { gap_ms(work, phase, repetition) } else { 100 };

@@ -198,6 +198,16 @@ scalar!(
     |number| (number > 0).then_some(number as f64)
 );
 
+/// A [rate](notation.md#rates) such as `500/s` or `30/min`, or `0`; per second if no unit is given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RateOrNone(pub f64);
+scalar!(
+    RateOrNone, f64, "a rate such as `500/s` or `30/min`, or `0`",
+    {"type": ["string", "number"], "description": "a rate such as 500/s or 30/min, or 0", "examples": ["500/s"]},
+    |text| if text.split('/').next().is_some_and(|number| number.trim() == "0") { Some(0.0) } else { units::parse_rate(text) },
+    |number| (number >= 0).then_some(number as f64)
+);
+
 /// Two rates, the lower first, such as `100..20000`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateRange(pub (f64, f64));

@@ -108,7 +108,7 @@ impl Carrier for plan::drivers::command::Command {
     }
 
     /// A program has no pass that could be tried.
-    fn verify(&self, _seed: u64) -> Checked<'_> {
+    fn verify<'a>(&'a self, _flow: &'a plan::Flow, _seed: u64) -> Checked<'a> {
         Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -89,9 +89,21 @@ impl Driver for Framed {
         self.steps.len()
     }
 
+    fn names(&self) -> &[String] {
+        self.names.as_slice()
+    }
+
     fn client(self: &Arc<Self>, number: u64, seed: u64, _group: &Rc<()>) -> FramedClient {
         let values = Values::new(&self.names, seed, number);
-        FramedClient { framed: Arc::clone(self), values, stream: None, connects: 0, out: Vec::new(), left: Left::default() }
+        FramedClient {
+            framed: Arc::clone(self),
+            values,
+            stream: None,
+            begins: false,
+            connects: 0,
+            out: Vec::new(),
+            left: Left::default(),
+        }
     }
 }
 
@@ -100,6 +112,8 @@ pub struct FramedClient {
     framed: Arc<Framed>,
     values: Values,
     stream: Option<Stream>,
+    /// Whether nothing of the pass has been sent yet.
+    begins: bool,
     connects: u64,
     out: Vec<u8>,
     /// What was under way when it was abandoned.
@@ -151,7 +165,7 @@ impl FramedClient {
         let framed = Arc::clone(&self.framed);
         let (number, step) = (step, &framed.steps[step]);
         let deadline = TokioInstant::from_std(exchange.sent) + step.timeout;
-        if number == 0 && self.stream.as_ref().is_some_and(|s| !s.is_open()) {
+        if std::mem::take(&mut self.begins) && self.stream.as_ref().is_some_and(|s| !s.is_open()) {
             self.stream = None;
         }
         if self.stream.is_none() {
@@ -185,7 +199,10 @@ impl FramedClient {
             let label = |_: &Values| step.name.clone();
             let judge = |message: &[u8]| {
                 let length = message.len() as u64;
-                (length, judged.check(length, judged.needs_body().then_some(KeptBody::whole(message)), |_| None, label, values))
+                (
+                    length,
+                    judged.check(length, judged.needs_body().then_some(KeptBody::whole(message)), |_, _| None, label, values),
+                )
             };
             let Some(transfer) = noted else {
                 let (length, result) = stream.receive(&framed.framing, Some(deadline), &step.name, judge).await?;
@@ -231,9 +248,20 @@ impl Client for FramedClient {
 
     fn begin_pass(&mut self, pass: u64) {
         self.values.begin_pass(pass);
+        self.begins = true;
         if self.framed.isolates_passes() {
             self.stream = None;
         }
+    }
+
+    fn end_pass(&mut self) {
+        if !self.framed.keep_alive {
+            self.stream = None;
+        }
+    }
+
+    fn values(&self) -> Option<&Values> {
+        Some(&self.values)
     }
 
     async fn exchange(&mut self, step: usize) -> Exchange {
@@ -252,7 +280,7 @@ impl Client for FramedClient {
             exchange.completed = Instant::now();
         }
         // After a failure it is not known which message the next answer on the connection would belong to.
-        if exchange.result.is_err() || !self.framed.keep_alive && step + 1 == self.framed.steps.len() {
+        if exchange.result.is_err() {
             self.stream = None;
         }
         exchange
@@ -272,7 +300,7 @@ impl Carrier for plan::drivers::framed::Framed {
         start_with(&Arc::new(Framed::new(self)?), job)
     }
 
-    fn verify(&self, seed: u64) -> Checked<'_> {
-        Box::pin(async move { one_pass(&Arc::new(Framed::new(self)?), seed).await })
+    fn verify<'a>(&'a self, flow: &'a plan::Flow, seed: u64) -> Checked<'a> {
+        Box::pin(async move { one_pass(&Arc::new(Framed::new(self)?), flow, seed).await })
     }
 }

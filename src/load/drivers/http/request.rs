@@ -34,6 +34,8 @@ pub struct Step {
     /// The same as bytes on the wire.
     pub(super) fixed_head: Vec<u8>,
     pub(super) has_host: bool,
+    /// The host to which its own `host` header says that it goes.
+    host_named: Option<String>,
     pub(super) late_headers: Vec<(HeaderName, Text)>,
     pub(super) body: Body,
     /// A file that is sent instead of `body`; never on the lean path.
@@ -45,11 +47,17 @@ pub struct Step {
     /// Whether the same is true for the body.
     pub(super) private_body: bool,
     pub(super) statuses: Vec<u16>,
+    /// Without `statuses`, whether redirects are as good as any 2xx.
+    pub(super) takes_redirects: bool,
     /// Statuses that belong to a named outcome.
     pub(super) named: Vec<(u16, Outcome)>,
     pub(super) judged: Judged,
     pub(super) timeout: Duration,
     pub(super) random: Bytes,
+    /// Whether the scenario sets the type of the body.
+    has_own_type: bool,
+    /// Where in `fixed_head` the type of a replayed body starts, once there was one.
+    typed_head: Option<usize>,
 }
 
 pub(super) enum Body {
@@ -128,6 +136,7 @@ impl Step {
                 .flat_map(|(n, v)| [n.as_str().as_bytes(), b": ", v.as_bytes(), b"\r\n"].concat())
                 .collect(),
             has_host: headers.contains_key(HOST),
+            host_named: headers.get(HOST).and_then(|host| host.to_str().ok()).map(|host| without_port(host).to_owned()),
             headers,
             late_headers,
             body,
@@ -141,11 +150,72 @@ impl Step {
                 .collect::<Result<_, _>>()?,
             private_body: step.secret.body,
             statuses: step.expect.statuses.clone(),
+            takes_redirects: false,
             named: step.outcomes.iter().flat_map(|o| named(o, outcomes)).collect(),
             judged: Judged::new(&step.name, &step.expect, &step.carry, names)?,
             timeout: step.timeout,
             random: random_block(),
+            has_own_type: step.headers.iter().any(|(name, _)| name == "content-type"),
+            typed_head: None,
         })
+    }
+
+    /// The same with nothing of its own: a request of a log fills it, again and again.
+    pub(super) fn for_replay(&self) -> Self {
+        Self {
+            method: Method::GET,
+            path: Text::fixed_text(String::new()),
+            fixed_path: None,
+            headers: self.headers.clone(),
+            fixed_head: self.fixed_head.clone(),
+            has_host: self.has_host,
+            late_headers: self.late_headers.clone(),
+            body: Body::Empty,
+            long_file: None,
+            is_lean: self.is_lean,
+            framed_by_hand: self.framed_by_hand,
+            private_headers: self.private_headers.clone(),
+            private_body: false,
+            statuses: Vec::new(),
+            takes_redirects: true,
+            named: Vec::new(),
+            judged: Judged::nothing(),
+            timeout: self.timeout,
+            random: self.random.clone(),
+            has_own_type: self.has_own_type,
+            typed_head: None,
+        }
+    }
+
+    /// Sets path and query of a request of a log, which can be sent as they stand.
+    ///
+    /// # Errors
+    /// When they cannot, after all.
+    pub(super) fn set_path(&mut self, prefix: &str, path: &[u8]) -> Result<(), Failure> {
+        let path = std::str::from_utf8(path).map_err(|_| unsent("a path that is not text".to_owned()))?;
+        self.path.set(prefix, path);
+        Ok(())
+    }
+
+    /// Sets the body of a request of a log: this one, of this type, or so many random bytes.
+    pub(super) fn set_body(&mut self, body: Option<&Bytes>, random: u64, kind: Option<&str>) {
+        self.body = match (body, random) {
+            (Some(body), _) => Body::Fixed(body.clone()),
+            (None, 0) => Body::Empty,
+            (None, length) => Body::Random(length),
+        };
+        if self.has_own_type {
+            return;
+        }
+        if self.typed_head.is_some() || kind.is_some() {
+            let end = *self.typed_head.get_or_insert(self.fixed_head.len());
+            self.fixed_head.truncate(end);
+            self.headers.remove(header::CONTENT_TYPE);
+        }
+        if let Some(value) = kind.and_then(|kind| HeaderValue::from_str(kind).ok()) {
+            self.fixed_head.extend_from_slice(&[b"content-type: ", value.as_bytes(), b"\r\n"].concat());
+            self.headers.insert(header::CONTENT_TYPE, value);
+        }
     }
 
     /// The same as the only request on its connection, which it announces to the server.
@@ -250,8 +320,18 @@ impl Step {
         }
     }
 
+    /// The host whose cookies it sends. `host`: the `host` header, unless the step has its own.
+    pub(super) fn cookie_host<'a>(&'a self, host: &'a [u8]) -> &'a str {
+        self.host_named.as_deref().unwrap_or_else(|| without_port(std::str::from_utf8(host).unwrap_or_default()))
+    }
+
     pub(super) fn needs_body(&self) -> bool {
         self.judged.needs_body()
+    }
+
+    /// The request in words, as it was typed.
+    pub(super) fn typed(&self) -> String {
+        format!("{} {}", self.method, self.path.source())
     }
 
     /// The request in words, for messages. A value from an answer may be a secret: its name is shown instead.
@@ -270,6 +350,14 @@ pub(in crate::drivers) fn in_request(path: &str) -> Result<PathAndQuery, String>
         format!("the path `{path}` {found}; {expected}")
     })?;
     sent.parse().map_err(|e| format!("the path `{path}` is invalid: {e}"))
+}
+
+/// A host without its port. An address of IPv6 stands in brackets.
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => host,
+        _ => authority,
+    }
 }
 
 /// The statuses of a named outcome, and its number.

@@ -109,9 +109,21 @@ impl Driver for Redis {
         self.steps.len()
     }
 
+    fn names(&self) -> &[String] {
+        self.names.as_slice()
+    }
+
     fn client(self: &Arc<Self>, number: u64, seed: u64, _group: &Rc<()>) -> RedisClient {
         let values = Values::new(&self.names, seed, number);
-        RedisClient { redis: Arc::clone(self), values, connection: None, connects: 0, out: Vec::new(), word: Vec::new() }
+        RedisClient {
+            redis: Arc::clone(self),
+            values,
+            connection: None,
+            begins: false,
+            connects: 0,
+            out: Vec::new(),
+            word: Vec::new(),
+        }
     }
 }
 
@@ -208,6 +220,8 @@ pub struct RedisClient {
     redis: Arc<Redis>,
     values: Values,
     connection: Option<Connection>,
+    /// Whether nothing of the pass has been sent yet.
+    begins: bool,
     connects: u64,
     out: Vec<u8>,
     word: Vec<u8>,
@@ -271,10 +285,11 @@ impl RedisClient {
         let redis = Arc::clone(&self.redis);
         let step = &redis.steps[number];
         let deadline = TokioInstant::from_std(exchange.sent) + step.timeout;
+        let begins = std::mem::take(&mut self.begins);
         match self.connection.as_mut().map(Connection::between) {
             Some(Between::Reply) => return Err(self.drop_unasked(&step.name)),
             // Between two passes a server may close an idle connection.
-            Some(Between::End) if number == 0 => self.connection = None,
+            Some(Between::End) if begins => self.connection = None,
             Some(Between::End | Between::Nothing) | None => {}
         }
         if self.connection.is_none() {
@@ -327,7 +342,7 @@ fn judge(step: &Step, reply: &Reply<'_>, values: &mut Values) -> (u64, Result<()
     }
     let (length, name) = (bytes.len() as u64, |_: &Values| step.name.clone());
     let kept = step.judged.needs_body().then_some(KeptBody::whole(bytes));
-    (length, step.judged.check(length, kept, |_| None, name, values))
+    (length, step.judged.check(length, kept, |_, _| None, name, values))
 }
 
 impl Client for RedisClient {
@@ -346,6 +361,17 @@ impl Client for RedisClient {
 
     fn begin_pass(&mut self, pass: u64) {
         self.values.begin_pass(pass);
+        self.begins = true;
+    }
+
+    fn end_pass(&mut self) {
+        if !self.redis.keep_alive {
+            self.connection = None;
+        }
+    }
+
+    fn values(&self) -> Option<&Values> {
+        Some(&self.values)
     }
 
     async fn exchange(&mut self, step: usize) -> Exchange {
@@ -354,9 +380,6 @@ impl Client for RedisClient {
         if exchange.first_byte.is_none() {
             exchange.completed = Instant::now();
             // After a partial or missing reply, the next bytes on the connection would not match their command.
-            self.connection = None;
-        }
-        if !self.redis.keep_alive && (step + 1 == self.redis.steps.len() || exchange.result.is_err()) {
             self.connection = None;
         }
         exchange
@@ -372,7 +395,7 @@ impl Carrier for plan::drivers::redis::Redis {
         start_with(&Arc::new(Redis::new(self)?), job)
     }
 
-    fn verify(&self, seed: u64) -> Checked<'_> {
-        Box::pin(async move { one_pass(&Arc::new(Redis::new(self)?), seed).await })
+    fn verify<'a>(&'a self, flow: &'a plan::Flow, seed: u64) -> Checked<'a> {
+        Box::pin(async move { one_pass(&Arc::new(Redis::new(self)?), flow, seed).await })
     }
 }

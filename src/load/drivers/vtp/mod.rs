@@ -208,7 +208,7 @@ impl Carrier for plan::drivers::vtp::Author {
     }
 
     /// Checks only whether the broker accepts connections: it would count an event.
-    fn verify(&self, _seed: u64) -> Checked<'_> {
+    fn verify<'a>(&'a self, _flow: &'a plan::Flow, _seed: u64) -> Checked<'a> {
         Box::pin(async {
             let author = Author::new(self)?;
             let deadline = TokioInstant::now() + author.timeout;
@@ -228,7 +228,7 @@ impl Carrier for plan::drivers::vtp::Subscriber {
     }
 
     /// It subscribes before the load starts; that is its check.
-    fn verify(&self, _seed: u64) -> Checked<'_> {
+    fn verify<'a>(&'a self, _flow: &'a plan::Flow, _seed: u64) -> Checked<'a> {
         Box::pin(std::future::ready(Ok(())))
     }
 

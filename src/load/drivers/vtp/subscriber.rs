@@ -52,7 +52,7 @@ pub fn run(job: &Job, subscriber: &Subscriber, ledger: Arc<Ledger>) -> Result<Re
             broker,
             clock: Clock::default(),
             out: Vec::new(),
-            tally: Tally::new(job, 1),
+            tally: Tally::new(job, 1, true),
             phases: Default::default(),
             duplicates: 0,
             reordered: 0,

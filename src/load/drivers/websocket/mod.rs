@@ -164,7 +164,7 @@ impl Step {
     fn judge(&self, message: &[u8], values: &mut Values) -> Result<(), Failure> {
         let body = self.judged.needs_body().then_some(KeptBody::whole(message));
         let label = |_: &Values| format!("`{}`", self.name);
-        self.judged.check(message.len() as u64, body, |_| None, label, values)
+        self.judged.check(message.len() as u64, body, |_, _| None, label, values)
     }
 }
 
@@ -175,6 +175,10 @@ impl Driver for Websocket {
         self.steps.len()
     }
 
+    fn names(&self) -> &[String] {
+        self.names.as_slice()
+    }
+
     fn client(self: &Arc<Self>, number: u64, seed: u64, group: &Rc<Group>) -> WebsocketClient {
         let values = Values::new(&self.names, seed, number);
         WebsocketClient {
@@ -183,6 +187,7 @@ impl Driver for Websocket {
             values,
             socket: None,
             early: None,
+            begins: false,
             connects: 0,
             passes: 0,
         }
@@ -229,6 +234,8 @@ pub struct WebsocketClient {
     socket: Option<Socket>,
     /// A message that arrived while no pass was under way, and may be what the next one waits for.
     early: Option<Message>,
+    /// Whether nothing of the pass has been sent yet.
+    begins: bool,
     connects: u64,
     /// Passes so far.
     passes: u64,
@@ -279,11 +286,12 @@ impl WebsocketClient {
         let step = &websocket.steps[number];
         let deadline = TokioInstant::from_std(exchange.sent) + step.timeout;
         // What has arrived between two passes was not expected.
-        if number == 0 {
+        let begins = std::mem::take(&mut self.begins);
+        if begins {
             self.take_what_came();
         }
         if self.socket.is_none() {
-            if number > 0 {
+            if !begins {
                 return Err(Failure::new(Outcome::Closed, "the connection was lost between two steps"));
             }
             self.open(deadline).await?;
@@ -357,15 +365,25 @@ impl Client for WebsocketClient {
     fn begin_pass(&mut self, pass: u64) {
         self.websocket.begin_pass(&mut self.values, pass, self.passes);
         self.passes += 1;
+        self.begins = true;
+    }
+
+    fn end_pass(&mut self) {
+        if !self.websocket.keep_alive {
+            self.socket = None;
+        }
+    }
+
+    fn values(&self) -> Option<&Values> {
+        Some(&self.values)
     }
 
     async fn exchange(&mut self, step: usize) -> Exchange {
         let mut exchange = Exchange::begun(Instant::now());
         exchange.result = self.carry(step, &mut exchange).await;
         exchange.completed = exchange.first_byte.unwrap_or_else(Instant::now);
-        let last = step + 1 == self.websocket.steps.len();
         // After a failure it is not known which message the next answer on the connection would belong to.
-        if exchange.result.is_err() || !self.websocket.keep_alive && last {
+        if exchange.result.is_err() {
             self.socket = None;
         }
         exchange
@@ -382,7 +400,7 @@ impl Carrier for plan::drivers::websocket::Websocket {
         if self.matching.is_some() { pipelined::start(&websocket, job) } else { start_with(&websocket, job) }
     }
 
-    fn verify(&self, seed: u64) -> Checked<'_> {
-        Box::pin(async move { one_pass(&Arc::new(Websocket::new(self)?), seed).await })
+    fn verify<'a>(&'a self, flow: &'a plan::Flow, seed: u64) -> Checked<'a> {
+        Box::pin(async move { one_pass(&Arc::new(Websocket::new(self)?), flow, seed).await })
     }
 }

@@ -19,7 +19,7 @@ pub const READER: Reader = Reader {
     own: &KEYS,
     read: |notes, typed| {
         refuse(notes, typed.node, &http::KEYS, "it belongs to requests, but this is a command");
-        refuse(notes, typed.node, &["steps"], "it belongs to requests, but this is a command");
+        refuse(notes, typed.node, &["steps", "mix"], "it belongs to requests, but this is a command");
         refuse(notes, typed.node, &["draw"], "it belongs to requests and messages");
         command(notes, typed.node, typed.typed).map(Into::into)
     },

@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Reader;
-use crate::diagnostics::{Diagnostics, counted};
-use crate::{commands, requests, socks, steps, tls, values};
+use crate::diagnostics::{Diagnostics, counted, find_name, refuse};
+use crate::{commands, replay, requests, socks, steps, tls, values};
 use plan::drivers::http::{Http, MAX_STREAMS, TRANSFER_METRICS, named_outcomes};
 use plan::step::REQUEST_TIMEOUT;
-use plan::{Body, SecretParts, Socks, Step, Template, Url};
+use plan::{Body, Draw, Replay, SecretParts, Socks, Step, Template, Url};
 use schema::{Mistake, Node, types};
 use vocabulary::Outcome;
 
 /// Keys that belong to requests over HTTP.
 pub const KEYS: [&str; 7] = ["socket", "http", "tls", "auth", "headers", "socks", "stages"];
+/// Keys that belong to users.
+pub const OF_USERS: [&str; 3] = ["user", "relogin", "cookies"];
 /// Those that other protocols over TCP have, too.
 pub const SHARED: [&str; 2] = ["socks", "stages"];
 /// How many redirects are followed if only `trust` is given.
@@ -26,6 +28,7 @@ pub const READER: Reader = Reader {
         let staged = |entry: &schema::Entry| entry.value.get("stages").is_some();
         if workloads.iter().any(staged) { TRANSFER_METRICS.to_vec() } else { Vec::new() }
     },
+    own: &OF_USERS,
     ..Reader::of("url")
 };
 
@@ -52,7 +55,10 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
         let found = format!("{first} and {other} have different paths");
         notes.say(node, "url", found, "expected one path in all of them, or none: the path of a step follows it");
     }
-    if notes.key_of_workload(node, &["steps"]).is_some() && typed.steps.is_empty() {
+    let is_replay = node.get("load").is_some_and(|load| load.get("replay").is_some());
+    if is_replay {
+        refuse(notes, node, &["steps", "mix", "draw", "user", "relogin", "cookies"], "a replay sends the requests of its log");
+    } else if notes.key_of_workload(node, &["steps"]).is_some() && typed.steps.is_empty() {
         notes.say(node, "steps", "a pass without steps", "expected at least one request, such as `[{get: /}]`");
     }
     let version = typed.http.version.map_or(1, |v| v.0);
@@ -81,8 +87,13 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
     let tls = tls::tls(notes, node, &typed.tls, uses_tls, "expected `url: https://…`")?;
     let draws = values::draws(notes, node, &typed.draw, in_use);
     let in_use = &in_use.iter().chain(typed.draw.keys()).cloned().collect();
-    let mut steps = self::steps(notes, node, typed, in_use);
-    steps.iter_mut().for_each(Step::mark_secrets);
+    let replay = if is_replay { Some(replay::read(notes, node, typed)?) } else { None };
+    let (mut user, mut steps) = match &replay {
+        Some(replay) => (Vec::new(), replayed(notes, node, typed, replay)),
+        None => self::steps(notes, node, typed, in_use, &draws),
+    };
+    steps.iter_mut().chain(&mut user).for_each(Step::mark_secrets);
+    check_users(notes, node, typed, &user, &steps);
     let named = named_outcomes(&steps).len();
     if named > Outcome::MOST_NAMED {
         let most = Outcome::MOST_NAMED;
@@ -100,8 +111,60 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
         socks,
         stages,
         draws,
+        user,
+        relogin: requests::statuses(notes, node, typed.relogin.as_ref()),
+        cookies: typed.cookies,
         steps,
+        replay,
     })
+}
+
+/// What the requests of each group of paths have in common.
+fn replayed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, replay: &Replay) -> Vec<Step> {
+    let headers = requests::headers(notes, node, &typed.headers);
+    let late =
+        headers.iter().flat_map(|(_, value)| value.names()).find(|name| !name.starts_with("env.") && *name != "connection");
+    if let Some(name) = late {
+        let expected = "expected only values known in advance, `connection`, and secrets of `env`";
+        notes.say(node, "headers", format!("`{name}` is not a value of a replay"), expected);
+    }
+    let auth = requests::auth(notes, node, typed.auth.as_ref());
+    let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
+    let step = |name: &String| Step {
+        name: name.clone(),
+        headers: headers.clone(),
+        auth: auth.clone(),
+        ..Step::plain("get", Template::parse("/"), timeout)
+    };
+    replay.steps.iter().map(step).collect()
+}
+
+/// Notes what cannot be combined with users and their cookies.
+fn check_users(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, user: &[Step], steps: &[Step]) {
+    let has_user = node.get("user").is_some();
+    if has_user && typed.user.is_empty() {
+        notes.say(node, "user", "a user without steps", "expected at least one request, such as `[{post: /login}]`");
+    }
+    for item in node.get("user").map(Node::items).unwrap_or_default() {
+        let why = "a user begins with requests, one after the other: pauses, groups and conditions belong to `steps`";
+        refuse(notes, item, &["pause", "repeat", "when", "steps"], why);
+    }
+    if node.get("relogin").is_some() && !has_user {
+        let expected = "expected `user` beside it: the steps with which a user logs in";
+        notes.say(node, "relogin", "nobody can log in again without having logged in", expected);
+    }
+    if typed.stages == Some(true) && has_user {
+        notes.say(node, "user", "users whose requests are recorded stage by stage", "expected no `stages: true`");
+    }
+    let all = node.get("user").into_iter().chain(node.get("steps")).flat_map(Node::items).chain([node]);
+    if !typed.cookies.is_none() && user.iter().chain(steps).any(|step| step.headers.iter().any(|(name, _)| name == "cookie")) {
+        for headers in all.filter_map(|item| item.get("headers")) {
+            if let Some(entry) = headers.entries().iter().find(|entry| entry.key.eq_ignore_ascii_case("cookie")) {
+                let mistake = Mistake::new(notes.file, entry.key_span, "a header `cookie` beside cookies that are kept");
+                notes.mistakes.push(mistake.expected("expected one of both: `cookies` sends the ones that servers have set"));
+            }
+        }
+    }
 }
 
 /// Notes what cannot be combined with a proxy, or with requests that are recorded stage by stage; `secret`: whether a
@@ -152,12 +215,18 @@ fn trusted(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&types::Redir
     trusted
 }
 
-fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_use: &BTreeSet<String>) -> Vec<Step> {
+/// The steps of a user, and those of a pass.
+fn steps(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    typed: &types::Workload,
+    in_use: &BTreeSet<String>,
+    draws: &[Draw],
+) -> (Vec<Step>, Vec<Step>) {
     let common = requests::headers(notes, node, &typed.headers);
     let auth = requests::auth(notes, node, typed.auth.as_ref());
     let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
-    let drawn = typed.draw.keys().cloned();
-    steps::read(notes, node, drawn, |notes, item, typed: &types::Step| {
+    let make = |notes: &mut Diagnostics<'_>, item: &Node, typed: &types::Step| {
         let mut step = step(notes, item, typed, timeout, in_use)?;
         for (name, value) in &common {
             if !step.headers.iter().any(|(n, _)| n == name) {
@@ -166,7 +235,25 @@ fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_u
         }
         step.auth.clone_from(&auth);
         Some(step)
-    })
+    };
+    let before = steps::Before { known: values::drawn_by_users(draws), names: Vec::new() };
+    let user = steps::read_after(notes, node.get("user"), before, |notes, item, typed: &types::Step| {
+        let step = make(notes, item, typed)?;
+        refuse(notes, item, &["outcomes"], "a user is logged in or not: expected only `expect`");
+        if step.names().any(|name| name == "pass") {
+            let span = find_name(notes.file, item, "pass").unwrap_or(item.head);
+            let mistake = Mistake::new(notes.file, span, "`pass` has no value before a user's first pass");
+            notes.mistakes.push(mistake.expected("expected it only in `steps`; `${connection}` is the number of a user"));
+        }
+        Some(step)
+    });
+    let of_user = user.iter().flat_map(|step| &step.carry).map(|carry| carry.name.clone());
+    let typed_there = node.get("user").map(Node::items).unwrap_or_default().iter().filter_map(|item| item.get("carry"));
+    let typed_there = typed_there.flat_map(Node::entries).map(|entry| entry.key.clone());
+    let known = values::drawn(&typed.draw, draws).into_iter().chain(of_user).chain(typed_there).collect();
+    let names = user.iter().map(|step| step.name.clone()).collect();
+    let steps = steps::read_after(notes, node.get("steps"), steps::Before { known, names }, make);
+    (user, steps)
 }
 
 impl steps::Step for Step {

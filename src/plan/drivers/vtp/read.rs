@@ -20,7 +20,7 @@ const EVENT: &str = r#"<v:VOEvent xmlns:v="http://www.ivoa.net/xml/VOEvent/v2.0"
 pub const READER: Reader = Reader {
     read: |notes, typed| {
         refuse(notes, typed.node, &http::KEYS, "it belongs to requests, but these are events");
-        refuse(notes, typed.node, &["steps"], "it belongs to requests, but these are events");
+        refuse(notes, typed.node, &["steps", "mix"], "it belongs to requests, but these are events");
         refuse(notes, typed.node, &["draw"], "it belongs to requests and messages");
         vtp(notes, typed.node, typed.typed)
     },

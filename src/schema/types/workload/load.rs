@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::de::Deserialize;
 
-use crate::types::{Duration, Per, Percent, Rate, RateRange, Spacing, Text, WarmUpLength};
+use super::Replay;
+use crate::types::{Duration, Per, Percent, Rate, RateOrNone, RateRange, Spacing, Text, WarmUpLength};
 
-/// How passes arrive, and how many or for how long: exactly one of `closed`, `open` and `find`.
+/// How passes arrive, and how many or for how long: exactly one of `closed`, `open`, `replay` and `find`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "load"))]
@@ -20,18 +21,23 @@ pub struct Load {
     #[serde(default)]
     #[schemars(extend("examples" = [{"rate": "500/s", "arrivals": "poisson"}]))]
     pub open: Option<Open>,
+    /// An open loop whose requests and instants are those of a log, over HTTP. The log says how long it is, unless `amount`,
+    /// `duration` or `phases` end it earlier. See [Replay](replay.md).
+    #[serde(default)]
+    #[schemars(extend("examples" = [{"log": "access.log", "format": "combined", "speed": 2}]))]
+    pub replay: Option<Replay>,
     /// A search for the highest rate that holds. It has no `amount` and no `duration`, and cannot be used with `command` or
     /// `phases`.
     #[serde(default)]
     #[schemars(extend("examples" = [{"rate": "100..20000", "while": {"response_p99": "< 50ms", "errors": "< 0.1%"}}]))]
     pub find: Option<Find>,
-    /// How many passes in all. `closed` and `open` need exactly one of `amount` and `duration`, unless `phases` or `steps` of
-    /// the rate say how long the load is. With `per: connection` it is the amount of each connection.
+    /// How many passes in all. `closed` and `open` need exactly one of `amount` and `duration`, unless `phases`, or `steps` or
+    /// `stages` of the load, say how long it is. With `per: connection` it is the amount of each connection.
     #[serde(default)]
     #[schemars(extend("examples" = [1000]))]
     pub amount: Option<u64>,
-    /// How long the load is. `closed` and `open` need exactly one of `amount` and `duration`, unless `phases` or `steps` of
-    /// the rate say how long the load is.
+    /// How long the load is. `closed` and `open` need exactly one of `amount` and `duration`, unless `phases`, or `steps` or
+    /// `stages` of the load, say how long it is.
     #[serde(default)]
     #[schemars(extend("examples" = ["10s"]))]
     pub duration: Option<Duration>,
@@ -54,9 +60,15 @@ pub struct Load {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "load"))]
 pub struct Closed {
-    /// How many connections, each with one pass at a time: 1 to 1 000 000.
+    /// How many connections, each with one pass at a time: 1 to 1 000 000. It needs this or `stages`.
+    #[serde(default)]
     #[schemars(extend("examples" = [10]))]
-    pub connections: u32,
+    pub connections: Option<u32>,
+    /// How many connections over time, stage by stage: see [Stages](load.md#stages). The stages say how long the load is: it has
+    /// neither `amount` nor `duration`.
+    #[serde(default)]
+    #[schemars(extend("examples" = [[{"to": 100, "for": "30s"}, {"connections": 100, "for": "1m"}, {"to": 0, "for": "10s"}]]))]
+    pub stages: Option<Vec<ConnectionStage>>,
     /// How long a connection waits from the end of a pass to the start of the next: `{constant: 1s}` or `{exponential: 1s}`.
     #[serde(default)]
     #[schemars(extend("x-default" = "no wait", "examples" = [{"exponential": "1s"}]))]
@@ -82,7 +94,46 @@ pub struct Think {
     pub exponential: Option<Duration>,
 }
 
-/// An open loop, whose passes follow a schedule: exactly one of `rate`, `ramp`, `steps` and `every`.
+/// A stage of a closed loop: exactly one of `to` and `connections`.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "load"))]
+pub struct ConnectionStage {
+    /// The number of connections at the end of the stage. It changes steadily from that at the end of the stage before, or from
+    /// 0.
+    #[serde(default)]
+    #[schemars(extend("examples" = [100]))]
+    pub to: Option<u32>,
+    /// The number of connections in all of the stage.
+    #[serde(default)]
+    #[schemars(extend("examples" = [100]))]
+    pub connections: Option<u32>,
+    /// How long the stage is.
+    #[serde(rename = "for")]
+    #[schemars(extend("examples" = ["30s"]))]
+    pub length: Duration,
+}
+
+/// A stage of an open loop: exactly one of `to` and `rate`.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-page" = "load"))]
+pub struct RateStage {
+    /// The rate at the end of the stage, also `0`. It changes steadily from that at the end of the stage before, or from 0.
+    #[serde(default)]
+    #[schemars(extend("examples" = ["500/s"]))]
+    pub to: Option<RateOrNone>,
+    /// The rate in all of the stage, also `0`.
+    #[serde(default)]
+    #[schemars(extend("examples" = ["500/s"]))]
+    pub rate: Option<RateOrNone>,
+    /// How long the stage is.
+    #[serde(rename = "for")]
+    #[schemars(extend("examples" = ["30s"]))]
+    pub length: Duration,
+}
+
+/// An open loop, whose passes follow a schedule: exactly one of `rate`, `ramp`, `steps`, `stages` and `every`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "load"))]
@@ -99,6 +150,11 @@ pub struct Open {
     #[serde(default)]
     #[schemars(extend("examples" = [{"rates": [100, 200, 400], "each": "10s"}]))]
     pub steps: Option<RateSteps>,
+    /// Rates that rise, hold and fall, stage by stage: see [Stages](load.md#stages). The stages say how long the load is: it has
+    /// neither `amount` nor `duration`.
+    #[serde(default)]
+    #[schemars(extend("examples" = [[{"to": "500/s", "for": "30s"}, {"rate": "500/s", "for": "1m"}, {"to": 0, "for": "30s"}]]))]
+    pub stages: Option<Vec<RateStage>>,
     /// One pass in each stretch of this length. `arrivals` cannot be used with it.
     #[serde(default)]
     #[schemars(extend("examples" = ["100ms"]))]
@@ -133,12 +189,12 @@ pub struct Open {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "load"))]
 pub struct Ramp {
-    /// The rate at the start.
+    /// The rate at the start; it may be `0`.
     #[schemars(extend("examples" = ["10/s"]))]
-    pub from: Rate,
-    /// The rate at the end.
+    pub from: RateOrNone,
+    /// The rate at the end; it may be `0`.
     #[schemars(extend("examples" = ["1000/s"]))]
-    pub to: Rate,
+    pub to: RateOrNone,
 }
 
 /// Rates that are held one after the other.

@@ -75,6 +75,10 @@ pub struct RedisStep {
     #[serde(default)]
     #[schemars(extend("examples" = [{"rev": {"json": "/rev"}}]))]
     pub carry: BTreeMap<String, Carry>,
+    /// The command is left out of a pass in which this does not hold: see [Conditions](behaviour.md#conditions).
+    #[serde(default)]
+    #[schemars(extend("x-default" = "always", "examples" = [{"stock": "> 0"}]))]
+    pub when: Option<super::When>,
     /// How long this command may take.
     #[serde(default)]
     #[schemars(extend("x-default" = "that of the workload", "examples" = ["1s"]))]
