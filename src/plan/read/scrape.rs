@@ -56,10 +56,12 @@ pub(super) fn metrics_of(entry: &Entry) -> Vec<&str> {
     if !typed.is_empty() || entry.value.get("series").is_some() {
         return typed.iter().map(|entry| entry.key.as_str()).collect();
     }
-    let preset: &[Preset] = match () {
-        () if entry.value.get("haproxy").is_some() => &HAPROXY,
-        () if entry.value.get("nginx").is_some() => &NGINX,
-        () => &[],
+    let preset: &[Preset] = if entry.value.get("haproxy").is_some() {
+        &HAPROXY
+    } else if entry.value.get("nginx").is_some() {
+        &NGINX
+    } else {
+        &[]
     };
     preset.iter().map(|(name, ..)| *name).collect()
 }
