@@ -124,7 +124,11 @@ impl Builder<'_> {
         };
         let mut made = Vec::new();
         for (item, name) in section.items().iter().zip(faults::names(Some(section))) {
-            let Some(name) = name.filter(|_| self.is_in_cell(scope, item)) else { continue };
+            if !self.is_in_cell(scope, item) {
+                continue;
+            }
+            // Where it cannot be told, that was said already; the rest is still checked.
+            let name = name.unwrap_or_default();
             let resolved = scope.resolve(item, mistakes);
             let fault = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Fault, mistakes| {
                 faults::fault(&mut Diagnostics::new(self.file, mistakes), &resolved, &typed, &name, &context)

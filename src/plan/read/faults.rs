@@ -90,7 +90,8 @@ pub(super) fn check_names(file: &Arc<SourceFile>, section: Option<&Node>, others
         }
         let span = item.get("name").map_or(item.head, |node| node.span);
         let Some(name) = name else {
-            if KINDS.iter().any(|kind| item.get(kind).is_some()) {
+            let is_half = item.get("signal").is_some() && item.get("target").is_none();
+            if KINDS.iter().any(|kind| item.get(kind).is_some()) && !is_half {
                 let found = "the name of this fault would differ from cell to cell";
                 let expected = "expected `name: …` without an expression: graphs and expectations refer to it";
                 mistakes.push(Mistake::new(file, span, found).expected(expected));
