@@ -169,6 +169,7 @@ impl Step {
             headers: self.headers.clone(),
             fixed_head: self.fixed_head.clone(),
             has_host: self.has_host,
+            host_named: self.host_named.clone(),
             late_headers: self.late_headers.clone(),
             body: Body::Empty,
             long_file: None,
