@@ -226,7 +226,7 @@ mod tests {
 
     /// A pass each 10 ms of some milliseconds' length, of which some fail.
     fn load(watch: &mut Watch, from_ms: u64, to_ms: u64, took_ms: u64, outcome: impl Fn(u64) -> Outcome) {
-        let mut windows = Windows::new(0, 1, 500 * MS);
+        let mut windows = Windows::new(0, 1, true, 500 * MS);
         let mut rows = Vec::new();
         for at_ms in (from_ms..to_ms).step_by(10) {
             let ended = RequestRow {
