@@ -98,6 +98,9 @@ pub struct DrawnRow {
     /// The seed of the order, if the scenario fixes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// The values on which it depends what a pass does: columns are among them that no step inserts.
+    #[serde(skip)]
+    pub conditions: Vec<String>,
 }
 
 /// What several hold is written as it is.
@@ -264,7 +267,7 @@ impl Draw {
         match &self.of {
             DrawnFrom::Range(from, to) => format!("{} is drawn from {from} to {to}", self.name),
             DrawnFrom::List(items) => format!("{} is drawn from {}", self.name, shortened(&items.join(", "))),
-            DrawnFrom::Rows(DrawnRow { rows, order, per, seed }) => {
+            DrawnFrom::Rows(DrawnRow { rows, order, per, seed, .. }) => {
                 let order = match order {
                     RowOrder::InTurn => "in turn".to_owned(),
                     RowOrder::Shuffled => {

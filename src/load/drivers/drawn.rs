@@ -56,7 +56,7 @@ mod tests {
     fn drawn(count: u64, order: RowOrder) -> DrawnRow {
         let mut rows = Rows::new("x.csv".into(), vec!["n".to_owned()]);
         (0..count).for_each(|n| assert!(rows.push(&n.to_string())));
-        DrawnRow { rows: Arc::new(rows), order, per: DrawnPer::Pass, seed: None }
+        DrawnRow { rows: Arc::new(rows), order, per: DrawnPer::Pass, seed: None, conditions: Vec::new() }
     }
 
     proptest! {

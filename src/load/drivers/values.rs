@@ -269,7 +269,11 @@ impl ValueNames {
             let mut slots = Vec::new();
             for (column, name) in draw.names().into_iter().enumerate() {
                 // A row may have many columns, of which few are used.
-                if !matches!(draw.of, DrawnFrom::Rows(_)) || inserted.contains(&name.as_str()) {
+                let is_used = match &draw.of {
+                    DrawnFrom::Rows(row) => inserted.contains(&name.as_str()) || row.conditions.contains(&name),
+                    DrawnFrom::Range(..) | DrawnFrom::List(_) => true,
+                };
+                if is_used {
                     slots.push((first + slots.len(), column));
                     names.push(name);
                 }
@@ -519,7 +523,13 @@ mod tests {
         let mut rows = plan::Rows::new("u.csv".into(), ["name", "unused", "town"].map(str::to_owned).to_vec());
         ["ann", "-", "Ulm", "bob", "-", "Bonn"].into_iter().for_each(|value| assert!(rows.push(value)));
         let draw = |name: &str, per| {
-            let drawn = plan::DrawnRow { rows: Arc::new(rows.clone()), order: Default::default(), per, seed: None };
+            let drawn = plan::DrawnRow {
+                rows: Arc::new(rows.clone()),
+                order: Default::default(),
+                per,
+                seed: None,
+                conditions: Vec::new(),
+            };
             Draw { name: name.to_owned(), of: DrawnFrom::Rows(drawn) }
         };
         let draws = [draw("me", vocabulary::choices::DrawnPer::User), draw("it", vocabulary::choices::DrawnPer::Pass)];

@@ -133,6 +133,22 @@ pub(super) fn conditions(notes: &mut Diagnostics<'_>, node: &Node, known: Option
     made
 }
 
+/// The values that conditions compare, wherever they are in `steps`.
+pub(super) fn compared(steps: Option<&Node>) -> Vec<String> {
+    let Some(steps) = steps else { return Vec::new() };
+    let mut names = Vec::new();
+    for entry in steps.get("when").map(Node::entries).unwrap_or_default() {
+        names.push(entry.key.clone());
+        names.extend(entry.value.as_text().iter().flat_map(|text| {
+            let template = Template::parse(text);
+            template.names().map(str::to_owned).collect::<Vec<_>>()
+        }));
+    }
+    let inner = steps.items().iter().chain(steps.entries().iter().map(|entry| &entry.value));
+    inner.for_each(|node| names.extend(compared(Some(node))));
+    names
+}
+
 /// Says how conditions on values of passes are written, where a computation uses values that are known only then.
 pub(super) fn help_with_conditions(steps: Option<&Node>, mistakes: &mut [Mistake]) {
     let Some(steps) = steps.filter(|_| !mistakes.is_empty()) else { return };

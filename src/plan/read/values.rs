@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostics::{Diagnostics, refuse};
+use super::flow;
 use super::names::RESERVED;
 use super::rows;
 use plan::{Arrivals, Draw, DrawnFrom, DrawnRow, Length, Load};
@@ -22,7 +23,7 @@ pub(super) fn draws(
         nameable(notes, entry, in_use);
         let of = match notes.exactly_one(&entry.value, "what this value is drawn from", &["to", "of", "rows"]) {
             Some("rows") => match drawn_row(notes, &entry.value, typed) {
-                Some(drawn) => DrawnFrom::Rows(drawn),
+                Some(drawn) => DrawnFrom::Rows(DrawnRow { conditions: flow::compared(node.get("steps")), ..drawn }),
                 None => continue,
             },
             Some("to") => {
@@ -68,7 +69,8 @@ fn drawn_row(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Draw) -> O
         notes.say(node, "rows", found, "expected more: the last row is for the checked pass");
         return None;
     }
-    Some(DrawnRow { rows, order, per: typed.per.unwrap_or_default(), seed: typed.seed })
+    let per = typed.per.unwrap_or_default();
+    Some(DrawnRow { rows, order, per, seed: typed.seed, conditions: Vec::new() })
 }
 
 /// The names of values that exist from the start of a pass: what is drawn, also where it has a mistake.
