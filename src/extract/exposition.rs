@@ -202,7 +202,7 @@ mod tests {
     fn what_cannot_be_read_is_told_with_its_line() {
         let wrong = |text: &str| parse(text, false, true).unwrap_err();
         assert_eq!(wrong("a 1\nb"), "line 2: `b` has no value");
-        assert_eq!(wrong("<html><body>It works!</body></html>\n"), "line 1: `<html><body>It works!</body></html>` has no value");
+        assert_eq!(wrong("<html><body>It works!</body></html>\n"), "line 1: `<html><body>It` is not the name of a series");
         assert_eq!(wrong("<p> no\n"), "line 1: `<p>` is not the name of a series");
         assert_eq!(wrong("a{b=\"c 1\n"), "line 1: the label `b` has no value in quotes");
         assert_eq!(wrong("a{b=\"c\" d=\"e\"} 1\n"), "line 1: `d=\"e\"} 1` follows the label `b`");
