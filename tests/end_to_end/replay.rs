@@ -200,8 +200,9 @@ workloads:
       leave: [{get: /old, expect: {status: 301}}, {name: gone, head: /gone, expect: {status: 404}}]";
     place.write("test.yaml", &scenario(mix));
     place.run_test().expect(0);
+    let folder = place.path("");
     let requests = |name: &str| {
-        let mut lines: Vec<String> = std::fs::read_to_string(place.path(name))
+        let mut lines: Vec<String> = std::fs::read_to_string(folder.join(name))
             .unwrap()
             .lines()
             .map(|line| line.split('"').nth(1).unwrap().to_owned())
