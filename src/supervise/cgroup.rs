@@ -145,7 +145,9 @@ impl Cgroup {
                 (Controller::Memory, Version::One) => {
                     // Where the kernel counts swap, memory and swap together meet their limit first.
                     let hits = |file: &str| read(file).trim().parse::<u64>().ok();
-                    counts.limit_hits = hits("memory.failcnt").map(|n| n + hits("memory.memsw.failcnt").unwrap_or_default());
+                    let sum = hits("memory.failcnt").map(|n| n + hits("memory.memsw.failcnt").unwrap_or_default());
+                    // Newer kernels have the files and count nothing: a 0 says nothing.
+                    counts.limit_hits = sum.filter(|n| *n > 0);
                     counts.oom_kills = value(&read("memory.oom_control"), "oom_kill");
                 }
             }

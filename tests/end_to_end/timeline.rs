@@ -92,7 +92,8 @@ expect: [{metric: recovery_time, of: kill-web-2, below: 1500ms}]
     for event in ["fault", "killed", "started-again", "fault-over"] {
         assert!(events.contains(&format!("\"event\":\"{event}\"")), "{event}: {events}");
     }
-    outcome.expect(0).complains(&["recovery_time"]);
+    let outcome = outcome.expect(0);
+    assert!(outcome.stdout.contains("recovery_time"), "{}", outcome.stdout);
     place.assert_cleared(Duration::from_secs(5));
 }
 
@@ -161,7 +162,7 @@ repetitions: 5
 expect: [{metric: recovery_time, of: kill-web, below: 1h}]
 ",
     );
-    let outcome = place.run_test().expect(1);
+    let outcome = place.run_test().expect(3);
     assert!((figure(&place, "kill-web", "not_recovered") - 100.0).abs() < 1e-9);
     let bound = figure(&place, "kill-web", "recovery_time");
     assert!((1.4..1.51).contains(&bound), "{bound}");
@@ -216,7 +217,8 @@ repetitions: 1
         let summary = place.summary();
         let max = &crate::load::part(&summary, "all", "clients", "during", "(pass)")["response_ns"]["max"];
         let slowest = max.as_f64().map_or_else(|| panic!("{summary:#}"), |ns| ns / 1e9);
-        assert!((least..2.5).contains(&slowest), "{mechanism} {fault}: {slowest}");
+        // TCP tries again after a second, and then after two.
+        assert!((least..3.5).contains(&slowest), "{mechanism} {fault}: {slowest}");
         let recovery = figure(&place, "slow", "recovery_time");
         assert!((0.9..2.0).contains(&recovery), "{mechanism} {fault}: {recovery}");
         place.assert_cleared(Duration::from_secs(5));
@@ -319,7 +321,8 @@ repetitions: 1
     assert_eq!(redis["outcome"], "out-of-memory", "{redis}");
     assert!(redis["ended"].as_str().unwrap().contains("exceeded its memory limit"), "{redis}");
     assert!(redis["resources"]["oom_kills"].as_u64().unwrap() >= 1, "{redis}");
-    assert!(redis["resources"]["memory_limit_hits"].as_u64().unwrap() >= 1, "{redis}");
+    // Some kernels do not count them in version 1.
+    assert!(redis["resources"]["memory_limit_hits"].as_u64().is_none_or(|hits| hits >= 1), "{redis}");
     assert!(groups().is_empty(), "{:?}", groups());
 }
 
