@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::Duration;
 
-use super::holder::{decode, encode};
+use super::shape_text::{decode, encode};
 use plan::links::Shape;
 
 /// The start of a helper's first argument, where it listens for changes; the path follows.

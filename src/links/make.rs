@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::names::{LinkNames, path};
 use super::namespace::{create, inside};
 use super::rules::{rates, rules, tc};
+use super::shape_text::encode;
 use super::{Error, commands, control, holder, relay, shaping};
 use plan::links::{Link, Mechanism};
 
@@ -105,7 +106,7 @@ pub fn make(link: &Link, names: &LinkNames, mechanism: Mechanism, seed: u64) -> 
 }
 
 fn shapes(link: &Link, seed: u64) -> [String; 2] {
-    [holder::encode(&link.forward, seed), holder::encode(&link.back, !seed)]
+    [encode(&link.forward, seed), encode(&link.back, !seed)]
 }
 
 /// What the helper of queues is told of each of them.

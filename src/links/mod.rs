@@ -39,6 +39,7 @@ pub mod namespace;
 mod nfqueue;
 pub mod relay;
 mod rules;
+mod shape_text;
 mod shaping;
 #[cfg(test)]
 mod tests;

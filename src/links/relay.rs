@@ -18,7 +18,8 @@ use rustix::event::{PollFd, PollFlags, epoll, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::control::Control;
-use super::holder::{Clock, READY, announce, decode, prepare};
+use super::holder::{Clock, READY, announce, prepare};
+use super::shape_text::decode;
 use plan::links::Shape;
 
 /// The hidden argument with which the runner starts itself as this helper.

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::account::{Account, UnderWay, ended, without_pauses};
+use super::drivers::script::{Script, Then, Turn};
 use super::drivers::transfer::Place;
 use super::drivers::{Aside, Client, Driver, Exchange};
 use super::observer::Begun;
 use super::schedule::{Arrival, Next, Presence, Random, Schedule, ThreadSlice};
-use super::script::{Script, Then, Turn};
 use super::{Error, Job, Report, Rows, thread};
 use plan::{Arrivals, Think};
 use vocabulary::rows::{MetricRow, RequestRow};

@@ -19,7 +19,6 @@ mod pacer;
 pub mod page;
 pub mod queue;
 pub mod schedule;
-mod script;
 pub mod search;
 pub mod silence;
 mod tally;

@@ -3,17 +3,14 @@
 //! Where groups can be made is `plan::cgroups`'s business. A group is in the journal before it exists, so that it is removed
 //! whoever dies. A replica enters its groups between fork and exec: no instruction of it is executed outside.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
-use super::{Error, Guard};
+use super::{Error, Guard, group_files};
 use plan::cgroups::{Controller, Parent, Resources, Version, parent};
 use vocabulary::units::human_bytes;
 
 /// The kernel hands out time in periods of this length.
 const PERIOD_US: u64 = 100_000;
-/// A group whose last process has just ended may be busy for this long.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The groups of a replica: one in version 2, one for each controller in version 1.
 #[derive(Debug)]
@@ -170,7 +167,7 @@ impl Cgroup {
             return Ok(());
         }
         for path in self.paths() {
-            if remove(&path) {
+            if group_files::remove(&path) {
                 guard.release(&path)?;
             }
         }
@@ -243,29 +240,6 @@ fn whole_pages(bytes: u64, page: u64) -> u64 {
 /// A number of a file with a name and a number in each line.
 fn value(text: &str, name: &str) -> Option<u64> {
     text.lines().find_map(|line| line.split_once(' ').filter(|(key, _)| *key == name)?.1.trim().parse().ok())
-}
-
-/// Whether a path is a control group.
-pub(super) fn is_group(path: &Path) -> bool {
-    path.starts_with("/sys/fs/cgroup") || path.join("cgroup.procs").exists()
-}
-
-/// Removes a group and those that its processes made in it; returns whether it is gone. Its files cannot be removed, and need not
-/// be.
-pub(super) fn remove(path: &Path) -> bool {
-    let begun = Instant::now();
-    loop {
-        let inner = std::fs::read_dir(path).into_iter().flatten().flatten();
-        inner.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).for_each(|entry| {
-            remove(&entry.path());
-        });
-        match std::fs::remove_dir(path) {
-            Ok(()) => return true,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return true,
-            Err(_) if begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(2)),
-            Err(_) => return false,
-        }
-    }
 }
 
 #[cfg(test)]

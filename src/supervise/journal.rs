@@ -23,7 +23,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{self, Signal};
 use serde::{Deserialize, Serialize};
 
-use super::cgroup;
+use super::group_files;
 use super::processes::{Row, marked};
 use vocabulary::marker::run_of;
 
@@ -217,8 +217,8 @@ fn execute(argv: &[String]) -> bool {
 /// What is mounted below is unmounted and not emptied: it may be somebody's files that a target has bound into its own root.
 /// Where unmounting is not possible, nothing is removed.
 pub fn remove(path: &Path) -> bool {
-    if cgroup::is_group(path) {
-        return cgroup::remove(path);
+    if group_files::is_group(path) {
+        return group_files::remove(path);
     }
     let flags = rustix::mount::UnmountFlags::DETACH | rustix::mount::UnmountFlags::NOFOLLOW;
     // The last mount first, as it may be inside or on top of another; what was mounted twice is removed twice.

@@ -13,6 +13,7 @@
 pub mod cgroup;
 pub mod client;
 mod descendants;
+mod group_files;
 pub mod guard;
 mod inherit;
 pub mod journal;

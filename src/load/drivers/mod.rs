@@ -14,6 +14,7 @@ pub mod framed;
 pub mod http;
 mod judged;
 pub mod redis;
+pub(crate) mod script;
 mod socks;
 mod steering;
 pub mod tcp;
@@ -28,8 +29,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::script::{Script, Then, Walk};
 use super::{Error, Job, Observer, Report, Running, Traffic, Users};
+use script::{Script, Then, Walk};
 use vocabulary::words::harmless;
 use vocabulary::{Outcome, Phase, Task};
 

@@ -41,7 +41,7 @@ use super::transfer::{Kept, Left, Transfer};
 use super::values::{ValueNames, Values};
 use super::{Carrier, Checked, Client, Driver, Exchange, Failure, checked_pass};
 pub use crate::drivers::judged::MAX_KEPT;
-use crate::script::Script;
+use crate::drivers::script::Script;
 use crate::traffic::RequestCounter;
 use crate::{Error, Job, Running, Traffic, Users, start_with};
 use connect::Server;

@@ -74,8 +74,9 @@ pub(super) fn read(content: &[u8], all: &mut Collector) -> Result<(), String> {
     let archive: Archive<'_> = serde_json::from_slice(content).map_err(|e| e.to_string())?;
     for entry in archive.log.entries {
         let Entry { request, response, resource_type, started_date_time } = entry;
-        if resource_type.as_deref() == Some("websocket") {
-            all.leave_out(Why::Websocket);
+        // What browsers call a connection over which messages go.
+        if resource_type.as_deref().is_some_and(|kind| kind.ends_with("socket")) {
+            all.leave_out(Why::Upgrade);
             continue;
         }
         let Some(at_ns) = times::rfc3339(started_date_time.as_bytes()) else {

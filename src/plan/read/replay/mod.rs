@@ -51,15 +51,15 @@ pub(super) enum Why {
     OtherHost,
     /// A path that cannot be sent.
     Path,
-    /// A websocket.
-    Websocket,
+    /// A connection that becomes one of another protocol.
+    Upgrade,
     /// A URL that no server answers, such as `data:`.
     NoServer,
 }
 
 impl Why {
     const ALL: [Self; 8] =
-        [Self::NotALine, Self::NoRequest, Self::Method, Self::Body, Self::OtherHost, Self::Path, Self::Websocket, Self::NoServer];
+        [Self::NotALine, Self::NoRequest, Self::Method, Self::Body, Self::OtherHost, Self::Path, Self::Upgrade, Self::NoServer];
 
     /// After `is` or `are`.
     fn words(self) -> &'static str {
@@ -70,7 +70,7 @@ impl Why {
             Self::Body => "with a body that the log does not have",
             Self::OtherHost => "for another host",
             Self::Path => "with a path that cannot be sent",
-            Self::Websocket => "for a websocket",
+            Self::Upgrade => "for another protocol than HTTP",
             Self::NoServer => "for a URL without a server, such as `data:`",
         }
     }
@@ -215,7 +215,7 @@ impl Collector {
         let scheme = target.iter().position(|b| *b == b':').map(|colon| target[..colon].to_ascii_lowercase());
         match scheme.as_deref() {
             Some(b"http" | b"https") => {}
-            Some(b"ws" | b"wss") => return Err(Why::Websocket),
+            Some(b"ws" | b"wss") => return Err(Why::Upgrade),
             // `host:port` of CONNECT has its own reason; the rest has no server.
             Some(_) if !target.contains(&b'/') || target.starts_with(b"data:") || target.starts_with(b"blob:") => {
                 return Err(Why::NoServer);

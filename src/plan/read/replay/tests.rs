@@ -184,12 +184,7 @@ fn a_har_has_one_host_and_no_websockets() {
     assert_eq!(replay.log_requests.bodies[0], (br#"{"a": 1}"#.to_vec(), Some("application/json".to_owned())));
     assert_eq!(
         left_out(&replay),
-        [
-            (Why::Body.words(), 1, 7),
-            (Why::OtherHost.words(), 1, 3),
-            (Why::Websocket.words(), 1, 4),
-            (Why::NoServer.words(), 2, 5)
-        ]
+        [(Why::Body.words(), 1, 7), (Why::OtherHost.words(), 1, 3), (Why::Upgrade.words(), 1, 4), (Why::NoServer.words(), 2, 5)]
     );
     let both = made_of(log.as_bytes(), "har", "hosts: [shop.example, cdn.example], body: random").unwrap();
     assert_eq!(both.requests, 5);

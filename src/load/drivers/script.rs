@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use super::Error;
-use super::drivers::Failure;
-use super::drivers::values::{Text, Values};
-use super::schedule::{Random, mix};
+use super::Failure;
+use super::values::{Text, Values};
+use crate::Error;
+use crate::schedule::{Random, mix};
 use plan::flow::{Comparison, DEEPEST, Flow, Kind, Move, Pause, When};
 use plan::replay::LogRequests;
 use vocabulary::Outcome;
