@@ -398,7 +398,7 @@ fn the_shop_serves_users_of_a_file() {
         "experiment: test
 limits: {generator-cpu: 100%}
 targets:
-  shop: {fixture: shop, port: PORT1, args: [--users, DIR/users.csv, --session-requests, \"9\", --products, \"2\", --stock, \"40\"], ready: {http: /}}
+  shop: {fixture: shop, port: PORT1, args: [--users, DIR/users.csv, --session-requests, \"10\", --products, \"2\", --stock, \"40\"], ready: {http: /}}
 workloads:
   customers:
     url: http://127.0.0.1:PORT1
