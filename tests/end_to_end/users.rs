@@ -18,7 +18,7 @@ const PATHS: [&str; 2] = ["{}", "{redirects: 1}"];
 fn scenario(server: &Server, workload: &str) -> String {
     format!(
         "experiment: test
-limits: {{generator-cpu: 100%}}
+limits: {{generator-cpu: 100%, silence: 100%}}
 workloads:
   clients:
     url: http://127.0.0.1:{}
@@ -129,7 +129,7 @@ fn logging_in_again_in_vain_comes_to_an_end() {
     steps: [{get: /me}]
 ";
     let place = Place::with(&(scenario(&server, workload) + "limits: {errors: 100%, silence: 100%}").replacen(
-        "limits: {generator-cpu: 100%}\n",
+        "limits: {generator-cpu: 100%, silence: 100%}\n",
         "",
         1,
     ));
@@ -155,8 +155,8 @@ fn who_cannot_log_in_does_nothing_else() {
     user: [{name: log-in, post: \"/login/${connection}\", carry: {token: {json: /token}}}]
     steps: [{get: \"/by/${connection}\"}]
 ";
-        let place = Place::with(&(scenario(&server, workload) + "limits: {errors: 100%}").replacen(
-            "limits: {generator-cpu: 100%}\n",
+        let place = Place::with(&(scenario(&server, workload) + "limits: {errors: 100%, silence: 100%}").replacen(
+            "limits: {generator-cpu: 100%, silence: 100%}\n",
             "",
             1,
         ));
@@ -369,7 +369,7 @@ fn what_a_set_up_step_finds_is_known_to_the_load() {
     let base = format!("http://127.0.0.1:{}", server.port);
     let place = Place::with(&format!(
         "experiment: test
-limits: {{generator-cpu: 100%}}
+limits: {{generator-cpu: 100%, silence: 100%}}
 set-up:
   run:
     - {{post: \"{base}/login\", carry: {{token: {{json: /token}}}}}}
@@ -397,9 +397,9 @@ workloads:
 fn the_shop_serves_users_of_a_file() {
     let mut place = Place::with(
         "experiment: test
-limits: {generator-cpu: 100%}
+limits: {generator-cpu: 100%, silence: 100%}
 targets:
-  shop: {fixture: shop, port: PORT1, args: [--users, DIR/users.csv, --session-requests, \"9\", --products, \"2\", --stock, \"40\"], ready: {http: /}}
+  shop: {fixture: shop, port: PORT1, args: [--users, DIR/users.csv, --session-requests, \"10\", --products, \"2\", --stock, \"40\"], ready: {http: /}}
 workloads:
   customers:
     url: http://127.0.0.1:PORT1
@@ -442,7 +442,7 @@ fn nginx_recognises_users_by_their_cookies() {
             "test.yaml",
             &format!(
                 "experiment: test
-limits: {{generator-cpu: 100%}}
+limits: {{generator-cpu: 100%, silence: 100%}}
 targets:
   nginx: {{command: [nginx, -p, DIR, -e, DIR/error.log, -c, DIR/nginx.conf], port: PORT1}}
 workloads:
@@ -479,7 +479,7 @@ fn each_stream_of_http2_is_a_user() {
     place.write(
         "test.yaml",
         "experiment: test
-limits: {generator-cpu: 100%}
+limits: {generator-cpu: 100%, silence: 100%}
 targets:
   nginx: {command: [nginx, -p, DIR, -e, DIR/error.log, -c, DIR/nginx.conf], port: PORT1}
 workloads:

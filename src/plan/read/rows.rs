@@ -128,7 +128,10 @@ fn of_csv(path: &Path, name: &str, bytes: &[u8]) -> Result<Rows, Wrong> {
             Ok(false) => break,
             Err(error) => return Err((format!("{name} cannot be read: {error}"), "expected comma-separated values".to_owned())),
         }
-        let line = record.position().map_or(line, csv::Position::line);
+        // Empty lines before it are skipped, and its position is before them.
+        let (line, start) = record.position().map_or((line, 0), |at| (at.line(), at.byte() as usize));
+        let skipped = bytes[start..].iter().take_while(|byte| matches!(**byte, b'\r' | b'\n'));
+        let line = line + skipped.filter(|byte| **byte == b'\n').count() as u64;
         let Some(rows) = &mut rows else {
             let columns = record.iter().map(|value| as_utf8(name, line, value).map(|v| v.trim().to_owned()));
             let columns: Vec<String> = columns.collect::<Result<_, _>>()?;
