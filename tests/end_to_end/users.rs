@@ -317,9 +317,10 @@ fn rows_are_drawn_by_the_number_of_the_pass_whatever_the_threads() {
 
 #[test]
 fn unique_rows_run_out_and_the_load_ends_there() {
-    for load in
-        ["{open: {rate: 200/s, connections: 4}, duration: 20s}", "{closed: {connections: 4, think: {constant: 10ms}}, duration: 20s}"]
-    {
+    for load in [
+        "{open: {rate: 200/s, connections: 4}, duration: 20s}",
+        "{closed: {connections: 4, think: {constant: 10ms}}, duration: 20s}",
+    ] {
         for threads in [1, 2] {
             let names: Arc<Mutex<Vec<String>>> = Arc::default();
             let seen = Arc::clone(&names);

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::diagnostics::{Diagnostics, find_name};
 use super::flow::{self, Known};
+use schema::source::one_of;
 use schema::{Mistake, Node, decode};
 use vocabulary::rows::WHOLE;
 
