@@ -21,7 +21,7 @@ struct Collected {
 }
 
 impl AnswerSink for Collected {
-    fn wants_headers(&self, _coded: bool) -> bool {
+    fn wants_headers(&self, _coded: bool, _sets_cookies: bool) -> bool {
         self.wants_headers
     }
 

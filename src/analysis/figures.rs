@@ -127,31 +127,39 @@ pub(super) fn step_names(workload: &WorkloadRecord) -> Vec<&str> {
 
 /// Each step of each phase that a workload had: its length, and what was offered in it.
 fn steps(measured: &Measured<'_>) -> PolarsResult<DataFrame> {
-    let mut rows: Vec<(u32, &PhaseStatus, &str)> = Vec::new();
+    let mut rows: Vec<(u32, &PhaseStatus, &str, bool)> = Vec::new();
     for (number, phases) in &measured.phases {
         for workload in measured.cell.workloads.iter().filter(|_| !measured.without_windows.contains(number)) {
-            let names = step_names(workload);
+            // What the schedule asked for are passes, and not what users execute besides.
+            let of_users = &workload.steps[workload.steps.len().saturating_sub(workload.user_steps)..];
+            let of_users = |name: &str| of_users.iter().any(|step| step == name);
+            let names: Vec<(&str, bool)> = step_names(workload).into_iter().map(|name| (name, !of_users(name))).collect();
             for phase in Phase::ALL.iter().filter(|phase| **phase != Phase::Drain) {
                 let found = phases.iter().find(|p| p.workload == workload.name && p.phase == phase.name());
-                rows.extend(found.into_iter().flat_map(|phase| names.iter().map(move |name| (*number, phase, *name))));
+                if let Some(phase) = found {
+                    rows.extend(names.iter().map(|(name, asked)| (*number, phase, *name, *asked)));
+                }
             }
         }
     }
     let number =
-        |name: &str, of: fn(&PhaseStatus) -> u64| column(name, rows.iter().map(|(_, phase, _)| of(phase)).collect::<Vec<u64>>());
+        |name: &str, of: fn(&PhaseStatus) -> u64| column(name, rows.iter().map(|(_, phase, ..)| of(phase)).collect::<Vec<u64>>());
+    let asked = |name: &str, of: fn(&PhaseStatus) -> u64| {
+        column(name, rows.iter().map(|(_, phase, _, asked)| if *asked { of(phase) } else { 0 }).collect::<Vec<u64>>())
+    };
     DataFrame::new(
         rows.len(),
         vec![
             column("repetition", rows.iter().map(|(number, ..)| *number).collect::<Vec<u32>>()),
-            text_column("workload", rows.iter().map(|(_, phase, _)| phase.workload.as_str()).collect()),
-            text_column("phase", rows.iter().map(|(_, phase, _)| phase.phase.as_str()).collect()),
-            text_column("step", rows.iter().map(|(.., step)| *step).collect()),
+            text_column("workload", rows.iter().map(|(_, phase, ..)| phase.workload.as_str()).collect()),
+            text_column("phase", rows.iter().map(|(_, phase, ..)| phase.phase.as_str()).collect()),
+            text_column("step", rows.iter().map(|(_, _, step, _)| *step).collect()),
             number("start_ns", |phase| phase.start_ns),
             number("end_ns", |phase| phase.end_ns),
             number("duration_ns", PhaseStatus::duration_ns),
-            column("seconds", rows.iter().map(|(_, phase, _)| phase.seconds()).collect::<Vec<f64>>()),
-            number(OFFERED_PASSES, |phase| phase.offered),
-            number(UNSENT_PASSES, |phase| phase.unsent),
+            column("seconds", rows.iter().map(|(_, phase, ..)| phase.seconds()).collect::<Vec<f64>>()),
+            asked(OFFERED_PASSES, |phase| phase.offered),
+            asked(UNSENT_PASSES, |phase| phase.unsent),
         ],
     )
 }

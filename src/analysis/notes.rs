@@ -292,6 +292,11 @@ fn of_cell(cell: &CellSummary) -> Vec<(String, String)> {
             add("TAIL", format!("for the last {tail} of {all} fewer connections were busy than requested, of {of}"));
         }
     }
+    if let Some(words) = cell.repetitions.ended_early.first() {
+        let times = cell.repetitions.ended_early.len();
+        let more = if times > 1 { format!(", and in {} further repetitions", times - 1) } else { String::new() };
+        add("ENDED EARLY", format!("{words}{more} [{name}]"));
+    }
     for (target, bytes) in &cell.logs_cut {
         let cut = human_bytes(*bytes as f64);
         add("LOG", format!("{cut} of the logs of {target} were cut off because of log-limit [{name}]"));

@@ -231,6 +231,7 @@ fn by_verdict<'r>(
                 repetitions.errors.push(error.clone());
             }
         }
+        repetitions.ended_early.extend(status.ran_out.iter().map(|one| one.words.clone()));
         match &status.verdict {
             Verdict::Valid => {
                 completed.push(*repetition);

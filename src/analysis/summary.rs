@@ -199,6 +199,9 @@ pub struct Repetitions {
     pub failures: Vec<u32>,
     /// The message of the first failed request of each kind.
     pub errors: Vec<String>,
+    /// Loads that ended early because their rows had run out, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ended_early: Vec<String>,
 }
 
 impl Repetitions {

@@ -141,6 +141,7 @@ async fn execute(plan: &Plan, part: &Part<'_>, means: Means<'_>) -> Result<Exit,
         kept: RefCell::default(),
         measuring: false,
         marks: RefCell::default(),
+        found: RefCell::default(),
         part: Some(part),
         conductor: None,
     };
@@ -154,7 +155,8 @@ async fn execute(plan: &Plan, part: &Part<'_>, means: Means<'_>) -> Result<Exit,
             order = part.post.order() => order,
         };
         match order {
-            Some(Order::Execute(cell, repetition)) => {
+            Some(Order::Execute(cell, repetition, found)) => {
+                executor.found.replace([(None, found)].into());
                 let executed = repetition_of(&executor, part, Turn { cell, repetition }).await;
                 if !executed || guard.is_gone() {
                     // The controller finds that the agent is gone, and executes the repetition again.

@@ -218,6 +218,7 @@ pub(super) fn execute<'f>(plan: &'f Plan, start: RunStart<'f>, invocation: &'f I
             kept: RefCell::default(),
             measuring: measuring.is_some(),
             marks: RefCell::default(),
+            found: RefCell::default(),
             part: None,
             conductor: invocation.conductor.as_ref(),
         };

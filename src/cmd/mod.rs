@@ -76,6 +76,8 @@ impl Stop {
 
 /// Executes a command line.
 pub fn main(cli: Cli) -> Exit {
+    // The readers of scenarios do not know polars.
+    crate::plan_read::rows::set_parquet_reader(crate::record::rows_of_parquet::read);
     let result = match cli.command {
         Command::Check(args) => check::check(&args),
         Command::Plan(args) => plan::plan(&args),

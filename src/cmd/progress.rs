@@ -362,7 +362,8 @@ impl Reporter {
 
     fn say_ended(&self, status: &Status, ended: &Ended, heard: Heard, so_far: &str, done: u64) {
         // On a screen, what is usual is only counted.
-        let is_usual = matches!(heard, Heard::Again(_)) || status.verdict == Verdict::Valid && ended.errors == 0;
+        let is_usual = matches!(heard, Heard::Again(_))
+            || status.verdict == Verdict::Valid && ended.errors == 0 && status.ran_out.is_empty();
         if self.screen.is_some() && is_usual && !self.verbose {
             return;
         }
@@ -444,6 +445,10 @@ impl Ended {
                     Some(rate) => format!("at most {} passes/s hold", significant(rate)),
                     None => "none of the rates holds".to_owned(),
                 }
+            }
+            (Verdict::Valid, _) if !status.ran_out.is_empty() => {
+                let words: Vec<&str> = status.ran_out.iter().map(|one| one.words.as_str()).collect();
+                format!("{} passes/s; {}", significant(self.rate), words.join("; "))
             }
             (Verdict::Valid, _) if self.errors > 0 => format!("{} passes/s, {} ERRORS", significant(self.rate), self.errors),
             (Verdict::Valid, _) => format!("{} passes/s", significant(self.rate)),

@@ -14,7 +14,11 @@ use plan::{Late, Protocol as _};
 use supervise::Guard;
 use vocabulary::{Outcome, Task};
 
-/// Executes steps in order. `known`: the ports at which targets listen, or will.
+/// What set-up steps have found in answers, by the names that they carry it as.
+pub type Found = BTreeMap<String, String>;
+
+/// Executes steps in order, each with what the earlier ones have found. `known`: the ports at which targets listen, or will.
+/// Returns what they have found.
 ///
 /// # Errors
 /// [`Error::Action`] at the first that fails.
@@ -25,8 +29,9 @@ pub fn execute<'f>(
     late: &'f Late<'_>,
     logs: &'f Path,
     known: &'f [u16],
-) -> Task<'f, Result<(), Error>> {
+) -> Task<'f, Result<Found, Error>> {
     Box::pin(async move {
+        let (mut late, mut found) = (late.clone(), Found::new());
         for (number, step) in steps.iter().enumerate() {
             let failed = |reason: String| Error::Action { level, step: step.to_string(), reason };
             // It was decided before on which machine it is done.
@@ -34,7 +39,7 @@ pub fn execute<'f>(
             match step {
                 Action::Command { invocation, cache } => {
                     let name = format!("{}-{}", level.replace(", ", "-"), number + 1);
-                    let mut command = Command::new(invocation, late, name);
+                    let mut command = Command::new(invocation, &late, name);
                     let claim = match cache {
                         Some(cache) => {
                             let Some(claim) = cache::claim(cache, || true).await.map_err(failed)? else { continue };
@@ -49,11 +54,16 @@ pub fn execute<'f>(
                     }
                 }
                 Action::Request { url, tls, step, times } => {
-                    request(url, tls, step, *times, late, known).await.map_err(failed)?;
+                    let (mut values, _) = request(url, tls, step, *times, &late, known).await.map_err(failed)?;
+                    for name in step.carry.iter().map(|carry| &carry.name) {
+                        let value = values.remove(name).unwrap_or_default();
+                        late.insert(name, value.clone());
+                        found.insert(name.clone(), value);
+                    }
                 }
                 Action::On { .. } => {}
                 Action::Control { port, send, expect, timeout } => {
-                    let fill = |template: &plan::Template| template.fill(late).to_text();
+                    let fill = |template: &plan::Template| template.fill(&late).to_text();
                     let (address, cookie) = (fill(&port.address), port.cookie.as_ref().map(|c| PathBuf::from(fill(c))));
                     let send: Vec<String> = send.iter().map(fill).collect();
                     let (expect, timeout) = (expect.clone(), *timeout);
@@ -67,7 +77,7 @@ pub fn execute<'f>(
                 }
             }
         }
-        Ok(())
+        Ok(found)
     })
 }
 

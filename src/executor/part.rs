@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
+use super::actions::Found;
 use super::error::Error;
 use super::progress::LOAD;
 use super::reconcile;
@@ -141,19 +142,19 @@ impl<'a> Part<'a> {
         Share { index: self.index, of: self.of }
     }
 
-    /// Waits at a point.
-    pub(crate) async fn reach(&self, point: Point) -> Result<Passed, Error> {
-        self.post.reach(point.number(), Vec::new(), None).await.map_err(elsewhere)
+    /// Waits at a point; `found`: what set-up steps have found here.
+    pub(crate) async fn reach(&self, point: Point, found: Found) -> Result<Passed, Error> {
+        self.post.reach(point.number(), Vec::new(), None, found).await.map_err(elsewhere)
     }
 
     /// Waits until all loads are over; returns what all machines have sent, and from when until when.
     pub(crate) async fn load_over(&self, sent: Vec<Sent>, span: Option<(u64, u64)>) -> Result<Passed, Error> {
-        self.post.reach(Point::LoadOver.number(), sent, span).await.map_err(elsewhere)
+        self.post.reach(Point::LoadOver.number(), sent, span, Found::new()).await.map_err(elsewhere)
     }
 
     /// Waits at a point to which an instant belongs.
     pub(crate) async fn instant_of(&self, point: Point) -> Result<Instant, Error> {
-        let passed = self.reach(point).await?;
+        let passed = self.reach(point, Found::new()).await?;
         Ok(passed.at_ns.map_or_else(Instant::now, |at_ns| self.post.clock.instant(at_ns)))
     }
 

@@ -29,6 +29,8 @@ pub enum ToAgent {
         cell: usize,
         /// Its number.
         repetition: u32,
+        /// What set-up steps around repetitions have found.
+        found: BTreeMap<String, String>,
     },
     /// All machines have reached a point.
     Passed(Passed),
@@ -121,6 +123,8 @@ pub struct Passed {
     pub sent: Vec<Sent>,
     /// From the first to the last request of all of them, in nanoseconds since the epoch, once they are known.
     pub span: Option<(u64, u64)>,
+    /// What set-up steps of all of them have found.
+    pub found: BTreeMap<String, String>,
 }
 
 /// What was sent to a server that counts.
@@ -179,6 +183,8 @@ pub enum ToController {
         sent: Vec<Sent>,
         /// From the first to the last request, in nanoseconds since the epoch, if any was made here.
         span: Option<(u64, u64)>,
+        /// What set-up steps have found here since the last point.
+        found: BTreeMap<String, String>,
     },
     /// The repetition cannot go on here.
     Broke {

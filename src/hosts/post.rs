@@ -26,8 +26,8 @@ pub enum Order {
     Scenario(Box<Scenario>),
     /// To execute whole rounds.
     Shard(Box<ShardWork>),
-    /// To execute a repetition: its cell by index, and its number.
-    Execute(usize, u32),
+    /// To execute a repetition: its cell by index, its number, and what set-up steps have found.
+    Execute(usize, u32, BTreeMap<String, String>),
     /// To stop targets.
     EndLifetimes(Lifetimes),
     /// To end.
@@ -148,12 +148,18 @@ impl Post {
     }
 
     /// Waits at a point until all machines are there; `sent`: what was sent to servers that
-    /// count; `span`: from the first to the last request.
+    /// count; `span`: from the first to the last request; `found`: what set-up steps have found here.
     ///
     /// # Errors
     /// The reason when the repetition fails meanwhile.
-    pub async fn reach(&self, point: u32, sent: Vec<Sent>, span: Option<(u64, u64)>) -> Result<Passed, Abandoned> {
-        self.say(&ToController::Reached { point, sent, span });
+    pub async fn reach(
+        &self,
+        point: u32,
+        sent: Vec<Sent>,
+        span: Option<(u64, u64)>,
+        found: BTreeMap<String, String>,
+    ) -> Result<Passed, Abandoned> {
+        self.say(&ToController::Reached { point, sent, span, found });
         let mut passed = self.passed.clone();
         tokio::select! {
             biased;
@@ -255,11 +261,11 @@ fn read(
             }
             Ok(ToAgent::Scenario(scenario)) => Order::Scenario(scenario),
             Ok(ToAgent::Shard(work)) => Order::Shard(work),
-            Ok(ToAgent::Execute { cell, repetition }) => {
+            Ok(ToAgent::Execute { cell, repetition, found }) => {
                 // What was said of another repetition does not concern this one.
                 shared.passed.send_replace(BTreeMap::new());
                 shared.abandoned.send_replace(None);
-                Order::Execute(cell, repetition)
+                Order::Execute(cell, repetition, found)
             }
             Ok(ToAgent::EndLifetimes(over)) => Order::EndLifetimes(over),
             Ok(ToAgent::Stop) => Order::Stop,

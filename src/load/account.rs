@@ -14,7 +14,8 @@ use super::schedule::{Next, Schedule};
 use super::silence::Watch;
 use super::tally::Tally;
 use super::{Job, Late, PhaseReport, Report};
-use plan::{Arrivals, Length, Load};
+use plan::{Arrivals, Draw, DrawnFrom, Length, Load};
+use vocabulary::choices::DrawnPer;
 use vocabulary::rows::RequestRow;
 use vocabulary::units::nanos;
 use vocabulary::{Outcome, Phase};
@@ -87,6 +88,9 @@ pub(super) struct Account {
     holds_connections: bool,
     /// Whether the load ends with an amount.
     by_amount: bool,
+    /// How many passes there are rows for, and when somebody asked for more.
+    enough_for: u64,
+    ran_out_ns: Cell<Option<u64>>,
 }
 
 impl Account {
@@ -113,6 +117,8 @@ impl Account {
             workload: job.index,
             single_step: steps == 1,
             holds_connections: !job.workload.protocol().has_many_under_way(),
+            enough_for: enough_for(job.workload.protocol().draws()),
+            ran_out_ns: Cell::new(None),
             by_amount: job.workload.load.segments.last().is_some_and(|s| matches!(s.length, Length::Amount(_))),
         }
     }
@@ -136,7 +142,21 @@ impl Account {
 
     /// What the schedule with this number has to do at `now_ns`.
     pub fn next_of(&self, schedule: usize, now_ns: u64) -> Next {
-        self.schedules.borrow_mut().get_mut(schedule).map_or(Next::Over, |s| s.next(now_ns))
+        if self.ran_out_ns.get().is_some() {
+            return Next::Over;
+        }
+        match self.schedules.borrow_mut().get_mut(schedule).map_or(Next::Over, |s| s.next(now_ns)) {
+            Next::Begin(arrival) if arrival.pass >= self.enough_for => {
+                self.ran_out_ns.set(Some(now_ns));
+                Next::Over
+            }
+            next => next,
+        }
+    }
+
+    /// Whether there are no rows left for further passes.
+    pub fn has_run_out(&self) -> bool {
+        self.ran_out_ns.get().is_some()
     }
 
     /// A pass of a phase was due, and never sent.
@@ -212,7 +232,7 @@ impl Account {
 
     /// Whether no more passes start.
     pub fn is_used_up(&self) -> bool {
-        self.schedules.borrow().iter().all(Schedule::is_used_up)
+        self.has_run_out() || self.schedules.borrow().iter().all(Schedule::is_used_up)
     }
 
     /// A connection is being made, so that a pass can start.
@@ -342,7 +362,8 @@ impl Account {
         self.progress.fetch_add(self.untold.get(), Ordering::Relaxed);
         let mut phases = *self.phases.borrow();
         let ending = self.ending.take().unwrap_or_else(|| self.ending());
-        let asked = if aborted { BTreeMap::new() } else { self.offered_and_unsent() };
+        // Whatever the schedule asked for after the last row was never meant to be sent.
+        let asked = if aborted || self.has_run_out() { BTreeMap::new() } else { self.offered_and_unsent() };
         for (phase, (offered, unsent)) in asked {
             let report = phases[phase as usize].get_or_insert(PhaseReport::empty(phase));
             (report.offered, report.unsent) = (offered, unsent + self.unsent.borrow()[phase as usize]);
@@ -355,7 +376,11 @@ impl Account {
                 let report = phases[phase as usize].get_or_insert(PhaseReport::empty(phase));
                 (report.start_ns, report.end_ns, report.planned_ns) = (start_ns, end_ns, Some(end_ns - start_ns));
             }
+            if let Some(out_ns) = self.ran_out_ns.get() {
+                end_at(&mut phases, out_ns);
+            }
             end_ns = timeline.planned_end_ns().unwrap_or(end_ns);
+            end_ns = self.ran_out_ns.get().map_or(end_ns, |out_ns| end_ns.min(out_ns));
             if timeline.planned_end_ns().is_none()
                 && let Some(last) = phases.iter_mut().flatten().filter(|p| p.passes > 0).max_by_key(|p| p.end_ns)
             {
@@ -379,7 +404,30 @@ impl Account {
             dropped_windows: self.tally.borrow().dropped(),
             examples,
             aborted,
+            ran_out_ns: self.ran_out_ns.get(),
             ..Report::empty()
+        }
+    }
+}
+
+/// How many passes the rows of which each is drawn at most once are enough for.
+fn enough_for(draws: &[Draw]) -> u64 {
+    let of = |draw: &Draw| match &draw.of {
+        DrawnFrom::Rows(drawn) if drawn.per == DrawnPer::Pass => drawn.enough_for(),
+        DrawnFrom::Rows(_) | DrawnFrom::Range(..) | DrawnFrom::List(_) => u64::MAX,
+    };
+    draws.iter().map(of).min().unwrap_or(u64::MAX)
+}
+
+/// Lets phases end early: those that would begin later did not happen.
+fn end_at(phases: &mut [Option<PhaseReport>], at_ns: u64) {
+    for slot in phases {
+        let Some(phase) = slot else { continue };
+        if phase.start_ns >= at_ns && phase.passes == 0 {
+            *slot = None;
+        } else if phase.end_ns > at_ns && phase.planned_ns.is_some() {
+            phase.end_ns = at_ns.max(phase.start_ns + 1);
+            phase.planned_ns = Some(phase.end_ns - phase.start_ns);
         }
     }
 }

@@ -16,9 +16,9 @@ use super::observer::Begun;
 use super::schedule::{Arrival, Next, Random, Schedule, ThreadSlice};
 use super::{Error, Job, Report, Rows, thread};
 use plan::{Arrivals, Think};
-use vocabulary::Outcome;
 use vocabulary::rows::{MetricRow, RequestRow};
 use vocabulary::units::nanos;
+use vocabulary::{Outcome, Phase};
 
 /// What one generator thread does.
 pub struct Share<D> {
@@ -42,11 +42,12 @@ pub fn run<D: Driver>(share: &Share<D>) -> Result<Report, Error> {
         .filter(|n| n / streams % share.threads == share.thread)
         .collect();
     let group = Rc::new(<D::Client as Client>::Group::default());
-    let report = thread::run(&share.job, share.driver.steps(), clients.len(), async |account, begin| {
-        follow(share, &clients, &group, account, begin).await
-    })?;
+    let report =
+        thread::run(&share.job, share.driver.steps() + share.driver.own_steps(), clients.len(), async |account, begin| {
+            follow(share, &clients, &group, account, begin).await
+        })?;
     share.driver.over(&group, &share.job, &report);
-    Ok(Report { traffic: D::Client::traffic(&group), ..report })
+    Ok(Report { traffic: D::Client::traffic(&group), users: D::Client::users(&group), ..report })
 }
 
 /// Connects, waits for the other threads, and lets every client follow the schedule to its end: no longer than the
@@ -66,7 +67,8 @@ async fn follow<D: Driver>(
         Arrivals::Open { .. } => Duration::ZERO,
     };
     if ramp.is_zero() {
-        clients = thread::make_ready(clients, async |client| drop(client.ready().await)).await;
+        let patience = share.driver.patience();
+        clients = thread::make_ready(clients, patience, async |client| drop(client.ready().await)).await;
     }
     let origin_ns = thread::together(job, account, begin).await;
     let slice = ThreadSlice::of(share.thread, share.threads, job.seed);
@@ -79,7 +81,10 @@ async fn follow<D: Driver>(
     let all = u64::from(load.arrivals.connections()) * share.driver.streams();
     for (slot, (number, client)) in numbers.iter().zip(clients).enumerate() {
         let account = Rc::clone(account);
-        let follower = Follower { slot, client, account, place: None };
+        let (steps, place) = (share.driver.steps(), None);
+        let mut follower = Follower { slot, client, account, steps, measured: first_measured(load), place };
+        // What it did before the load belongs to the first phase that is measured.
+        follower.record_own(follower.measured);
         let begin_ns = origin_ns.saturating_add(share_of(ramp, *number, all));
         match load.arrivals {
             Arrivals::Closed { think, .. } => {
@@ -98,6 +103,12 @@ async fn follow<D: Driver>(
 fn share_of(ramp: Duration, number: u64, all: u64) -> u64 {
     let share = ramp.as_nanos().saturating_mul(u128::from(number)) / u128::from(all.saturating_sub(1).max(1));
     u64::try_from(share).unwrap_or(u64::MAX)
+}
+
+/// The first phase that is not the warm-up.
+fn first_measured(load: &plan::Load) -> Phase {
+    let phases = || load.segments.iter().map(|segment| segment.phase);
+    phases().find(|phase| *phase != Phase::WarmUp).or_else(|| phases().next()).unwrap_or(Phase::During)
 }
 
 /// Whether a pass is due whenever a client is free.
@@ -124,6 +135,10 @@ struct Follower<C: Client> {
     slot: usize,
     client: C,
     account: Rc<Account>,
+    /// How many steps a pass has.
+    steps: usize,
+    /// The first phase that is not the warm-up.
+    measured: Phase,
     /// What is under way, as its row would show it.
     place: Option<Place>,
 }
@@ -178,10 +193,12 @@ impl<C: Client> Follower<C> {
                     continue;
                 }
                 Next::Over => {
+                    self.record_own(self.phase_now());
                     account.idle_from_ns.set(account.idle_from_ns.get().or(Some(now_ns)));
                     break;
                 }
             };
+            self.record_own(arrival.phase);
             if let Err(failure) = ready {
                 account.note(None, &failure);
                 let completed_in = account.completed_in(arrival.phase, now_ns);
@@ -224,6 +241,7 @@ impl<C: Client> Follower<C> {
                 Next::Over => break,
                 Next::At(_) => {
                     let _ = self.client.ready().await;
+                    self.record_own(self.phase_now());
                     match account.next(account.pacer.now_ns()) {
                         Next::Begin(arrival) => arrival,
                         Next::Over => break,
@@ -236,6 +254,7 @@ impl<C: Client> Follower<C> {
             };
             self.pass(&arrival, Some(arrival.intended_ns)).await;
         }
+        self.record_own(self.phase_now());
     }
 
     /// One pass through the steps; returns when it ended. A step that fails ends the pass: later steps would ask for
@@ -260,9 +279,11 @@ impl<C: Client> Follower<C> {
             let begins = whole.as_ref().map_or(intended, |w| w.completed_ns);
             self.place = Some(Place { workload: account.workload, step: step as u16, pass, phase, intended_ns: begins });
             let mut exchange = self.client.exchange(step).await;
+            let has_waited = self.record_own(phase);
             let (sent_ns, completed_ns) = (account.ns(exchange.sent), account.ns(exchange.completed));
-            // A later step is meant to start when the previous one has ended.
-            let intended = whole.as_ref().map_or(intended_ns.unwrap_or(sent_ns), |w| w.completed_ns.min(sent_ns));
+            // A later step is meant to start when the previous one has ended. If its user had to log in first, it starts after that.
+            let begins = if has_waited { sent_ns } else { begins };
+            let intended = whole.as_ref().map_or(intended_ns.unwrap_or(sent_ns), |_| begins.min(sent_ns));
             let one = RequestRow {
                 outcome: exchange.result.as_ref().err().map_or(Outcome::Ok, |f| f.outcome),
                 connect_ns: exchange.connect.map(|c| c.as_nanos() as u64),
@@ -300,7 +321,7 @@ impl<C: Client> Follower<C> {
                     whole
                 }
             };
-            if one.outcome == Outcome::Ok && step + 1 < account.tally.borrow().steps() {
+            if one.outcome == Outcome::Ok && step + 1 < self.steps {
                 if let Some(pass) = &mut account.under_way.borrow_mut()[self.slot] {
                     (pass.step, pass.step_ns) = (step as u16 + 1, completed_ns);
                 }
@@ -316,6 +337,36 @@ impl<C: Client> Follower<C> {
             return whole.completed_ns;
         }
         unreachable!("a pass ends with its last step")
+    }
+
+    /// The phase to which something belongs that is of no pass and ends now.
+    fn phase_now(&self) -> Phase {
+        match self.account.phase_at(self.account.pacer.now_ns()) {
+            Phase::Drain => self.measured,
+            phase => phase,
+        }
+    }
+
+    /// Records what the client has executed on its own, each step by itself. Returns whether there was anything.
+    fn record_own(&mut self, phase: Phase) -> bool {
+        let own = self.client.own();
+        for (step, exchange) in &own {
+            let (sent_ns, completed_ns) = (self.account.ns(exchange.sent), self.account.ns(exchange.completed));
+            let row = RequestRow {
+                outcome: exchange.result.as_ref().err().map_or(Outcome::Ok, |f| f.outcome),
+                connect_ns: exchange.connect.map(|c| c.as_nanos() as u64),
+                first_byte_ns: exchange.first_byte.map(|at| self.account.ns(at)),
+                sent_bytes: exchange.sent_bytes,
+                received_bytes: exchange.received_bytes,
+                step: Some(*step as u16),
+                ..ended(phase, sent_ns, sent_ns, completed_ns)
+            };
+            if let Err(failure) = &exchange.result {
+                self.account.note(row.step, failure);
+            }
+            self.account.record(&row);
+        }
+        !own.is_empty()
     }
 
     fn send_metrics(&self, arrival: &Arrival, exchange: &Exchange, at_ns: u64) {

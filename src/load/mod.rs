@@ -23,6 +23,7 @@ pub mod silence;
 mod tally;
 mod thread;
 pub mod traffic;
+mod users;
 pub mod windows;
 
 use std::collections::BTreeMap;
@@ -41,6 +42,7 @@ pub use observer::Observer;
 pub use search::Trial;
 use silence::{Quiet, Silence};
 pub use traffic::Traffic;
+pub use users::Users;
 use vocabulary::rows::{MetricRow, RequestRow, TransferRow, WindowRow, new_histogram};
 use vocabulary::{Outcome, Phase, Task};
 pub use windows::Totals;
@@ -224,6 +226,10 @@ pub struct Report {
     pub aborted: bool,
     /// The requests that were written, in all phases.
     pub traffic: Traffic,
+    /// How its users fared.
+    pub users: Users,
+    /// When the rows of which each may be drawn once had run out, if they did.
+    pub ran_out_ns: Option<u64>,
     /// By phase and name of a metric in percent that the protocol adds: how many, and out of how many.
     pub shares: BTreeMap<(Phase, &'static str), (u64, u64)>,
 }
@@ -352,6 +358,8 @@ impl Report {
             trials: Vec::new(),
             aborted: false,
             traffic: Traffic::default(),
+            users: Users::default(),
+            ran_out_ns: None,
             shares: BTreeMap::new(),
         }
     }
@@ -409,6 +417,8 @@ impl Report {
         self.trials.extend(other.trials);
         self.aborted |= other.aborted;
         self.traffic.merge(&other.traffic);
+        self.users.merge(&other.users);
+        self.ran_out_ns = self.ran_out_ns.max(other.ran_out_ns);
         for (key, (part, all)) in other.shares {
             let ours = self.shares.entry(key).or_default();
             *ours = (ours.0 + part, ours.1 + all);

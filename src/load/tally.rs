@@ -70,9 +70,4 @@ impl Tally {
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
-
-    /// How many steps a pass has.
-    pub fn steps(&self) -> usize {
-        self.windows.steps()
-    }
 }

@@ -22,6 +22,9 @@ const CONNECTING: usize = 128;
 /// The longest time that the start of the load waits for connections, and for each of them.
 const CONNECT_PATIENCE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_millis(2));
 
+/// How much longer for each of them if it does more than connect, such as log in.
+const READY_PATIENCE: Duration = Duration::from_millis(20);
+
 /// The start of the load as one thread saw it, and what the thread had used by then.
 pub(super) struct Begin(Cell<(Instant, u64)>);
 
@@ -99,9 +102,14 @@ pub(super) async fn together(job: &Job, account: &Account, begin: &Begin) -> u64
 }
 
 /// Makes as many clients ready before the load as possible; the others do so when their first pass is due.
-pub(super) async fn make_ready<C: 'static>(all: Vec<C>, ready: impl AsyncFn(&mut C) + Copy + 'static) -> Vec<C> {
-    let (least, each) = CONNECT_PATIENCE;
-    let patience = tokio::time::Instant::now() + least + each * all.len() as u32;
+///
+/// `more`: how long one of them may take besides connecting.
+pub(super) async fn make_ready<C: 'static>(all: Vec<C>, more: Duration, ready: impl AsyncFn(&mut C) + Copy + 'static) -> Vec<C> {
+    let (least, mut each) = CONNECT_PATIENCE;
+    if !more.is_zero() {
+        each += READY_PATIENCE;
+    }
+    let patience = tokio::time::Instant::now() + least + more + each * all.len() as u32;
     let places = Rc::new(Semaphore::new(CONNECTING));
     let connecting: Vec<_> = all
         .into_iter()
@@ -138,7 +146,7 @@ pub(super) async fn to_the_end(
             ended.map_err(|e| Error::Thread(e.to_string()))?;
         }
         // A thread with nothing left to send still waits for the end: a phase lasts as long as planned.
-        if let Some(end_ns) = account.planned_end_ns() {
+        if let Some(end_ns) = account.planned_end_ns().filter(|_| !account.has_run_out()) {
             account.until(end_ns).await;
         }
         Ok::<bool, Error>(true)

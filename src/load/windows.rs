@@ -148,11 +148,6 @@ impl Windows {
         Self { workload, length_ns, current: 0, steps, cells, totals, serializer: V2Serializer::new() }
     }
 
-    /// How many steps a pass has.
-    pub fn steps(&self) -> usize {
-        self.steps
-    }
-
     /// Counts a request. Returns the rows of the last window when this request starts another one.
     ///
     /// For a workload of one step only the step is counted: the pass as a whole is the same, and is added to the rows.

@@ -53,6 +53,9 @@ pub struct Plan {
     /// The files that the scenario names and that were found here.
     #[serde(skip)]
     pub files: Vec<PathBuf>,
+    /// Names of the values that set-up steps find.
+    #[serde(skip)]
+    pub found: Vec<String>,
     /// All factors with the chosen levels.
     pub factors: Vec<Factor>,
     /// Set-up steps that are executed once, before everything else.

@@ -1,13 +1,15 @@
 //! HTTP requests, and the parts that requests and messages share: bodies, expectations, carried and drawn values.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::template::Late;
 use super::text::as_text;
-use super::{Auth, Template};
+use super::{Auth, Rows, Template};
+use vocabulary::choices::{DrawnPer, RowOrder};
 use vocabulary::units::{human_bytes, in_json};
 
 /// How long a request may take by default.
@@ -79,6 +81,39 @@ pub enum DrawnFrom {
     Range(u64, u64),
     /// Texts, at least one.
     List(Vec<String>),
+    /// Rows of a file, whose columns are values: `${name.column}`.
+    Rows(DrawnRow),
+}
+
+/// How a row of a file is drawn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DrawnRow {
+    /// The rows: at least one, and with [`RowOrder::Unique`] at least two.
+    #[serde(serialize_with = "shared")]
+    pub rows: Arc<Rows>,
+    /// In which order.
+    pub order: RowOrder,
+    /// For each pass, or for each user.
+    pub per: DrawnPer,
+    /// The seed of the order, if the scenario fixes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+/// What several hold is written as it is.
+fn shared<S: Serializer>(rows: &Arc<Rows>, serializer: S) -> Result<S::Ok, S::Error> {
+    (**rows).serialize(serializer)
+}
+
+impl DrawnRow {
+    /// How many passes, or users, it is enough for.
+    pub fn enough_for(&self) -> u64 {
+        match self.order {
+            // The last row is for the checked pass.
+            RowOrder::Unique => self.rows.count() - 1,
+            RowOrder::InTurn | RowOrder::Shuffled => u64::MAX,
+        }
+    }
 }
 
 impl Step {
@@ -172,6 +207,23 @@ pub enum Selector {
     Header(String),
     /// A regular expression on the body.
     Regex(String),
+    /// A regular expression on each header of a name, in lower case.
+    RegexOfHeader {
+        /// The header.
+        header: String,
+        /// The regular expression.
+        pattern: String,
+    },
+}
+
+impl Selector {
+    /// The header in which it looks, if it looks in one.
+    pub fn header(&self) -> Option<&str> {
+        match self {
+            Self::Header(header) | Self::RegexOfHeader { header, .. } => Some(header),
+            Self::Json(_) | Self::Regex(_) => None,
+        }
+    }
 }
 
 impl Body {
@@ -194,11 +246,36 @@ impl Expect {
 }
 
 impl Draw {
+    /// The names by which steps insert it.
+    pub fn names(&self) -> Vec<String> {
+        match &self.of {
+            DrawnFrom::Rows(drawn) => drawn.rows.columns.iter().map(|column| format!("{}.{column}", self.name)).collect(),
+            DrawnFrom::Range(..) | DrawnFrom::List(_) => vec![self.name.clone()],
+        }
+    }
+
+    /// Whether users draw it, and not passes.
+    pub fn is_of_user(&self) -> bool {
+        matches!(&self.of, DrawnFrom::Rows(drawn) if drawn.per == DrawnPer::User)
+    }
+
     /// As `runner plan` prints it.
     pub fn words(&self) -> String {
         match &self.of {
             DrawnFrom::Range(from, to) => format!("{} is drawn from {from} to {to}", self.name),
             DrawnFrom::List(items) => format!("{} is drawn from {}", self.name, shortened(&items.join(", "))),
+            DrawnFrom::Rows(DrawnRow { rows, order, per, seed }) => {
+                let order = match order {
+                    RowOrder::InTurn => "in turn".to_owned(),
+                    RowOrder::Shuffled => {
+                        format!("shuffled{}", seed.map_or_else(String::new, |seed| format!(" from the seed {seed}")))
+                    }
+                    RowOrder::Unique => "each at most once".to_owned(),
+                };
+                let per = if *per == DrawnPer::User { "user" } else { "pass" };
+                let (count, path) = (rows.count(), rows.path.display());
+                format!("{} is a row of {path} ({count} rows), {order}, one per {per}: {}", self.name, rows.columns.join(", "))
+            }
         }
     }
 }

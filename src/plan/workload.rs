@@ -34,13 +34,17 @@ impl Workload {
 impl Serialize for Workload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let protocol = self.driver.protocol();
-        let mut fields = serializer.serialize_struct("Workload", 12)?;
+        let mut fields = serializer.serialize_struct("Workload", 13)?;
         fields.serialize_field("name", &self.name)?;
         match &self.on {
             Some(on) => fields.serialize_field("on", on)?,
             None => fields.skip_field("on")?,
         }
         fields.serialize_field("steps", &protocol.steps())?;
+        match protocol.user_steps() {
+            0 => fields.skip_field("user_steps")?,
+            some => fields.serialize_field("user_steps", &some)?,
+        }
         fields.serialize_field("metrics", &protocol.metrics())?;
         fields.serialize_field("outcomes", &protocol.outcomes())?;
         fields.serialize_field("follows", &protocol.follows())?;

@@ -31,6 +31,7 @@ mod older;
 pub mod parts;
 pub mod read;
 pub mod rows;
+pub mod rows_of_parquet;
 mod salvage;
 pub mod spill;
 pub mod status;

@@ -181,6 +181,8 @@ pub struct WorkloadRecord {
     pub name: String,
     /// Names of its steps.
     pub steps: Vec<String>,
+    /// How many of them, from the last one back, users execute besides passes.
+    pub user_steps: usize,
     /// Its metrics besides times and counts.
     pub metrics: Vec<NamedMetric>,
     /// The outcomes that it names, each once.
@@ -199,6 +201,8 @@ struct WrittenWorkload {
     name: String,
     #[serde(default)]
     steps: Option<Vec<WrittenStep>>,
+    #[serde(default)]
+    user_steps: usize,
     #[serde(default)]
     metrics: Option<Vec<NamedMetric>>,
     #[serde(default)]
@@ -226,8 +230,8 @@ impl TryFrom<WrittenWorkload> for WorkloadRecord {
     type Error = serde_json::Error;
 
     fn try_from(written: WrittenWorkload) -> Result<Self, serde_json::Error> {
-        let WrittenWorkload { name, steps, metrics, outcomes, follows, is_program, driver, load } = written;
-        let mut workload = Self { name, steps: Vec::new(), metrics: Vec::new(), outcomes, follows, is_program, load };
+        let WrittenWorkload { name, steps, user_steps, metrics, outcomes, follows, is_program, driver, load } = written;
+        let mut workload = Self { name, steps: Vec::new(), user_steps, metrics: Vec::new(), outcomes, follows, is_program, load };
         match (steps, metrics) {
             // From format 6 on, the protocol need not be known here.
             (steps, Some(metrics)) => (workload.steps, workload.metrics) = (names(steps.unwrap_or_default()), metrics),

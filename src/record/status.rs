@@ -60,6 +60,12 @@ pub struct Status {
     /// How its load started on several machines; none if it was executed on one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<StartStatus>,
+    /// How the users of each workload fared; empty where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<UsersStatus>,
+    /// The workloads that ended early because the rows of which each is drawn at most once had run out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ran_out: Vec<RanOut>,
     /// The machines that executed it together, each with its own part; empty if there was one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<HostPart>,
@@ -69,6 +75,54 @@ pub struct Status {
     /// When its large tables and logs were removed because of its age, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compacted_at: Option<String>,
+}
+
+/// How the users of a workload fared.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsersStatus {
+    /// Name of the workload.
+    pub workload: String,
+    /// How often a user logged in, the first time and again.
+    pub log_ins: u64,
+    /// How often a user logged in again, because an answer asked for it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub again: u64,
+    /// How often a user could not log in.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failed: u64,
+    /// Users that no longer log in again, because it was in vain too often.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub given_up: u64,
+    /// Cookies that were not kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cookies_refused: u64,
+    /// Why they were not kept, in words: the first of each kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cookies: Vec<String>,
+}
+
+impl UsersStatus {
+    /// Adds those of another machine.
+    pub fn add(&mut self, other: &Self) {
+        self.log_ins += other.log_ins;
+        self.again += other.again;
+        self.failed += other.failed;
+        self.given_up += other.given_up;
+        self.cookies_refused += other.cookies_refused;
+        let new = other.cookies.iter().filter(|why| !self.cookies.contains(why)).cloned().collect::<Vec<_>>();
+        self.cookies.extend(new);
+    }
+}
+
+/// A workload that ended early because its rows had run out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RanOut {
+    /// Name of the workload.
+    pub workload: String,
+    /// When a pass first found no row left, in nanoseconds since the start of the load.
+    pub at_ns: u64,
+    /// Which rows these were, in words.
+    pub words: String,
 }
 
 /// How the load started on several machines.
@@ -162,6 +216,8 @@ impl Status {
             cut_short: None,
             never_ready: None,
             start: None,
+            users: Vec::new(),
+            ran_out: Vec::new(),
             hosts: Vec::new(),
             attempts: Vec::new(),
             compacted_at: None,
@@ -180,7 +236,16 @@ impl Status {
         let unread = self.reconciled.iter_mut().filter_map(|r| r.unread.as_mut());
         let taps = self.taps.iter_mut().flat_map(|t| t.ended.iter_mut().chain(t.misfits.values_mut().map(|m| &mut m.first)));
         let ready = self.never_ready.iter_mut().map(|never| &mut never.reason);
-        let words = self.errors.iter_mut().chain(&mut self.left_behind).chain(trials).chain(unread).chain(taps).chain(ready);
+        let cookies = self.users.iter_mut().flat_map(|users| &mut users.cookies);
+        let ran_out = self.ran_out.iter_mut().map(|one| &mut one.words);
+        let words = cookies
+            .chain(ran_out)
+            .chain(&mut self.errors)
+            .chain(&mut self.left_behind)
+            .chain(trials)
+            .chain(unread)
+            .chain(taps)
+            .chain(ready);
         words.chain(self.targets.iter_mut().filter_map(|t| t.ended.as_mut())).for_each(|words| *words = change(words));
         self
     }

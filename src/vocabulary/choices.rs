@@ -47,6 +47,53 @@ impl Lifetime {
     }
 }
 
+/// The order in which rows of a file are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+pub enum RowOrder {
+    /// In the order of the file, and again from its start.
+    #[default]
+    #[serde(rename = "in turn")]
+    InTurn,
+    /// In an order that is shuffled from the seed, and shuffled anew each time that all rows were drawn.
+    #[serde(rename = "shuffled")]
+    Shuffled,
+    /// In the order of the file, each row at most once. When they have run out, the load ends early. The last row is for the
+    /// checked pass.
+    #[serde(rename = "unique")]
+    Unique,
+}
+
+/// How often rows of a file are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DrawnPer {
+    /// A row for each pass.
+    #[default]
+    Pass,
+    /// A row for each user, which is kept as long as the load runs.
+    User,
+}
+
+/// Whose cookies a workload keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cookies {
+    /// Nobody's: `set-cookie` is a header like any other.
+    #[default]
+    None,
+    /// Each pass starts without cookies, and forgets its own at its end.
+    Pass,
+    /// Each user has cookies, which last as long as the load runs.
+    User,
+}
+
+impl Cookies {
+    /// Whether no cookies are kept.
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
 /// A resource whose use by processes is limited; see setrlimit(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -37,13 +37,15 @@ pub enum Outcome {
     Open,
     /// The proxy refused the request, or did not speak its protocol.
     Proxy,
+    /// The user could not log in, so that nothing was sent.
+    LogIn,
     /// An outcome that the scenario names: its index among those of the workload, below [`Self::MOST_NAMED`].
     Named(u8),
 }
 
 impl Outcome {
     /// The outcomes that every workload has.
-    const FIXED: [Self; 17] = [
+    const FIXED: [Self; 18] = [
         Self::Ok,
         Self::Status,
         Self::Length,
@@ -61,6 +63,7 @@ impl Outcome {
         Self::Lost,
         Self::Open,
         Self::Proxy,
+        Self::LogIn,
     ];
     /// How many outcomes a scenario may name in one workload.
     pub const MOST_NAMED: usize = 8;
@@ -113,6 +116,7 @@ impl Outcome {
             Self::Lost => "lost",
             Self::Open => "open",
             Self::Proxy => "proxy",
+            Self::LogIn => "no-log-in",
             Self::Named(place) => named.get(usize::from(place)).map_or("named", String::as_str),
         }
     }
@@ -151,7 +155,10 @@ impl Outcome {
 
     /// Whether a server has answered: a failed connection, a time-out and an error of this machine are not answers.
     pub fn is_answer(self) -> bool {
-        !matches!(self, Self::Reset | Self::Closed | Self::Refused | Self::Timeout | Self::Io | Self::Lost | Self::Proxy)
+        !matches!(
+            self,
+            Self::Reset | Self::Closed | Self::Refused | Self::Timeout | Self::Io | Self::Lost | Self::Proxy | Self::LogIn
+        )
     }
 
     /// Whether the outcome is an error. An outcome that the scenario names is neither expected nor an error.

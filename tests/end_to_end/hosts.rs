@@ -701,3 +701,47 @@ fn a_machine_that_does_not_come_back_ends_the_run_and_resume_goes_on() {
         assert_eq!(place.status(&format!("all/run{n}"))["verdict"]["is"], "valid");
     }
 }
+
+/// What the controller finds in an answer, users who log in on both machines, and rows that go to arrivals wherever they are sent.
+const USERS: &str = "
+experiment: test
+hosts: {server: {}, clients: {count: 2}}
+limits: {generator-cpu: 100%}
+record: {requests: true}
+seed: 7
+set-up:
+  load: [{post: 'http://${hosts.server.address}:8000/login', body: {json: {name: all, password: x}}, carry: {token: {json: /token}}}]
+targets:
+  shop: {on: server, fixture: shop, port: 8000}
+workloads:
+  users:
+    on: clients
+    url: http://${hosts.server.address}:8000
+    load: {open: {rate: 400/s, connections: 4}, amount: 100}
+    draw: {u: {rows: users.csv, order: unique}}
+    cookies: user
+    user: [{name: log-in, post: /login, body: {json: {name: 'u${connection}', password: x}}}]
+    steps:
+      - {get: /cart, expect: {contains: items}}
+      - {name: in, post: /login, body: {json: {name: '${u.name}', password: x}}, carry: {mine: {json: /token}}}
+  found:
+    on: clients
+    url: http://${hosts.server.address}:8000
+    load: {closed: {connections: 2}, amount: 20}
+    steps: [{get: /cart, headers: {authorization: 'Bearer ${token}'}, expect: {contains: '\"user\":\"all\"'}}]
+";
+
+#[test]
+fn users_rows_and_what_set_up_steps_find_are_the_same_over_several_machines() {
+    if !may_make_namespaces() {
+        return;
+    }
+    let mut place = Place::with(USERS);
+    place.write("users.csv", &(0..101).fold("name\n".to_owned(), |text, n| format!("{text}n{n}\n")));
+    place.run(&ON_NETNS).expect(0);
+    let status = place.status("all/run1");
+    assert_eq!(status["users"], serde_json::json!([{"workload": "users", "log_ins": 4}]), "{status}");
+    let completed: Vec<u64> = status["phases"].as_array().unwrap().iter().map(|p| p["completed"].as_u64().unwrap()).collect();
+    assert_eq!(completed, [100, 20], "{status}");
+    place.assert_cleared(CLEARED);
+}

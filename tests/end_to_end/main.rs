@@ -74,6 +74,7 @@ mod tor;
 mod torperf_export;
 mod truth;
 mod urls;
+mod users;
 mod verdicts;
 mod vtp;
 mod websocket;

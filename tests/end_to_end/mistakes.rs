@@ -84,6 +84,9 @@ mistakes! {
     command_with_expressions_in_one_text
     command_with_steps
     container_parts
+    cookies_and_header
+    cookies_elsewhere
+    cookies_unknown
     cpus_not_there
     decimal
     delay_without_link
@@ -364,12 +367,20 @@ mistakes! {
     redis_commands
     redis_parts
     redis_steps
+    relogin_alone
     repetitions_none
     repetitions_too_many
     requests_with_metrics
     revisions_parts
     revisions_unknown_key
     rlimits
+    rows_column_unknown
+    rows_columns
+    rows_file
+    rows_keys
+    rows_too_few
+    set_up_carry
+    set_up_carry_on_a_host
     set_up_command_with_headers
     set_up_factor_in_run
     set_up_is_a_list
@@ -461,6 +472,8 @@ mistakes! {
     type_too_large
     type_truth_for_text
     url_parts
+    user_empty
+    user_steps
     value_of_one_cell
     variant_order
     variant_order_near

@@ -27,7 +27,11 @@ impl Steps<'_> {
         steps: &[Action],
         patience: u32,
     ) -> Result<(), Error> {
-        let Self { executor, late, logs, .. } = self;
+        let Self { executor, logs, .. } = self;
+        let mut late = self.late.clone();
+        let mut found =
+            cell.map_or_else(|| executor.found.borrow().get(&None).cloned().unwrap_or_default(), |c| executor.found_for(c));
+        late.extend(executor.plan.found.iter().filter_map(|name| Some((name.as_str(), found.remove(name)?))));
         // What was removed meanwhile is not made again; what has to be cleaned up is, all the same.
         let logs = if executor.directory.is_there().is_ok() { logs.clone() } else { executor.scratch.join("logs") };
         let logs = cell.map_or_else(|| logs.clone(), |cell| logs.join(&executor.plan.cells[cell].path));
@@ -46,9 +50,10 @@ impl Steps<'_> {
                 executor.sweep_around_kept().await?;
                 Err(Error::Interrupted)
             },
-            done = actions::execute(executor.guard, level, steps, late, &logs, &known) => done,
+            done = actions::execute(executor.guard, level, steps, &late, &logs, &known) => done,
         };
         executor.directory.mask_logs(&logs)?;
-        done
+        executor.found.borrow_mut().entry(cell).or_default().extend(done?);
+        Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod status;
 mod timing;
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 use self::session::Session;
 use self::status::Conclusion;
 use self::timing::{Stage, Stopwatch, ns_since};
+use super::actions::Found;
 use super::context::Context;
 use super::epoch::Epoch;
 use super::error::Error;
@@ -83,6 +85,8 @@ pub struct Executor<'a> {
     pub measuring: bool,
     /// When loads started and ended, until somebody takes it.
     pub marks: RefCell<Vec<LoadMark>>,
+    /// What set-up steps around repetitions have found: those of the run, and those of each cell by index.
+    pub found: RefCell<BTreeMap<Option<usize>, Found>>,
     /// Set if this is one of several machines that execute repetitions together.
     pub part: Option<&'a Part<'a>>,
     /// Set if this process directs several machines, and executes nothing itself.
@@ -90,6 +94,13 @@ pub struct Executor<'a> {
 }
 
 impl Executor<'_> {
+    /// What set-up steps around the repetitions of a cell have found.
+    pub fn found_for(&self, cell: usize) -> Found {
+        let found = self.found.borrow();
+        let all = [None, Some(cell)].into_iter().filter_map(|of| found.get(&of)).flatten();
+        all.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// Executes a repetition and makes its result durable, whatever happened to it.
     ///
     /// # Errors
@@ -104,6 +115,7 @@ impl Executor<'_> {
                     directory: self.directory,
                     interrupt: self.interrupt,
                     progress,
+                    found: &self.found_for(turn.cell),
                 };
                 return match conductor.repetition(&directed, turn).await {
                     Err(failed @ (Error::Elsewhere { .. } | Error::Link(_) | Error::LinkHelper { .. })) => {
@@ -291,6 +303,7 @@ impl<'a> Repetition<'a> {
             ("kept", kept.display().to_string()),
             ("repetition", turn.repetition.to_string()),
         ]);
+        late.extend(named(&executor.plan.found, executor.found_for(turn.cell)));
         Ok(Self {
             executor,
             cell,
@@ -349,14 +362,19 @@ impl<'a> Repetition<'a> {
     }
 
     /// Waits for the other machines, if there are any.
-    async fn reach(&self, point: Point) -> Result<(), Error> {
+    ///
+    /// What set-up steps have found on one of them is known on all of them afterwards.
+    async fn reach(&mut self, point: Point) -> Result<(), Error> {
         let Some(part) = self.executor.part else { return Ok(()) };
-        tokio::select! {
+        let found = std::mem::take(&mut self.session.found);
+        let passed = tokio::select! {
             biased;
             // Others would find that nobody answers.
-            died = targets::death(&self.session.running) => Err(died),
-            passed = part.reach(point) => passed.map(drop),
-        }
+            died = targets::death(&self.session.running) => return Err(died),
+            passed = part.reach(point, found) => passed?,
+        };
+        self.context.late.extend(named(&self.executor.plan.found, passed.found));
+        Ok(())
     }
 
     /// Ends load and targets, proves that nothing is left, and cleans up. Returns what had been left behind.
@@ -504,6 +522,11 @@ impl<'a> Repetition<'a> {
         stopwatch.stop(&mut self.session.timings);
         done
     }
+}
+
+/// What was found, by the names of the plan.
+fn named(names: &[String], mut found: Found) -> impl Iterator<Item = (&str, String)> {
+    names.iter().filter_map(move |name| Some((name.as_str(), found.remove(name)?)))
 }
 
 /// Combines the results of measuring and tearing down, and what had been left behind.

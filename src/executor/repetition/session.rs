@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::watch;
 
+use crate::actions::Found;
 use crate::epoch::Epoch;
 use crate::kept::Kept;
 use crate::network::Network;
@@ -29,6 +30,8 @@ pub(super) struct Session {
     /// Targets that outlive repetitions and are not in `running`.
     pub kept: Kept,
     pub network: Network,
+    /// What set-up steps have found since the other machines were last told.
+    pub found: Found,
     pub events: Events,
     /// When the last target was ready.
     pub ready_at: Option<Instant>,

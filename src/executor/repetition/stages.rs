@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::session::Session;
 use super::{LoadMark, Repetition};
+use crate::actions::Found;
 use crate::collect::collect;
 use crate::context::Context;
 use crate::epoch::Epoch;
@@ -35,7 +36,7 @@ impl Repetition<'_> {
     }
 
     pub(super) async fn set_up(&mut self) -> Result<(), Error> {
-        self.execute("set-up, repetition", &self.cell.set_up.repetition).await
+        self.execute_and_find("set-up, repetition", &self.cell.set_up.repetition).await
     }
 
     /// Makes and measures the links; from now on, their names have values.
@@ -129,7 +130,7 @@ impl Repetition<'_> {
                 events.now(json!({"event": "ready", "target": target.name}));
             }
             if let Some(part) = executor.part.filter(|_| group + 1 < groups.len()) {
-                part.reach(Point::Targets(group as u32)).await?;
+                part.reach(Point::Targets(group as u32), Found::new()).await?;
             }
         }
         session.ready_at = Some(Instant::now());
@@ -138,7 +139,7 @@ impl Repetition<'_> {
 
     pub(super) async fn set_up_load(&mut self) -> Result<(), Error> {
         self.session.clean_up_load = true;
-        self.execute("set-up, load", &self.cell.set_up.load).await
+        self.execute_and_find("set-up, load", &self.cell.set_up.load).await
     }
 
     /// One pass of each workload, every answer checked.
@@ -348,7 +349,7 @@ impl Repetition<'_> {
     }
 
     pub(super) async fn clean_up_load(&mut self) -> Result<(), Error> {
-        self.execute("clean-up, load", &self.cell.clean_up.load).await
+        self.execute("clean-up, load", &self.cell.clean_up.load).await.map(drop)
     }
 
     /// Stops the targets, except for those that outlive the repetition: they continue, unless they or a target that
@@ -409,11 +410,19 @@ impl Repetition<'_> {
     }
 
     pub(super) async fn clean_up(&mut self) -> Result<(), Error> {
-        self.execute("clean-up, repetition", &self.cell.clean_up.repetition).await
+        self.execute("clean-up, repetition", &self.cell.clean_up.repetition).await.map(drop)
     }
 
     /// Executes steps of the scenario.
-    async fn execute(&self, level: &'static str, steps: &[Action]) -> Result<(), Error> {
+    /// Executes set-up steps; what they find is known from now on.
+    async fn execute_and_find(&mut self, level: &'static str, steps: &[Action]) -> Result<(), Error> {
+        let found = self.execute(level, steps).await?;
+        self.context.late.extend(super::named(&self.executor.plan.found, found.clone()));
+        self.session.found.extend(found);
+        Ok(())
+    }
+
+    async fn execute(&self, level: &'static str, steps: &[Action]) -> Result<Found, Error> {
         let Context { guard, late, logs, targets, .. } = &self.context;
         actions::execute(guard, level, steps, late, logs, &hints::ports(targets.iter())).await
     }

@@ -6,11 +6,13 @@ use crate::host::HostUse;
 use crate::limits;
 use load::{self, PhaseReport, Report};
 use plan::order::{Turn, seed_of};
-use plan::{Cell, Plan, Workload};
+use plan::{Cell, DrawnFrom, Plan, Workload};
 use record::FORMAT;
 use record::status::{
-    CutShort, GeneratorStatus, HostStatus, NeverReady, ObserverStatus, PhaseStatus, Status, Timings, TrialStatus, Verdict,
+    CutShort, GeneratorStatus, HostStatus, NeverReady, ObserverStatus, PhaseStatus, RanOut, Status, Timings, TrialStatus,
+    UsersStatus, Verdict,
 };
+use vocabulary::choices::RowOrder;
 use vocabulary::errors::chain;
 use vocabulary::words::harmless;
 
@@ -40,6 +42,7 @@ impl Conclusion<'_> {
     pub fn into_status(self) -> Status {
         let session = self.session;
         let phases = self.phases();
+        let (users, ran_out) = (self.users(), self.ran_out());
         let status = Status {
             format: FORMAT,
             cell: self.cell().id.0.clone(),
@@ -62,6 +65,8 @@ impl Conclusion<'_> {
             left_behind: self.left_behind,
             cut_short: self.cut_short,
             start: None,
+            users,
+            ran_out,
             hosts: Vec::new(),
             attempts: Vec::new(),
             compacted_at: None,
@@ -140,6 +145,44 @@ impl Conclusion<'_> {
             report.trials.iter().map(trial).collect::<Vec<_>>()
         };
         self.session.reports.iter().flat_map(of).collect()
+    }
+
+    /// How the users of each workload that has some fared.
+    fn users(&self) -> Vec<UsersStatus> {
+        let of = |(index, report): &(usize, Report)| {
+            let load::Users { log_ins, again, failed, given_up, cookies_refused, reasons } = report.users.clone();
+            (report.users != load::Users::default()).then(|| UsersStatus {
+                workload: self.workload(*index).name.clone(),
+                log_ins,
+                again,
+                failed,
+                given_up,
+                cookies_refused,
+                cookies: reasons,
+            })
+        };
+        self.session.reports.iter().filter_map(of).collect()
+    }
+
+    /// The workloads that ended early because their rows had run out.
+    fn ran_out(&self) -> Vec<RanOut> {
+        let of = |(index, report): &(usize, Report)| {
+            let (at_ns, workload) = (report.ran_out_ns?, self.workload(*index));
+            let rows = workload.protocol().draws().iter().filter_map(|draw| match &draw.of {
+                DrawnFrom::Rows(drawn) if drawn.order == RowOrder::Unique => Some(&drawn.rows),
+                _ => None,
+            });
+            let rows = rows.min_by_key(|rows| rows.count())?;
+            let after = vocabulary::units::human_duration(at_ns as f64);
+            let words = format!(
+                "{}: the {} rows of {} ran out after {after}; its load ended early",
+                workload.name,
+                rows.count(),
+                rows.name(),
+            );
+            Some(RanOut { workload: workload.name.clone(), at_ns, words })
+        };
+        self.session.reports.iter().filter_map(of).collect()
     }
 
     fn generator(&self) -> GeneratorStatus {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc};
 
+use super::actions::Found;
 use super::error::Error;
 use super::interrupt::Interrupt;
 use super::network::Network;
@@ -114,6 +115,8 @@ pub(super) struct Directed<'a> {
     pub directory: &'a RunDirectory,
     pub interrupt: &'a Interrupt,
     pub progress: &'a Progress,
+    /// What set-up steps around repetitions have found.
+    pub found: &'a Found,
 }
 
 /// What became of a try.
@@ -140,6 +143,7 @@ struct Reached {
     since: Instant,
     sent: Vec<Sent>,
     span: Option<(u64, u64)>,
+    found: Found,
 }
 
 /// What brought a repetition down.
@@ -373,7 +377,7 @@ impl Conductor {
     /// One try of a repetition.
     async fn attempt(&self, state: &mut State, directed: &Directed<'_>, turn: Turn, lost: &[String]) -> Result<Tried, Error> {
         let begun = Instant::now();
-        let Directed { plan, guard, directory, interrupt, progress } = *directed;
+        let Directed { plan, guard, directory, interrupt, progress, found } = *directed;
         let cell = &plan.cells[turn.cell];
         let mut writer = directory.repetition(cell, turn.repetition, None)?;
         let folder = |number: usize| writer.directory().join(format!(".part{number}"));
@@ -397,7 +401,7 @@ impl Conductor {
         for one in &taking {
             if let Some(agent) = &state.agents[one.number] {
                 agent.receive_into(Some(&folders[&one.number]));
-                agent.say(&ToAgent::Execute { cell: turn.cell, repetition: turn.repetition });
+                agent.say(&ToAgent::Execute { cell: turn.cell, repetition: turn.repetition, found: found.clone() });
             }
         }
         let mut direction =
@@ -507,10 +511,10 @@ impl Direction<'_> {
                 let all = taking.iter().map(|one| one.passes).sum();
                 self.progress.passes.store(all, std::sync::atomic::Ordering::Relaxed);
             }
-            ToController::Reached { point, sent, span } => {
+            ToController::Reached { point, sent, span, found } => {
                 // It is the same program, and knows no other points.
                 let Some(point) = Point::of(point) else { return };
-                one.reached = Some(Reached { point, since: Instant::now(), sent, span });
+                one.reached = Some(Reached { point, since: Instant::now(), sent, span, found });
             }
             ToController::Broke { why } => self.break_down(number, why, false, taking),
             ToController::Ended(ended) => {
@@ -610,11 +614,13 @@ impl Direction<'_> {
                 sum.elsewhere += part.elsewhere;
             }
         }
+        let reached = || taking.iter().filter_map(|one| one.reached.as_ref());
+        let found: Found = reached().flat_map(|reached| reached.found.clone()).collect();
         for one in taking.iter_mut() {
             one.reached = None;
             let Some(agent) = &self.state.agents[one.number] else { continue };
             let at_ns = at_ns.and_then(|at_ns| Some(at_ns + one.before?.offset_ns));
-            agent.say(&ToAgent::Passed(Passed { point: point.number(), at_ns, sent: sent.clone(), span }));
+            agent.say(&ToAgent::Passed(Passed { point: point.number(), at_ns, sent: sent.clone(), span, found: found.clone() }));
             // Just before the clocks are needed, and just after the load.
             if matches!(point, Point::Verified | Point::LoadOver) {
                 agent.compare_clocks();

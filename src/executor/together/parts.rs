@@ -10,7 +10,8 @@ use plan::Plan;
 use plan::order::{Turn, seed_of};
 use record::files::read_json;
 use record::status::{
-    GeneratorStatus, HostPart, HostStatus, ObserverStatus, PhaseStatus, StartStatus, Status, Timings, Verdict, WatchedStatus,
+    GeneratorStatus, HostPart, HostStatus, ObserverStatus, PhaseStatus, RanOut, StartStatus, Status, Timings, UsersStatus,
+    Verdict, WatchedStatus,
 };
 use record::{FORMAT, RepetitionWriter};
 use vocabulary::units::{human_duration, percent};
@@ -168,10 +169,37 @@ fn joined(plan: &Plan, turn: Turn, found: &[(&Recorded, Status)], network: &Netw
         cut_short: None,
         never_ready: statuses().find_map(|status| status.never_ready.clone()),
         start,
+        users: users(statuses().flat_map(|status| &status.users)),
+        ran_out: ran_out(statuses().flat_map(|status| &status.ran_out)),
         hosts,
         attempts: Vec::new(),
         compacted_at: None,
     }
+}
+
+/// The users of each workload, on all machines that make it.
+fn users<'s>(parts: impl Iterator<Item = &'s UsersStatus>) -> Vec<UsersStatus> {
+    let mut all: Vec<UsersStatus> = Vec::new();
+    for part in parts {
+        match all.iter_mut().find(|one| one.workload == part.workload) {
+            Some(one) => one.add(part),
+            None => all.push(part.clone()),
+        }
+    }
+    all
+}
+
+/// The last machine on which rows ran out, for each workload.
+fn ran_out<'s>(parts: impl Iterator<Item = &'s RanOut>) -> Vec<RanOut> {
+    let mut all: Vec<RanOut> = Vec::new();
+    for part in parts {
+        match all.iter_mut().find(|one| one.workload == part.workload) {
+            Some(one) if one.at_ns < part.at_ns => *one = part.clone(),
+            Some(_) => {}
+            None => all.push(part.clone()),
+        }
+    }
+    all
 }
 
 fn host_part(part: &Recorded, status: &Status) -> HostPart {

@@ -58,11 +58,11 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 fn a_repetition_waits_at_a_point_until_all_are_there() {
     let mut ends = joined(Clock::default());
     wait(async {
-        ends.say(&ToAgent::Execute { cell: 2, repetition: 7 });
-        assert!(matches!(ends.post.order().await, Some(Order::Execute(2, 7))));
+        ends.say(&ToAgent::Execute { cell: 2, repetition: 7, found: Default::default() });
+        assert!(matches!(ends.post.order().await, Some(Order::Execute(2, 7, _))));
         ends.post.begin(&Arc::new(AtomicU64::new(5)));
         let sent = vec![Sent { sent: 3, answered: 2, elsewhere: 0 }];
-        let passed = Passed { point: 4, at_ns: Some(17), sent: sent.clone(), span: Some((1, 2)) };
+        let passed = Passed { point: 4, at_ns: Some(17), sent: sent.clone(), span: Some((1, 2)), found: [("token".to_owned(), "x".to_owned())].into() };
         let Joined { post, heard, out, .. } = &mut ends;
         let other = async {
             while let Some(event) = heard.recv().await {
@@ -73,7 +73,7 @@ fn a_repetition_waits_at_a_point_until_all_are_there() {
                 }
             }
         };
-        let (reached, ()) = tokio::join!(post.reach(4, sent.clone(), Some((1, 2))), other);
+        let (reached, ()) = tokio::join!(post.reach(4, sent.clone(), Some((1, 2)), Default::default()), other);
         assert_eq!(reached, Ok(passed.clone()));
     });
 }
@@ -123,16 +123,16 @@ fn files_arrive_below_their_folder_before_the_end_is_told() {
 fn what_brought_a_repetition_down_is_heard_at_every_point() {
     let ends = joined(Clock::default());
     wait(async {
-        ends.say(&ToAgent::Execute { cell: 0, repetition: 1 });
-        assert!(matches!(ends.post.order().await, Some(Order::Execute(0, 1))));
+        ends.say(&ToAgent::Execute { cell: 0, repetition: 1, found: Default::default() });
+        assert!(matches!(ends.post.order().await, Some(Order::Execute(0, 1, _))));
         ends.say(&ToAgent::Abandon { host: Some("b".to_owned()), why: "its target died".to_owned() });
-        let abandoned = ends.post.reach(1, Vec::new(), None).await.unwrap_err();
+        let abandoned = ends.post.reach(1, Vec::new(), None, Default::default()).await.unwrap_err();
         assert_eq!(abandoned, Abandoned { host: Some("b".to_owned()), why: "its target died".to_owned() });
         // The next repetition starts without it.
-        ends.say(&ToAgent::Execute { cell: 0, repetition: 2 });
-        assert!(matches!(ends.post.order().await, Some(Order::Execute(0, 2))));
-        ends.say(&ToAgent::Passed(Passed { point: 1, at_ns: None, sent: Vec::new(), span: None }));
-        assert_eq!(ends.post.reach(1, Vec::new(), None).await.unwrap().point, 1);
+        ends.say(&ToAgent::Execute { cell: 0, repetition: 2, found: Default::default() });
+        assert!(matches!(ends.post.order().await, Some(Order::Execute(0, 2, _))));
+        ends.say(&ToAgent::Passed(Passed { point: 1, at_ns: None, sent: Vec::new(), span: None, found: Default::default() }));
+        assert_eq!(ends.post.reach(1, Vec::new(), None, Default::default()).await.unwrap().point, 1);
     });
 }
 

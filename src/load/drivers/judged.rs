@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use regex::Regex;
+
 use super::Failure;
 use super::values::{Text, Values};
 use crate::Error;
@@ -98,8 +100,8 @@ struct Carried {
     place: usize,
     name: String,
     selector: Selector,
-    /// For [`Selector::Regex`].
-    pattern: Option<regex::Regex>,
+    /// For [`Selector::Regex`] and [`Selector::RegexOfHeader`].
+    pattern: Option<Regex>,
 }
 
 impl Judged {
@@ -114,8 +116,10 @@ impl Judged {
             let place = names.iter().position(|n| *n == c.name);
             let place = place.ok_or_else(|| invalid(format!("`{}` has no place", c.name)))?;
             let pattern = match &c.selector {
-                Selector::Regex(pattern) => Some(regex::Regex::new(pattern).map_err(|e| invalid(e.to_string()))?),
-                _ => None,
+                Selector::Regex(pattern) | Selector::RegexOfHeader { pattern, .. } => {
+                    Some(Regex::new(pattern).map_err(|e| invalid(e.to_string()))?)
+                }
+                Selector::Json(_) | Selector::Header(_) => None,
             };
             Ok(Carried { place, name: c.name.clone(), selector: c.selector.clone(), pattern })
         });
@@ -135,23 +139,21 @@ impl Judged {
 
     /// Whether the body must be kept to be judged.
     pub fn needs_body(&self) -> bool {
-        self.text.is_some()
-            || self.contains.is_some()
-            || self.selectors().any(|selector| !matches!(selector, Selector::Header(_)))
+        self.text.is_some() || self.contains.is_some() || self.selectors().any(|selector| selector.header().is_none())
     }
 
     /// Checks an answer and takes the values to carry.
     ///
-    /// `length` in bytes; `body`: if it was kept; `header`: the value of a header, if there are any; `label`: the
-    /// request, for messages.
+    /// `length` in bytes; `body`: if it was kept; `header`: the first value of a header, or what a pattern finds in the first one
+    /// that it matches, if there are any; `label`: the request, for messages.
     ///
     /// # Errors
     /// What differs from what was expected.
-    pub fn check<'a>(
+    pub fn check(
         &self,
         length: u64,
         body: Option<KeptBody<'_>>,
-        header: impl Fn(&str) -> Option<&'a str>,
+        header: impl Fn(&str, Option<&Regex>) -> Option<String>,
         label: impl Fn(&Values) -> String,
         values: &mut Values,
     ) -> Result<(), Failure> {
@@ -215,19 +217,23 @@ impl Judged {
     }
 
     /// Takes the values to carry.
-    fn take<'a>(
+    fn take(
         &self,
         body: &[u8],
         is_cut: bool,
-        header: impl Fn(&str) -> Option<&'a str>,
+        header: impl Fn(&str, Option<&Regex>) -> Option<String>,
         values: &mut Values,
     ) -> Result<(), Missing<'_>> {
         let mut json = None;
         for Carried { place, name, selector, pattern } in &self.carry {
             match selector {
-                Selector::Header(wanted) => match header(wanted) {
-                    Some(found) => values.carry(*place, found.to_owned()),
+                Selector::Header(wanted) => match header(wanted, None) {
+                    Some(found) => values.carry(*place, found),
                     None => return Err(Missing::At(name, format!("it has no header `{wanted}`"))),
+                },
+                Selector::RegexOfHeader { header: wanted, pattern: source } => match header(wanted, pattern.as_ref()) {
+                    Some(found) => values.carry(*place, found),
+                    None => return Err(Missing::At(name, format!("no header `{wanted}` of it matches `{source}`"))),
                 },
                 Selector::Json(_) if is_cut => return Err(Missing::Cut("JSON that is cut cannot be read")),
                 Selector::Json(pointer) => {
@@ -260,6 +266,12 @@ impl Judged {
         }
         Ok(())
     }
+}
+
+/// What is carried of a text in which a pattern is looked for: its first group, or the whole match.
+pub fn found_in(pattern: &Regex, text: &str) -> Option<String> {
+    let found = pattern.captures(text)?;
+    found.get(1).or_else(|| found.get(0)).map(|found| found.as_str().to_owned())
 }
 
 /// Why something is not carried.

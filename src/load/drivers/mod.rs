@@ -8,6 +8,8 @@
 
 pub mod command;
 mod content;
+mod cookies;
+mod drawn;
 pub mod framed;
 pub mod http;
 mod judged;
@@ -26,7 +28,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Error, Job, Observer, Report, Running, Traffic};
+use super::{Error, Job, Observer, Report, Running, Traffic, Users};
 use vocabulary::words::harmless;
 use vocabulary::{Outcome, Phase, Task};
 
@@ -76,6 +78,16 @@ pub trait Driver: Send + Sync + 'static {
     /// How many steps a pass has.
     fn steps(&self) -> usize;
 
+    /// How many further steps clients execute on their own, besides passes. Their numbers follow those of a pass.
+    fn own_steps(&self) -> usize {
+        0
+    }
+
+    /// How long making a client ready may take besides connecting.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// A thread ends: sends what its clients know besides their exchanges.
     fn over(&self, _group: &<Self::Client as Client>::Group, _job: &Job, _report: &Report) {}
 
@@ -117,6 +129,11 @@ pub trait Client: 'static {
     /// Carries a step of the pass and judges its answer.
     fn exchange(&mut self, step: usize) -> impl Future<Output = Exchange>;
 
+    /// What it has executed on its own since this was last asked, by the numbers of the steps.
+    fn own(&mut self) -> Vec<(usize, Exchange)> {
+        Vec::new()
+    }
+
     /// How many connections it opened so far.
     fn connects(&self) -> u64;
 
@@ -128,6 +145,11 @@ pub trait Client: 'static {
     /// The transfer that was under way when it was abandoned, if its stages are recorded.
     fn left(&mut self) -> Option<Box<transfer::Transfer>> {
         None
+    }
+
+    /// How the users of a thread fared; nothing where there are none.
+    fn users(_group: &Self::Group) -> Users {
+        Users::default()
     }
 
     /// The requests that the clients of a thread have written so far; empty if that is not counted.

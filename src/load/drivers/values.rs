@@ -3,10 +3,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hyper::header::{HeaderMap, SET_COOKIE};
 
+use super::cookies::{Jar, Recipient};
+use super::drawn;
 use crate::Error;
 use crate::schedule::mix;
 use plan::{Carry, Draw, DrawnFrom, Part, Template};
@@ -155,34 +159,114 @@ fn opens_text(before: &str) -> bool {
 /// Names of the values that requests insert, in the order of their slots.
 pub struct ValueNames {
     names: Vec<String>,
-    /// Those that steps carry, which follow the values that every pass has.
-    carried: Arc<[String]>,
     uses_id: bool,
     uses_pass: bool,
-    /// What is drawn for each pass, with its slot.
-    draws: Arc<[(usize, DrawnFrom)]>,
+    shared: Arc<Shared>,
+}
+
+/// What the values of all connections have in common.
+#[derive(Default)]
+struct Shared {
+    /// Those that steps carry, with their slots.
+    carried: Vec<(usize, String)>,
+    /// What is drawn for each pass.
+    draws: Vec<Drawn>,
+    /// What is drawn for each user.
+    user_draws: Vec<Drawn>,
+    /// The slots whose values outlive a pass; what is added to the names later comes behind them.
+    lasting: Range<usize>,
+}
+
+/// Something that is drawn.
+struct Drawn {
+    of: DrawnFrom,
+    /// Its slot; of a row, those of the columns that are inserted, with their numbers.
+    slots: Vec<(usize, usize)>,
+    /// Which of the draws it is, for the seed.
+    number: u64,
+}
+
+impl Drawn {
+    /// Writes what the pass or user `number` draws.
+    fn draw(&self, number: u64, connection: u64, seed: u64, values: &mut [String]) {
+        // From the number alone: which connection carries a pass depends on the answers of others.
+        let random = || mix(mix(number ^ mix(seed)) ^ mix(self.number + 1));
+        // Writing into a text cannot fail. The bias of this is at most 2^-32.
+        let slot = self.slots.first().map_or(0, |(slot, _)| *slot);
+        let _ = match &self.of {
+            DrawnFrom::Range(from, to) => {
+                let of = u128::from(to - from) + 1;
+                write!(values[slot], "{}", from + ((u128::from(random()) * of) >> 64) as u64)
+            }
+            DrawnFrom::List(items) => {
+                let item = ((u128::from(random()) * items.len() as u128) >> 64) as usize;
+                values[slot].write_str(&items[item])
+            }
+            DrawnFrom::Rows(drawn) => {
+                let row = drawn::row(drawn, number, connection, seed);
+                self.slots.iter().for_each(|(slot, column)| values[*slot].push_str(drawn.rows.value(row, *column)));
+                Ok(())
+            }
+        };
+    }
 }
 
 impl ValueNames {
     /// The values of a pass, what is drawn for it, and what its steps carry. `inserted`: the names that its steps
     /// insert.
     pub fn new<'a>(carried: impl Iterator<Item = &'a Carry>, inserted: impl Iterator<Item = &'a str>, draws: &[Draw]) -> Self {
-        let mut names: Vec<String> = ["id", "pass", "connection"].map(str::to_owned).to_vec();
-        for carry in carried {
-            if !names.contains(&carry.name) {
-                names.push(carry.name.clone());
-            }
-        }
-        let first = names.len();
-        names.extend(draws.iter().map(|draw| draw.name.clone()));
-        let draws = draws.iter().enumerate().map(|(i, draw)| (first + i, draw.of.clone())).collect();
-        let inserted: Vec<&str> = inserted.collect();
-        let uses = |name: &str| inserted.contains(&name);
-        let carried = names[CONNECTION + 1..first].into();
-        Self { uses_id: uses("id"), uses_pass: uses("pass"), draws, carried, names }
+        Self::of_users([].iter(), carried, inserted, draws)
     }
 
-    /// The same with one more name, which is not drawn, and its slot.
+    /// The same for users, who have values of their own: what their steps carry, here `lasting`, outlives passes.
+    pub fn of_users<'a>(
+        lasting: impl Iterator<Item = &'a Carry>,
+        carried: impl Iterator<Item = &'a Carry>,
+        inserted: impl Iterator<Item = &'a str>,
+        draws: &[Draw],
+    ) -> Self {
+        let inserted: Vec<&str> = inserted.collect();
+        let mut names: Vec<String> = ["id", "pass", "connection"].map(str::to_owned).to_vec();
+        let mut shared = Shared::default();
+        let mut carry = |name: &str, names: &mut Vec<String>| {
+            shared.carried.push((names.len(), name.to_owned()));
+            names.push(name.to_owned());
+        };
+        let mut of_users: Vec<&str> = Vec::new();
+        for name in lasting.map(|carry| carry.name.as_str()) {
+            if !of_users.contains(&name) {
+                of_users.push(name);
+            }
+        }
+        for Carry { name, .. } in carried {
+            // A step may find a value of its user anew; it lasts, too.
+            if !names.contains(name) && !of_users.contains(&name.as_str()) {
+                carry(name, &mut names);
+            }
+        }
+        let draw = |(number, draw): (usize, &Draw), names: &mut Vec<String>| {
+            let first = names.len();
+            let mut slots = Vec::new();
+            for (column, name) in draw.names().into_iter().enumerate() {
+                // A row may have many columns, of which few are used.
+                if !matches!(draw.of, DrawnFrom::Rows(_)) || inserted.contains(&name.as_str()) {
+                    slots.push((first + slots.len(), column));
+                    names.push(name);
+                }
+            }
+            Drawn { of: draw.of.clone(), slots, number: number as u64 }
+        };
+        let of_pass = |(_, draw): &(usize, &Draw)| !draw.is_of_user();
+        let draws_of_pass: Vec<Drawn> = draws.iter().enumerate().filter(of_pass).map(|one| draw(one, &mut names)).collect();
+        let lasting = names.len();
+        of_users.into_iter().for_each(|name| carry(name, &mut names));
+        let draws_of_user = draws.iter().enumerate().filter(|one| !of_pass(one)).map(|one| draw(one, &mut names)).collect();
+        (shared.draws, shared.user_draws, shared.lasting) = (draws_of_pass, draws_of_user, lasting..names.len());
+        let uses = |name: &str| inserted.contains(&name);
+        Self { uses_id: uses("id"), uses_pass: uses("pass"), shared: Arc::new(shared), names }
+    }
+
+    /// The same with one more name, which is not drawn, and its slot. It is forgotten with each pass.
     pub fn with(mut self, name: &str) -> (Self, usize) {
         self.names.push(name.to_owned());
         let place = self.names.len() - 1;
@@ -198,13 +282,16 @@ impl ValueNames {
 /// What differs from pass to pass on one connection: id, numbers, carried values, random bytes.
 pub struct Values {
     values: Vec<String>,
-    carried: Arc<[String]>,
+    shared: Arc<Shared>,
+    /// The cookies of the user or of the pass, if they are kept.
+    pub cookies: Option<Box<Jar>>,
+    /// Why cookies were not kept, since somebody last asked.
+    pub cookies_refused: Vec<String>,
     /// Which of them are JSON rather than text: numbers, booleans, lists and the like, as they were carried.
     is_json: Vec<bool>,
     /// Values that nothing inserts are not written again for every pass.
     uses_id: bool,
     uses_pass: bool,
-    draws: Arc<[(usize, DrawnFrom)]>,
     seed: u64,
     connection: u64,
     random: u64,
@@ -220,13 +307,15 @@ impl Values {
         let (uses_id, uses_pass) = (names.uses_id, names.uses_pass);
         let mut values = vec![String::new(); names.names.len()];
         values[CONNECTION] = connection.to_string();
+        names.shared.user_draws.iter().for_each(|drawn| drawn.draw(connection, connection, seed, &mut values));
         Self {
             is_json: vec![false; values.len()],
             values,
-            carried: Arc::clone(&names.carried),
+            shared: Arc::clone(&names.shared),
+            cookies: None,
+            cookies_refused: Vec::new(),
             uses_id,
             uses_pass,
-            draws: Arc::clone(&names.draws),
             seed,
             connection,
             random: mix(seed ^ connection.rotate_left(32)),
@@ -235,39 +324,60 @@ impl Values {
 
     /// The name of a value, if it is one that steps carry.
     fn carried_name(&self, place: usize) -> Option<&str> {
-        place.checked_sub(CONNECTION + 1).and_then(|at| self.carried.get(at)).map(String::as_str)
+        self.shared.carried.iter().find(|(at, _)| *at == place).map(|(_, name)| name.as_str())
     }
 
-    /// Starts a pass: a fresh id, and no carried values.
+    /// Starts a pass: a fresh id, and no carried values but those of the user.
     pub fn begin_pass(&mut self, pass: u64) {
+        let Range { start, end } = self.shared.lasting;
+        for at in (CONNECTION + 1..start).chain(end..self.values.len()) {
+            self.values[at].clear();
+            self.is_json[at] = false;
+        }
+        if self.uses_id {
+            self.new_id(pass);
+        }
+        if self.uses_pass {
+            self.values[PASS].clear();
+            // Writing into a text cannot fail.
+            let _ = write!(self.values[PASS], "{pass}");
+        }
+        let Self { shared, values, connection, seed, .. } = self;
+        shared.draws.iter().for_each(|drawn| drawn.draw(pass, *connection, *seed, values));
+    }
+
+    /// A fresh id. `number`: of the pass, or another number below 2^40 that none has.
+    fn new_id(&mut self, number: u64) {
         // The pair (connection, pass) is unique within a repetition as long as neither exceeds its half of 64 bits.
-        let unique = (self.connection << 40) | (pass & ((1 << 40) - 1));
+        let unique = (self.connection << 40) | (number & ((1 << 40) - 1));
         let id = mix(unique ^ mix(self.seed));
-        for value in &mut self.values[CONNECTION + 1..] {
-            value.clear();
+        self.values[ID].clear();
+        // Writing into a text cannot fail.
+        let _ = write!(self.values[ID], "{id:016x}");
+    }
+
+    /// A user logs in for the `number`-th time, maybe amidst a pass: another id, until [`Self::logged_in`] returns the one that
+    /// this returns.
+    pub fn log_in(&mut self, number: u64) -> String {
+        let id = std::mem::take(&mut self.values[ID]);
+        if self.uses_id {
+            self.new_id((1 << 40) - 1 - number);
         }
-        self.is_json.fill(false);
-        for (place, used) in [(ID, self.uses_id), (PASS, self.uses_pass)] {
-            if used {
-                self.values[place].clear();
-                // Writing into a text cannot fail.
-                let _ = if place == ID { write!(self.values[ID], "{id:016x}") } else { write!(self.values[PASS], "{pass}") };
+        id
+    }
+
+    /// The log-in is over.
+    pub fn logged_in(&mut self, id: String) {
+        self.values[ID] = id;
+    }
+
+    /// Keeps the cookies that an answer sets.
+    pub fn take_cookies(&mut self, headers: &HeaderMap, from: Recipient<'_>) {
+        let Some(jar) = &mut self.cookies else { return };
+        for text in headers.get_all(SET_COOKIE) {
+            if let Err(why) = jar.take(text.as_bytes(), from) {
+                self.cookies_refused.push(why);
             }
-        }
-        for (number, (place, urn)) in self.draws.iter().enumerate() {
-            // From the pass alone: which connection carries it depends on the answers of others.
-            let random = mix(mix(pass ^ mix(self.seed)) ^ mix(number as u64 + 1));
-            // Writing into a text cannot fail. The bias of this is at most 2^-32.
-            let _ = match urn {
-                DrawnFrom::Range(from, to) => {
-                    let of = u128::from(to - from) + 1;
-                    write!(self.values[*place], "{}", from + ((u128::from(random) * of) >> 64) as u64)
-                }
-                DrawnFrom::List(items) => {
-                    let item = ((u128::from(random) * items.len() as u128) >> 64) as usize;
-                    self.values[*place].write_str(&items[item])
-                }
-            };
         }
     }
 
@@ -329,24 +439,13 @@ mod tests {
 
     impl Values {
         pub(in crate::drivers) fn for_tests() -> Self {
-            Self::new(
-                &ValueNames {
-                    names: vec![String::new(); 3],
-                    uses_id: true,
-                    uses_pass: true,
-                    draws: [].into(),
-                    carried: [].into(),
-                },
-                1,
-                0,
-            )
+            Self::new(&ValueNames::new([].iter(), ["id", "pass"].into_iter(), &[]), 1, 0)
         }
     }
 
     #[test]
     fn ids_are_fresh_for_every_pass_of_every_connection() {
-        let names =
-            ValueNames { names: vec![String::new(); 3], uses_id: true, uses_pass: true, draws: [].into(), carried: [].into() };
+        let names = ValueNames::new([].iter(), ["id", "pass"].into_iter(), &[]);
         let mut seen = std::collections::HashSet::new();
         for connection in 0..50 {
             let mut values = Values::new(&names, 42, connection);
@@ -363,11 +462,8 @@ mod tests {
         let names = ["id", "pass", "connection", "v"].map(str::to_owned);
         let body = serde_json::json!({"whole": "${v}", "${v}": ["${v}", "<${v}>", "\"${v}\""], "url": "/${v | urlencode}"});
         let text = Text::new(&Template::parse(&body.to_string()), &names, "step").unwrap().in_json();
-        let mut values = Values::new(
-            &ValueNames { names: names.to_vec(), uses_id: false, uses_pass: false, draws: [].into(), carried: [].into() },
-            1,
-            0,
-        );
+        let carried = Carry { name: "v".to_owned(), selector: plan::Selector::Json(String::new()) };
+        let mut values = Values::new(&ValueNames::new([carried].iter(), [].into_iter(), &[]), 1, 0);
         for value in [
             serde_json::json!("a \"b\"\n"),
             serde_json::json!(""),
@@ -390,6 +486,48 @@ mod tests {
         values.begin_pass(1);
         values.carry(3, "7".to_owned());
         assert!(text.fill(&values).starts_with(r#"{"whole":"7""#), "what a header or a pattern gave is a text");
+    }
+
+    #[test]
+    fn what_a_user_has_outlives_passes() {
+        let carry = |name: &str| Carry { name: name.to_owned(), selector: plan::Selector::Json(String::new()) };
+        let mut rows = plan::Rows::new("u.csv".into(), ["name", "unused", "town"].map(str::to_owned).to_vec());
+        ["ann", "-", "Ulm", "bob", "-", "Bonn"].into_iter().for_each(|value| assert!(rows.push(value)));
+        let draw = |name: &str, per| {
+            let drawn = plan::DrawnRow { rows: Arc::new(rows.clone()), order: Default::default(), per, seed: None };
+            Draw { name: name.to_owned(), of: DrawnFrom::Rows(drawn) }
+        };
+        let draws = [draw("me", vocabulary::choices::DrawnPer::User), draw("it", vocabulary::choices::DrawnPer::Pass)];
+        let inserted = ["id", "me.name", "me.town", "it.name", "token", "rev"];
+        let (user, pass) = ([carry("token")], [carry("rev"), carry("token")]);
+        let names = ValueNames::of_users(user.iter(), pass.iter(), inserted.into_iter(), &draws);
+        let (names, key) = names.with("key");
+        let place = |name: &str| names.as_slice().iter().position(|n| n == name).unwrap();
+        let mut values = Values::new(&names, 1, 3);
+        let found =
+            |values: &Values| ["me.name", "me.town", "it.name", "token", "rev"].map(|name| values.values[place(name)].clone());
+        let id = values.log_in(0);
+        assert_ne!(values.values[ID], id);
+        values.carry(place("token"), "t1".to_owned());
+        values.logged_in(id);
+        for pass in 0..3 {
+            values.begin_pass(pass);
+            let name = if pass % 2 == 0 { "ann" } else { "bob" };
+            assert_eq!(found(&values), ["bob", "Bonn", name, if pass < 2 { "t1" } else { "t2" }, ""]);
+            assert_eq!(values.values[key], "");
+            values.carry(place("rev"), "r".to_owned());
+            values.carry(key, "k".to_owned());
+            if pass == 1 {
+                let before = values.values[ID].clone();
+                let id = values.log_in(1);
+                values.carry(place("token"), "t2".to_owned());
+                values.logged_in(id);
+                assert_eq!((values.values[ID].as_str(), values.values[place("rev")].as_str()), (before.as_str(), "r"));
+            }
+        }
+        assert!(!names.as_slice().contains(&"me.unused".to_owned()), "a column that nobody inserts takes no memory");
+        assert_eq!(values.carried_name(place("token")), Some("token"));
+        assert_eq!(values.carried_name(place("me.name")), None);
     }
 
     #[test]

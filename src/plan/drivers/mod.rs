@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Auth, Late};
+use super::{Auth, Draw, Late};
 use vocabulary::NamedMetric;
 
 /// What every protocol must tell about a workload that it carries.
@@ -63,6 +63,21 @@ pub trait Protocol {
     /// does not fit.
     fn drain(&self) -> Option<Duration> {
         None
+    }
+
+    /// How many of the steps, from the last one back, users execute besides passes.
+    fn user_steps(&self) -> usize {
+        0
+    }
+
+    /// How many users there are on each connection.
+    fn users_per_connection(&self) -> u64 {
+        1
+    }
+
+    /// What its passes draw.
+    fn draws(&self) -> &[Draw] {
+        &[]
     }
 
     /// To whom it sends requests over HTTP, for comparison with servers' counts.

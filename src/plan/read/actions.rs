@@ -19,7 +19,12 @@ const MOST_CONTENT: u64 = 1 << 20;
 const MOST_TIMES: u64 = 1_000_000;
 
 /// A set-up or clean-up step.
-pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Action) -> Option<Action> {
+pub(super) fn action(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    typed: &types::Action,
+    in_use: &BTreeSet<String>,
+) -> Option<Action> {
     let kinds = ["command", "shell", "get", "put", "post", "delete", "control"];
     let kind = notes.exactly_one(node, "what this step does", &kinds)?;
     let timeout = typed.timeout.map_or(TIMEOUT, |d| d.0);
@@ -27,8 +32,12 @@ pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Ac
         return control::action(notes, node, typed, timeout);
     }
     refuse(notes, node, &["cookie", "send", "answer"], "it belongs to `control`");
+    if let Some(entry) = node.entry("carry").filter(|_| typed.on.is_some()) {
+        let mistake = Mistake::new(notes.file, entry.key_span, "a value that is found on another machine");
+        notes.mistakes.push(mistake.expected("expected no `on`: what is found on this machine is known to all of them"));
+    }
     if matches!(kind, "command" | "shell") {
-        for key in ["auth", "headers", "body", "expect", "times", "tls"] {
+        for key in ["auth", "headers", "body", "expect", "carry", "times", "tls"] {
             if let Some(entry) = node.entry(key) {
                 notes.mistakes.push(
                     Mistake::new(notes.file, entry.key_span, format!("`{key}` belongs to a request, but this is a command"))
@@ -60,7 +69,9 @@ pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Ac
         if let Some(entry) = node.entry(key) {
             notes.mistakes.push(
                 Mistake::new(notes.file, entry.key_span, format!("`{key}` belongs to a command, but this is a request"))
-                    .expected("expected only the method, `auth`, `headers`, `body`, `expect`, `times`, `timeout`, `tls`"),
+                    .expected(
+                        "expected only the method, `auth`, `headers`, `body`, `expect`, `carry`, `times`, `timeout`, `tls`",
+                    ),
             );
         }
     }
@@ -80,9 +91,36 @@ pub(super) fn action(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Ac
         auth: requests::auth(notes, node, typed.auth.as_ref()),
         body,
         expect: requests::expect(notes, node.get("expect"), typed.expect.as_ref()),
+        carry: requests::carry(notes, node, &typed.carry, in_use),
         ..Step::plain(kind, path, timeout)
     };
     Some(Action::Request { step: Box::new(step), url, tls, times })
+}
+
+/// Notes values that a step uses before a set-up step has found them, and adds what it finds itself to the `known` ones. `found`:
+/// all that set-up steps find.
+pub(super) fn check_found(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    action: Option<&Action>,
+    found: &BTreeSet<String>,
+    known: &mut BTreeSet<String>,
+) {
+    let names: BTreeSet<&str> = match action {
+        Some(Action::Request { step, .. }) => step.names().collect(),
+        Some(Action::Command { invocation, .. }) => {
+            let env = invocation.env.iter().map(|(_, value)| value);
+            invocation.argv.iter().chain(&invocation.dir).chain(env).flat_map(Template::names).collect()
+        }
+        Some(Action::Control { send, .. }) => send.iter().flat_map(Template::names).collect(),
+        Some(Action::Checkout(_) | Action::On { .. }) | None => BTreeSet::new(),
+    };
+    for name in names.into_iter().filter(|name| found.contains(*name) && !known.contains(*name)) {
+        let span = find_name(notes.file, node, name).unwrap_or(node.head);
+        let mistake = Mistake::new(notes.file, span, format!("`{name}` is used before it is carried"));
+        notes.mistakes.push(mistake.expected("expected `carry` in a set-up step before this one"));
+    }
+    known.extend(node.get("carry").map(Node::entries).unwrap_or_default().iter().map(|entry| entry.key.clone()));
 }
 
 /// The directory that a step makes and keeps. The content of files that it names, such as a script or a list of

@@ -4,9 +4,9 @@ use std::cell::{Cell as StdCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::diagnostics::Diagnostics;
+use super::diagnostics::{Diagnostics, refuse};
 use super::drivers::READERS;
-use super::experiment::{Builder, KEPT, WINDOW};
+use super::experiment::{Builder, FOUND, KEPT, WINDOW};
 use super::expr::Scope;
 use super::{actions, arrivals, collect, hosts, lifetimes, links, reconcile, taps, targets, workloads};
 use plan::{Action, Cell, CellId, Collect, Length, Link, Reconcile, Steps, Tap, Target, Workload};
@@ -153,7 +153,20 @@ impl Builder<'_> {
         (made, skipped)
     }
 
-    pub(super) fn actions(&self, scope: &Scope<'_>, steps: &Node, level: &str, mistakes: &mut Vec<Mistake>) -> Vec<Action> {
+    /// Names of factors and of `let`.
+    fn named(&self) -> impl Iterator<Item = String> {
+        self.factors.iter().map(|f| f.name.clone()).chain(self.lets.iter().map(|e| e.key.clone()))
+    }
+
+    /// The steps of a level; `sets_up`: whether they come before the load.
+    pub(super) fn actions(
+        &self,
+        scope: &Scope<'_>,
+        steps: &Node,
+        level: &str,
+        sets_up: bool,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<Action> {
         let Some(list) = steps.get(level) else { return Vec::new() };
         let list = self.steps_here(scope, list, mistakes);
         let made = decode::decode_and(self.file, &list, mistakes, |typed: Vec<types::Action>, mistakes| {
@@ -163,11 +176,18 @@ impl Builder<'_> {
             let pairs = list.items().iter().zip(&typed).filter(|_| same);
             // Steps around repetitions are done by whoever directs the run.
             let is_around = matches!(level, "run" | "cell");
+            let in_use = self.named().collect();
+            // What steps of an earlier level find is known to all of these.
+            let mut known = self.found_before(level, !sets_up);
             let places = self.places();
             let placed = pairs.filter_map(|(node, typed)| {
                 let on = typed.on.as_deref();
                 notes.is_here = is_around || places.is_here(on);
-                let action = actions::action(&mut notes, node, typed);
+                if !sets_up {
+                    refuse(&mut notes, node, &["carry"], "nothing follows that could use it");
+                }
+                let action = actions::action(&mut notes, node, typed, &in_use);
+                actions::check_found(&mut notes, node, action.as_ref(), &self.found, &mut known);
                 if is_around && on.is_some() {
                     let found = format!("steps of `{level}` are done once, on the machine of the run itself");
                     notes.say(node, "on", found, "expected `on` only in `repetition` and `load`");
@@ -179,6 +199,15 @@ impl Builder<'_> {
             Some(placed.collect())
         });
         made.unwrap_or_default()
+    }
+
+    /// Names of the values that set-up steps have found before those of a level begin, or by their end.
+    fn found_before(&self, level: &str, and_in_it: bool) -> BTreeSet<String> {
+        let levels = ["run", "cell", "repetition", "load"];
+        let at = levels.iter().position(|one| *one == level).unwrap_or_default() + usize::from(and_in_it);
+        let before = levels.into_iter().take(at);
+        let lists = before.filter_map(|one| self.root.get("set-up")?.get(one)).flat_map(Node::items);
+        lists.filter_map(|item| item.get("carry")).flat_map(Node::entries).map(|entry| entry.key.clone()).collect()
     }
 
     /// The targets of a cell in the order of their starts; or why the cell is skipped, if one of them is the reason.
@@ -266,23 +295,25 @@ impl Builder<'_> {
         // Requests of steps may be sent several times.
         let of_requests = ["pass"].map(str::to_owned);
         scope.late.extend(of_requests.clone().map(|name| (name, "while requests are sent")));
-        let mut level = |steps: &Node, mistakes: &mut Vec<Mistake>| {
-            let (repetition, load) =
-                (self.actions(&scope, steps, "repetition", mistakes), self.actions(&scope, steps, "load", mistakes));
+        let found: BTreeMap<String, &'static str> = self.found.iter().map(|name| (name.clone(), FOUND)).collect();
+        scope.late.extend(found.clone());
+        let mut level = |steps: &Node, sets_up: bool, mistakes: &mut Vec<Mistake>| {
+            let [repetition, load] = ["repetition", "load"].map(|level| self.actions(&scope, steps, level, sets_up, mistakes));
             // Around a cell there is no repetition, and so no scratch directory.
             let late = scope.late.clone();
-            scope.late.retain(|name, _| of_requests.contains(name) || name == "kept");
-            let cell = self.actions(&scope, steps, "cell", mistakes);
+            scope.late.retain(|name, when| of_requests.contains(name) || name == "kept" || *when == FOUND);
+            let cell = self.actions(&scope, steps, "cell", sets_up, mistakes);
             scope.late = late;
             Steps { cell, repetition, load }
         };
-        let mut set_up = level(&steps.0, mistakes);
+        let mut set_up = level(&steps.0, true, mistakes);
         let checkouts = self.factors.iter().zip(levels).filter_map(|(f, l)| f.levels[*l].checkout.clone());
         set_up.cell.splice(0..0, checkouts.map(Action::Checkout));
-        let clean_up = level(&steps.1, mistakes);
-        scope.late.retain(|name, _| !of_requests.contains(name));
+        let clean_up = level(&steps.1, false, mistakes);
+        scope.late.retain(|name, when| !of_requests.contains(name) && *when != FOUND);
         let (taps, reason) = self.cell_taps(&scope, &started, &names, mistakes);
         skipped = skipped.or(reason);
+        scope.late.extend(found);
         let (collect, reason) = self.collected(&mut scope, mistakes);
         skipped = skipped.or(reason);
         let before_load = scope.late.clone();
@@ -376,13 +407,13 @@ impl Builder<'_> {
         for name in names.into_iter().chain(self.carried.iter().cloned()) {
             scope.late.entry(name).or_insert("while the load runs");
         }
-        let in_use: BTreeSet<String> =
-            self.factors.iter().map(|f| f.name.clone()).chain(self.lets.iter().map(|e| e.key.clone())).collect();
+        let in_use: BTreeSet<String> = self.named().chain(self.found.iter().cloned()).collect();
         let (mut made, mut nodes, mut skipped) = (Vec::new(), Vec::new(), None);
         for entry in self.workloads {
             let Some(resolved) = self.resolved_here(scope, entry, mistakes) else { continue };
             let workload = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Workload, mistakes| {
                 let mut notes = Diagnostics::new(self.file, mistakes).here(self.places().is_here(typed.on.as_deref()));
+                notes = notes.knowing(&self.found);
                 workloads::workload(&mut notes, &entry.key, &resolved, &typed, &in_use, timeline.as_ref())
             });
             let on = resolved.get("on").and_then(Node::as_text).map(str::to_owned);

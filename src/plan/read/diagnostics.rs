@@ -1,5 +1,6 @@
 //! How mistakes are noted while a plan is made.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,18 +17,26 @@ pub(super) struct Diagnostics<'a> {
     pub mistakes: &'a mut Vec<Mistake>,
     /// Whether what is read is done on this machine, where its programs can be looked for.
     pub is_here: bool,
+    /// Names of values that set-up steps find.
+    pub found: BTreeSet<String>,
 }
 
 impl<'a> Diagnostics<'a> {
     /// For something that is done on this machine.
     pub fn new(file: &'a Arc<SourceFile>, mistakes: &'a mut Vec<Mistake>) -> Self {
-        Self { file, mistakes, is_here: true }
+        Self { file, mistakes, is_here: true, found: BTreeSet::new() }
     }
 
     /// The same, for something that is done on this machine only if `is_here`.
     #[must_use]
     pub fn here(self, is_here: bool) -> Self {
         Self { is_here, ..self }
+    }
+
+    /// The same, where these values were found by set-up steps.
+    #[must_use]
+    pub fn knowing(self, found: &BTreeSet<String>) -> Self {
+        Self { found: found.clone(), ..self }
     }
 
     /// Notes a mistake at a value in `node`, or at its name if the value is missing.

@@ -14,7 +14,7 @@ use super::factors::{self, Levels};
 use super::levels::Factor;
 use super::names::{RESERVED, ScenarioNames};
 use super::options::{Options, Rejection};
-use super::{expectations, files, graphs, hosts, lifetimes, spelling};
+use super::{expectations, files, graphs, hosts, lifetimes, rows, spelling};
 use plan::experiment::Scratch;
 use plan::taps::UNJOINED;
 use plan::{Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Record, Role, Secrets};
@@ -41,6 +41,8 @@ const HOST_PRESSURE_MEMORY: f64 = 0.1;
 const START_SKEW: Duration = Duration::from_millis(20);
 /// When the directory of a run is known.
 pub(super) const KEPT: &str = "when a run starts";
+/// When what set-up steps carry is known.
+pub(super) const FOUND: &str = "when a set-up step has found it";
 /// Default length of a window.
 pub(super) const WINDOW: Duration = Duration::from_millis(500);
 
@@ -102,6 +104,7 @@ pub fn build(document: &Document, options: &Options, fresh_seed: u64) -> Result<
     }
     let mut mistakes = Vec::new();
     files::forget();
+    rows::forget();
     let built = Builder::new(document, options, &mut mistakes).and_then(|b| b.build(fresh_seed, &mut mistakes).transpose());
     match built.transpose() {
         Err(option) => Err(Rejection::Option(option)),
@@ -138,6 +141,8 @@ pub(super) struct Builder<'a> {
     pub(super) environment: Environment,
     /// Names of carried values and of drawn values.
     pub(super) carried: BTreeSet<String>,
+    /// Names of values that set-up steps find.
+    pub(super) found: BTreeSet<String>,
     pub(super) elsewhere: BTreeMap<String, &'static str>,
     pub(super) used: RefCell<BTreeSet<String>>,
     pub(super) active: RefCell<BTreeSet<String>>,
@@ -185,11 +190,18 @@ impl<'a> Builder<'a> {
                     .map(|name| (name.to_owned(), "inside a target that has it, and not in its `when` and `replicas`")),
             )
             .collect();
-        let mut carried = BTreeSet::new();
+        let (mut carried, mut found) = (BTreeSet::new(), BTreeSet::new());
+        if let Some(node) = root.get("set-up") {
+            names_under(node, &["carry"], &mut |name, _| {
+                found.insert(name.to_owned());
+            });
+        }
         for part in ["workloads", "let"] {
             if let Some(node) = root.get(part) {
-                names_under(node, &["carry", "draw"], &mut |name| {
-                    carried.insert(name.to_owned());
+                names_under(node, &["carry", "draw"], &mut |name, value| {
+                    // The columns of a row are not known yet: any of them is a name.
+                    let columns = if value.get("rows").is_some() { ".*" } else { "" };
+                    carried.insert(format!("{name}{columns}"));
                 });
                 let inserted =
                     node.entries().iter().flat_map(|entry| READERS.iter().flat_map(|reader| (reader.inserts)(&entry.value)));
@@ -211,6 +223,7 @@ impl<'a> Builder<'a> {
             hosts: hosts::read(file, root.get("hosts"), options, mistakes),
             environment: Environment::read(file, root.get("env"), |name| options.variable(name), mistakes),
             carried,
+            found,
             elsewhere,
             used: RefCell::default(),
             active: RefCell::default(),
@@ -375,8 +388,9 @@ impl<'a> Builder<'a> {
         if !caches.entries().is_empty() {
             scope.values.insert("cache".to_owned(), caches);
         }
-        let set_up = self.actions(&scope, &steps.0, "run", mistakes);
-        let clean_up = self.actions(&scope, &steps.1, "run", mistakes);
+        scope.late.extend(self.found.iter().map(|name| (name.clone(), FOUND)));
+        let set_up = self.actions(&scope, &steps.0, "run", true, mistakes);
+        let clean_up = self.actions(&scope, &steps.1, "run", false, mistakes);
         // A cell can be skipped for this; around the run there is nothing to skip.
         for name in scope.unset.borrow().iter() {
             let span = self.root.get("env").and_then(|n| n.entry(name)).map_or(self.root.span, |e| e.key_span);
@@ -439,6 +453,7 @@ impl<'a> Builder<'a> {
             secrets: self.secrets(&cells, [&set_up, &clean_up]),
             hosts: self.hosts.clone(),
             files: Vec::new(),
+            found: self.found.iter().cloned().collect(),
             factors,
             set_up,
             clean_up,
@@ -498,7 +513,7 @@ impl<'a> Builder<'a> {
         names.extend(self.taps.iter().any(|tap| tap.value.get("join").is_some()).then_some(UNJOINED));
         for part in ["workloads", "let"] {
             let under = self.root.get(part).into_iter();
-            under.for_each(|node| names_under(node, &["outcomes"], &mut |name| names.push(name)));
+            under.for_each(|node| names_under(node, &["outcomes"], &mut |name, _| names.push(name)));
         }
         names.extend(READERS.iter().flat_map(|reader| (reader.brings)(self.workloads)));
         names
@@ -725,10 +740,10 @@ impl<'a> Builder<'a> {
 }
 
 /// Calls `each` with the names in all maps under certain keys, wherever these are.
-fn names_under<'n>(node: &'n Node, keys: &[&str], each: &mut impl FnMut(&'n str)) {
+fn names_under<'n>(node: &'n Node, keys: &[&str], each: &mut impl FnMut(&'n str, &'n Node)) {
     for entry in node.entries() {
         if keys.contains(&entry.key.as_str()) {
-            entry.value.entries().iter().for_each(|e| each(&e.key));
+            entry.value.entries().iter().for_each(|e| each(&e.key, &e.value));
         }
         names_under(&entry.value, keys, each);
     }

@@ -196,7 +196,7 @@ impl Scope<'_> {
     }
 
     fn expression(&self, source: &str, span: Span, stack: &mut Vec<String>, mistakes: &mut Vec<Mistake>) -> Option<Node> {
-        if self.late.contains_key(source) {
+        if self.late.contains_key(source) || self.is_column(source) {
             self.used.borrow_mut().insert(source.to_owned());
             return Some(Node::text(span, format!("${{{source}}}")));
         }
@@ -225,7 +225,13 @@ impl Scope<'_> {
     /// Whether a name stays in the text until its value is known.
     fn is_late(&self, name: &str) -> bool {
         let variable = name.strip_prefix("env.").and_then(|name| self.environment.get(name));
-        self.late.contains_key(name) || matches!(variable, Some(Variable::Secret(_)))
+        self.late.contains_key(name) || self.is_column(name) || matches!(variable, Some(Variable::Secret(_)))
+    }
+
+    /// Whether a name means a column of rows, of which passes draw; which columns there are is known to the reader of steps.
+    fn is_column(&self, name: &str) -> bool {
+        let is_name = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        name.split_once('.').is_some_and(|(row, column)| is_name(column) && self.late.contains_key(&format!("{row}.*")))
     }
 
     /// An environment variable; `None` if it is not set.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::diagnostics::{Diagnostics, refuse};
 use super::{requests, steps};
-use plan::{Body, Message, Selector};
+use plan::{Body, Message};
 use schema::{Node, types};
 
 impl steps::Step for Message {
@@ -65,7 +65,7 @@ pub(super) fn message(
         notes.say(node.get("expect")?, "status", "a message has no status", "expected `length`, `text` or `contains`");
     }
     let carry = requests::carry(notes, node, &typed.carry, in_use);
-    for header in carry.iter().filter(|c| matches!(c.selector, Selector::Header(_))) {
+    for header in carry.iter().filter(|c| c.selector.header().is_some()) {
         if let Some(entry) = node.get("carry").and_then(|n| n.entry(&header.name)) {
             notes.say(&entry.value, "header", "a message has no headers", "expected `json` or `regex`");
         }

@@ -38,6 +38,7 @@ mod rendered;
 mod repository;
 mod requests;
 mod revisions;
+pub mod rows;
 mod socks;
 mod spelling;
 mod steps;

@@ -17,7 +17,7 @@ use plan::url::Address;
 use plan::{Carry, Probe, Replica, Selector, Start, Step, Target, Template, Url, Workload};
 
 /// Fixtures that report how many requests they received, on a socket whose path is given in [`COUNT_VARIABLE`].
-const COUNTING: [&str; 7] = ["blobs-server", "cpu-server", "faulty", "null-server", "queue", "random-data", "stall"];
+const COUNTING: [&str; 8] = ["blobs-server", "cpu-server", "faulty", "null-server", "queue", "random-data", "shop", "stall"];
 
 /// How nginx's own page is read.
 fn nginx_page(page: nginx::Page) -> Counter {

@@ -154,9 +154,18 @@ pub(super) fn carry(
     for (name, carry) in typed {
         let Some(entry) = node.get("carry").and_then(|n| n.entry(name)) else { continue };
         nameable(notes, entry, in_use);
-        let selector = match notes.exactly_one(&entry.value, "the place of the carried value", &["json", "header", "regex"]) {
+        // A pattern may look in a header.
+        let places: &[&str] = match entry.value.get("header").is_some() && entry.value.get("json").is_none() {
+            true => &["json", "header"],
+            false => &["json", "header", "regex"],
+        };
+        let header = carry.header.as_ref().map(|h| h.to_ascii_lowercase());
+        let selector = match notes.exactly_one(&entry.value, "the place of the carried value", places) {
+            Some("header") if carry.regex.is_some() => {
+                header.zip(carry.regex.clone()).map(|(header, pattern)| Selector::RegexOfHeader { header, pattern })
+            }
             Some("json") => carry.json.clone().map(Selector::Json),
-            Some("header") => carry.header.as_ref().map(|h| Selector::Header(h.to_ascii_lowercase())),
+            Some("header") => header.map(Selector::Header),
             Some(_) => carry.regex.clone().map(Selector::Regex),
             None => None,
         };
@@ -169,7 +178,9 @@ pub(super) fn carry(
                     "expected a path such as `/rev` or `/rows/0/id`",
                 );
             }
-            Some(Selector::Regex(pattern)) => regex(notes, &entry.value, "regex", pattern),
+            Some(Selector::Regex(pattern) | Selector::RegexOfHeader { pattern, .. }) => {
+                regex(notes, &entry.value, "regex", pattern)
+            }
             _ => {}
         }
         if let Some(selector) = selector {

@@ -19,7 +19,7 @@ use schema::{Data, Entry, Mistake, Node, Span, decode, types};
 use vocabulary::choices::Resource;
 
 /// The servers that ship with runner.
-pub const FIXTURES: [&str; 14] = [
+pub const FIXTURES: [&str; 15] = [
     "blobs-server",
     "proxy",
     "faulty",
@@ -31,6 +31,7 @@ pub const FIXTURES: [&str; 14] = [
     "websocket-echo",
     "faulty-websocket",
     "random-data",
+    "shop",
     "socks",
     "vtp-broker",
     "vtp-subscriber",

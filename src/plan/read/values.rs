@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::diagnostics::{Diagnostics, refuse};
 use super::names::RESERVED;
-use plan::{Draw, DrawnFrom};
+use super::rows;
+use plan::{Arrivals, Draw, DrawnFrom, DrawnRow, Length, Load};
 use schema::{Entry, Mistake, Node, types};
+use vocabulary::choices::{DrawnPer, RowOrder};
 
 /// Values that are drawn for each pass.
 pub(super) fn draws(
@@ -18,15 +20,21 @@ pub(super) fn draws(
     for (name, typed) in typed {
         let Some(entry) = node.get("draw").and_then(|n| n.entry(name)) else { continue };
         nameable(notes, entry, in_use);
-        let of = match notes.exactly_one(&entry.value, "what this value is drawn from", &["to", "of"]) {
+        let of = match notes.exactly_one(&entry.value, "what this value is drawn from", &["to", "of", "rows"]) {
+            Some("rows") => match drawn_row(notes, &entry.value, typed) {
+                Some(drawn) => DrawnFrom::Rows(drawn),
+                None => continue,
+            },
             Some("to") => {
                 let (from, to) = (typed.from.unwrap_or(0), typed.to.unwrap_or(0));
+                refuse(notes, &entry.value, &OF_ROWS, "it belongs to `rows`");
                 if from > to {
                     notes.say(&entry.value, "to", format!("no number from {from} to {to}"), "expected the largest number here");
                 }
                 DrawnFrom::Range(from, to)
             }
             Some(_) => {
+                refuse(notes, &entry.value, &OF_ROWS, "it belongs to `rows`");
                 if typed.from.is_some() {
                     refuse(notes, &entry.value, &["from"], "it belongs to `to`");
                 }
@@ -42,6 +50,57 @@ pub(super) fn draws(
         draws.push(Draw { name: name.clone(), of });
     }
     draws
+}
+
+/// Keys that only rows have.
+const OF_ROWS: [&str; 3] = ["order", "per", "seed"];
+
+/// The rows of a file, and how one of them is drawn.
+fn drawn_row(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Draw) -> Option<DrawnRow> {
+    refuse(notes, node, &["from"], "it belongs to `to`");
+    let order = typed.order.unwrap_or_default();
+    if typed.seed.is_some() && order != RowOrder::Shuffled {
+        notes.say(node, "seed", "a seed for rows that are not shuffled", "expected `order: shuffled` beside it");
+    }
+    let rows = rows::read(notes, node, typed.rows.as_deref()?)?;
+    if order == RowOrder::Unique && rows.count() < 2 {
+        let found = format!("`unique` rows need two at least, and {} has one", rows.name());
+        notes.say(node, "rows", found, "expected more: the last row is for the checked pass");
+        return None;
+    }
+    Some(DrawnRow { rows, order, per: typed.per.unwrap_or_default(), seed: typed.seed })
+}
+
+/// The names of values that exist from the start of a pass: what is drawn, also where it has a mistake.
+pub(super) fn drawn(typed: &BTreeMap<String, types::Draw>, draws: &[Draw]) -> BTreeSet<String> {
+    let plain = typed.iter().filter(|(_, draw)| draw.rows.is_none()).map(|(name, _)| name.clone());
+    plain.chain(draws.iter().flat_map(Draw::names)).collect()
+}
+
+/// Those of them that exist from the start of a user.
+pub(super) fn drawn_by_users(draws: &[Draw]) -> BTreeSet<String> {
+    draws.iter().filter(|draw| draw.is_of_user()).flat_map(Draw::names).collect()
+}
+
+/// Notes rows that would run out before a load has begun: each user, or each pass of an amount, needs one.
+pub(super) fn check_enough(notes: &mut Diagnostics<'_>, node: &Node, draws: &[Draw], load: &Load, users: u64) {
+    let amounts: Option<u64> = load.segments.iter().map(|s| if let Length::Amount(n) = s.length { Some(n) } else { None }).sum();
+    for draw in draws {
+        let DrawnFrom::Rows(drawn) = &draw.of else { continue };
+        let Some(entry) = node.get("draw").and_then(|n| n.entry(&draw.name)) else { continue };
+        if drawn.order == RowOrder::Unique && matches!(load.arrivals, Arrivals::Open { per_connection: Some(_), .. }) {
+            let found = "`unique` rows for connections that have schedules of their own";
+            notes.say(&entry.value, "order", found, "expected `in turn` or `shuffled`, or a load without `per: connection`");
+            continue;
+        }
+        let needed = if drawn.per == DrawnPer::User { Some(users) } else { amounts };
+        let what = if drawn.per == DrawnPer::User { "users" } else { "passes" };
+        if let Some(needed) = needed.filter(|needed| *needed > drawn.enough_for()) {
+            let (count, path) = (drawn.rows.count(), drawn.rows.name());
+            let found = format!("{needed} {what} need {} `unique` rows, and {path} has {count}", needed + 1);
+            notes.say(&entry.value, "rows", found, "expected one row for each, and one for the checked pass");
+        }
+    }
 }
 
 /// A value of passes needs a name that expressions can use and nothing else has.

@@ -7,6 +7,7 @@ use super::diagnostics::{Diagnostics, counted, refuse};
 use super::drivers::{READERS, TypedWorkload};
 use super::processors;
 use super::programs::missing_need;
+use super::values;
 use plan::{Arrivals, Load, Workload};
 use schema::{Node, types};
 
@@ -60,6 +61,10 @@ pub(super) fn workload(
         && typed.load.as_ref().is_some_and(|typed| typed.drain.is_none())
     {
         load.drain = drain;
+    }
+    if let (Some(protocol), Some(load)) = (protocol, &load) {
+        let users = u64::from(load.arrivals.connections()) * protocol.users_per_connection();
+        values::check_enough(notes, node, protocol.draws(), load, users);
     }
     let threads = typed.threads.unwrap_or(1);
     let connections = load.as_ref().map_or(u32::MAX, |l| l.arrivals.connections());

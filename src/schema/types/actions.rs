@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
-use crate::types::{Auth, Body, Expect, Text, Timeout, Tls};
+use crate::types::{Auth, Body, Carry, Expect, Text, Timeout, Tls};
 
 /// Set-up or clean-up steps at each level of a run: lists of commands, requests, or commands to Tor.
 #[derive(Clone, Debug, Default, serde::Deserialize, JsonSchema)]
@@ -124,6 +124,11 @@ pub struct Action {
     #[serde(default)]
     #[schemars(extend("x-default" = "a status of 2xx", "examples" = [{"status": 204}]))]
     pub expect: Option<Expect>,
+    /// Values taken from the answer to the request: the name of each, and where it is found. Later set-up steps and all workloads
+    /// insert it as `${name}`.
+    #[serde(default)]
+    #[schemars(extend("examples" = [{"token": {"json": "/token"}}]))]
+    pub carry: BTreeMap<String, Carry>,
     /// How TLS is spoken, with `https://`.
     #[serde(default)]
     #[schemars(extend("x-default" = "what the system trusts", "examples" = [{"ca": "certs/ca.pem"}]))]

@@ -25,7 +25,7 @@ pub struct Target {
     #[schemars(extend("x-default" = "this machine", "examples" = ["server"]))]
     pub on: Option<String>,
     /// A server that ships with `runner`; `--port` is added if the target has a `port`. General servers: `blobs-server`, `proxy`,
-    /// `faulty`, `null-server`, `stall`, `queue`, `cpu-server`. For [typing over a websocket](../terminal.md): `terminal`,
+    /// `faulty`, `null-server`, `stall`, `queue`, `cpu-server`, `shop`. For [typing over a websocket](../terminal.md): `terminal`,
     /// `websocket-echo`, `faulty-websocket`. For [transfers through Tor](../fixtures-tor.md): `random-data`, `socks`. For
     /// [VTP](vtp.md): `vtp-broker`, `vtp-subscriber`.
     #[serde(default)]

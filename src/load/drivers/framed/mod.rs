@@ -185,7 +185,10 @@ impl FramedClient {
             let label = |_: &Values| step.name.clone();
             let judge = |message: &[u8]| {
                 let length = message.len() as u64;
-                (length, judged.check(length, judged.needs_body().then_some(KeptBody::whole(message)), |_| None, label, values))
+                (
+                    length,
+                    judged.check(length, judged.needs_body().then_some(KeptBody::whole(message)), |_, _| None, label, values),
+                )
             };
             let Some(transfer) = noted else {
                 let (length, result) = stream.receive(&framed.framing, Some(deadline), &step.name, judge).await?;

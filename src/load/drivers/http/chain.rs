@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, LOCATION};
+use hyper::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use hyper::http::uri::{Authority, PathAndQuery};
 use hyper::{Method, Request, Uri};
 use tokio::time::Instant as TokioInstant;
@@ -16,6 +16,7 @@ use super::redirect::{is_redirect, next_method, resolve};
 use super::request::Step;
 use super::{Connection, Http, HttpClient, RoundTrip, shared};
 use crate::drivers::Failure;
+use crate::drivers::cookies::Recipient;
 use crate::drivers::judged::Body;
 use crate::drivers::transfer::Transfer;
 use crate::drivers::values::Values;
@@ -56,10 +57,19 @@ impl<'a> Message<'a> {
     }
 
     /// Makes the request for a server. Afterwards the headers are gone, unless it is made `again`.
-    fn request(&mut self, server: &Server, http2: bool, again: bool) -> Result<(Request<Outgoing>, Upload), Failure> {
+    fn request(
+        &mut self,
+        server: &Server,
+        http2: bool,
+        again: bool,
+        cookie: Option<HeaderValue>,
+    ) -> Result<(Request<Outgoing>, Upload), Failure> {
         let (body, upload) = self.source.open()?;
         let empty = body.size() == 0;
         let mut headers = if again { self.headers.clone() } else { std::mem::take(&mut self.headers) };
+        if let Some(cookie) = cookie {
+            headers.insert(COOKIE, cookie);
+        }
         let path = self.path.clone();
         let uri = if http2 {
             // The `host` header is part of the address here.
@@ -141,6 +151,9 @@ impl HttpClient {
                 Err(failure) => return RoundTrip { result: failed(failure), ..round_trip },
             };
             let status = head.status.as_u16();
+            round_trip.status = status;
+            let from = recipient(step, server, elsewhere.is_some(), message.path.as_str());
+            self.values.take_cookies(&head.headers, from);
             let location = head.headers.get(LOCATION).filter(|_| is_redirect(status) && !step.statuses.contains(&status));
             if let Some(location) = location.filter(|_| followed < http.redirects) {
                 let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
@@ -215,9 +228,15 @@ impl HttpClient {
             round_trip.usable = false;
             return Received::failed(failure);
         }
+        let path = message.path.clone();
+        let cookie = |values: &mut Values| {
+            let jar = values.cookies.as_mut()?;
+            let line = jar.line(recipient(step, server, elsewhere, path.as_str()));
+            HeaderValue::from_str(line).ok().filter(|line| !line.is_empty())
+        };
         // Other users of a connection may end it repeatedly before this request has its turn.
         let most_unsent = if http.http2 { MOST_UNSENT } else { 1 };
-        let (mut request, mut upload) = match message.request(server, http.http2, http.redirects > 0) {
+        let (mut request, mut upload) = match message.request(server, http.http2, http.redirects > 0, cookie(&mut self.values)) {
             Ok(made) => made,
             Err(failure) => return Received::failed(failure),
         };
@@ -271,7 +290,8 @@ impl HttpClient {
                     None => {
                         upload.abandon();
                         let made = message.again(step, &self.values, http.redirects > 0);
-                        let made = made.and_then(|()| message.request(server, http.http2, http.redirects > 0));
+                        let made =
+                            made.and_then(|()| message.request(server, http.http2, http.redirects > 0, cookie(&mut self.values)));
                         let (again, upload) = match made {
                             Ok(made) => made,
                             Err(failure) => return Received::failed(failure),
@@ -294,6 +314,12 @@ impl HttpClient {
             return received;
         }
     }
+}
+
+/// To whom a request goes. Its own `host` header is only for the first server.
+fn recipient<'a>(step: &'a Step, server: &'a Server, followed: bool, path: &'a str) -> Recipient<'a> {
+    let host = if followed { server.url.host.as_str() } else { step.cookie_host(server.host.as_bytes()) };
+    Recipient { tls: server.url.tls, host, path }
 }
 
 /// A connection that nobody else uses.

@@ -5,7 +5,7 @@ use hyper::header::HeaderMap;
 use super::coding::{codings, decode};
 use super::request::Step;
 use crate::drivers::Failure;
-use crate::drivers::judged::{Coding, KeptBody};
+use crate::drivers::judged::{Coding, KeptBody, found_in};
 use crate::drivers::values::Values;
 use vocabulary::Outcome;
 
@@ -32,7 +32,13 @@ pub(super) fn judge(step: &Step, answer: &Answer<'_>, values: &mut Values) -> Re
         let wanted = if words.is_empty() { "2xx".to_owned() } else { words.join(" or ") };
         return Err(Failure::new(Outcome::Status, format!("{} answered {status} instead of {wanted}", step.label(values))));
     }
-    let header = |name: &str| answer.headers.get(name).and_then(|v| v.to_str().ok());
+    let header = |name: &str, pattern: Option<&regex::Regex>| {
+        let mut values = answer.headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+        match pattern {
+            None => values.next().map(str::to_owned),
+            Some(pattern) => values.find_map(|value| found_in(pattern, value)),
+        }
+    };
     let coded = answer.body.filter(|body| !body.bytes.is_empty()).and_then(|body| Some((body, codings(answer.headers)?)));
     let Some((coded, names)) = coded else {
         return step.judged.check(answer.received_bytes, answer.body, header, |values| step.label(values), values);

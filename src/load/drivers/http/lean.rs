@@ -15,7 +15,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant as StdInstant};
 
 use bytes::{Buf as _, Bytes};
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
+use hyper::http::uri::PathAndQuery;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
@@ -24,6 +25,7 @@ use super::judge::{self, judge};
 use super::request::{self, Step, unfit_header, unfit_in_header};
 use super::{RoundTrip, of_io};
 use crate::drivers::Failure;
+use crate::drivers::cookies::Recipient;
 use crate::drivers::judged::Body;
 use crate::drivers::socks::Unanswered;
 use crate::drivers::transfer::Transfer;
@@ -115,6 +117,7 @@ struct NeededParts<'a> {
     /// Whether the header in which the server reports the progress of an upload is wanted.
     wants_told: bool,
     told: Option<Vec<u8>>,
+    keeps_cookies: bool,
 }
 
 /// Why an exchange stopped.
@@ -126,19 +129,21 @@ enum ExchangeError {
 }
 
 impl AnswerSink for NeededParts<'_> {
-    fn wants_headers(&self, coded: bool) -> bool {
+    fn wants_headers(&self, coded: bool, sets_cookies: bool) -> bool {
         self.wants_told
             || coded && self.body.is_some()
-            || self.step.judged.selectors().any(|selector| matches!(selector, Selector::Header(_)))
+            || sets_cookies && self.keeps_cookies
+            || self.step.judged.selectors().any(|selector| selector.header().is_some())
     }
 
     fn header(&mut self, name: &str, value: &[u8]) {
         if self.wants_told && name.eq_ignore_ascii_case(RECEIVED_AT) {
             self.told = Some(value.to_vec());
         }
-        let carries = |selector: &Selector| matches!(selector, Selector::Header(wanted) if name.eq_ignore_ascii_case(wanted));
-        let wanted =
-            self.step.judged.selectors().any(carries) || self.body.is_some() && name.eq_ignore_ascii_case("content-encoding");
+        let carries = |selector: &Selector| selector.header().is_some_and(|wanted| name.eq_ignore_ascii_case(wanted));
+        let wanted = self.step.judged.selectors().any(carries)
+            || self.body.is_some() && name.eq_ignore_ascii_case("content-encoding")
+            || self.keeps_cookies && name.eq_ignore_ascii_case("set-cookie");
         if wanted && let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
             self.headers.append(name, value);
         }
@@ -215,6 +220,7 @@ impl Lean {
                 body: step.needs_body().then(Body::new),
                 wants_told,
                 told: None,
+                keeps_cookies: values.cookies.is_some(),
             },
             first_read: None,
             last_read: None,
@@ -237,12 +243,14 @@ impl Lean {
                     body: kept.body.as_ref().map(Body::kept),
                     headers: &kept.headers,
                 };
+                keep_cookies(step, self.host.as_bytes(), &kept.headers, values);
                 (last_read, judge(step, &got, values))
             }
             Err(broken) => (None, Err(broken.into_failure(step, values, answer.has_begun()))),
         };
         let completed = completed.unwrap_or_else(StdInstant::now);
-        RoundTrip { first_byte: first_read, completed, sent_bytes, received_bytes, usable: self.open, result }
+        let (status, usable) = (answer.status(), self.open);
+        RoundTrip { first_byte: first_read, completed, sent_bytes, received_bytes, status, usable, result }
     }
 
     /// Composes the request and sends as much of it as the system accepts at once.
@@ -279,7 +287,9 @@ impl Lean {
         out.clear();
         out.extend_from_slice(step.method.as_str().as_bytes());
         out.push(b' ');
+        let path_at = out.len();
         step.write_path(values, out)?;
+        let path = path_at..out.len();
         out.extend_from_slice(b" HTTP/1.1\r\n");
         if !step.has_host {
             out.extend_from_slice(b"host: ");
@@ -287,6 +297,16 @@ impl Lean {
             out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(&step.fixed_head);
+        if let Some(jar) = &mut values.cookies {
+            // The path was checked: it is ASCII.
+            let path = std::str::from_utf8(&out[path]).unwrap_or("/");
+            let line = jar.line(Recipient { tls: false, host: step.cookie_host(self.host.as_bytes()), path });
+            if !line.is_empty() {
+                out.extend_from_slice(b"cookie: ");
+                out.extend_from_slice(line.as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+        }
         for (name, value) in &step.late_headers {
             out.extend_from_slice(name.as_str().as_bytes());
             out.extend_from_slice(b": ");
@@ -464,6 +484,16 @@ impl ExchangeError {
             Self::Io(error) => of_io(&error, &label),
         }
     }
+}
+
+/// Keeps the cookies that an answer sets.
+fn keep_cookies(step: &Step, host: &[u8], headers: &HeaderMap, values: &mut Values) {
+    if values.cookies.is_none() || !headers.contains_key(SET_COOKIE) {
+        return;
+    }
+    let path = step.path(values).ok();
+    let path = path.as_ref().map_or("/", PathAndQuery::as_str);
+    values.take_cookies(headers, Recipient { tls: false, host: step.cookie_host(host), path });
 }
 
 /// Ends a head, and puts a short body after it. Returns the length of the body, and a long body itself.

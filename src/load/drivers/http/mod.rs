@@ -41,17 +41,24 @@ use super::values::{ValueNames, Values};
 use super::{Carrier, Checked, Client, Driver, Exchange, Failure};
 pub use crate::drivers::judged::MAX_KEPT;
 use crate::traffic::RequestCounter;
-use crate::{Error, Job, Running, Traffic, start_with};
+use crate::{Error, Job, Running, Traffic, Users, start_with};
 use connect::Server;
 use plan::drivers::http::named_outcomes;
 use request::Step;
 use shared::{Group, Shared};
 use tls::Tls;
 use vocabulary::Outcome;
+use vocabulary::choices::Cookies;
 
 /// A workload's requests, prepared once and shared by all clients.
 pub struct Http {
+    /// The steps of a pass, and behind them those of a user.
     steps: Vec<Step>,
+    /// How many of them are of a pass.
+    of_pass: usize,
+    /// At which statuses a user logs in again.
+    relogin: Vec<u16>,
+    cookies: Cookies,
     servers: Vec<Server>,
     names: ValueNames,
     http2: bool,
@@ -84,14 +91,15 @@ impl Http {
         let server = |url| Server::new(url, socket.as_deref(), proxy.as_ref());
         let servers: Vec<Server> = http.urls.iter().map(server).collect::<Result<_, _>>()?;
         let prefix = http.urls.first().map_or("", |u| u.path.as_str());
-        let inserted = http.steps.iter().flat_map(plan::Step::names);
-        let names = ValueNames::new(http.steps.iter().flat_map(|s| &s.carry), inserted, &http.draws);
+        let inserted = http.all_steps().flat_map(plan::Step::names);
+        let [of_user, of_pass] = [&http.user, &http.steps].map(|steps| steps.iter().flat_map(|s| &s.carry));
+        let names = ValueNames::of_users(of_user, of_pass, inserted, &http.draws);
         let outcomes = named_outcomes(&http.steps);
         let http2 = http.version == 2;
         let step = |s| Step::new(s, prefix, names.as_slice(), &outcomes);
         let step = |s| step(s).map(|step| if http.keep_alive { step } else { step.closing() });
         let step = |s| step(s).and_then(|step| if http.stages { step.kept_whole() } else { Ok(step) });
-        let steps: Vec<Step> = http.steps.iter().map(step).collect::<Result<_, _>>()?;
+        let steps: Vec<Step> = http.all_steps().map(step).collect::<Result<_, _>>()?;
         let secret = http.urls.iter().any(|u| u.tls);
         let tls = match (secret || http.redirects > 0).then(|| Tls::new(&http.tls, http2)) {
             Some(Err(error)) if secret => return Err(Error::Tls(error)),
@@ -104,6 +112,9 @@ impl Http {
             lean: plain && steps.iter().all(Step::is_lean),
             timeout: steps.iter().map(|s| s.timeout).max().unwrap_or(plan::step::REQUEST_TIMEOUT),
             steps,
+            of_pass: http.steps.len(),
+            relogin: http.relogin.clone(),
+            cookies: http.cookies,
             servers,
             names,
             http2,
@@ -139,7 +150,15 @@ impl Driver for Http {
     type Client = HttpClient;
 
     fn steps(&self) -> usize {
-        self.steps.len()
+        self.of_pass
+    }
+
+    fn own_steps(&self) -> usize {
+        self.steps.len() - self.of_pass
+    }
+
+    fn patience(&self) -> Duration {
+        self.steps[self.of_pass..].iter().map(|step| step.timeout).sum()
     }
 
     fn streams(&self) -> u64 {
@@ -147,10 +166,15 @@ impl Driver for Http {
     }
 
     fn client(self: &Arc<Self>, number: u64, seed: u64, group: &Rc<Group>) -> HttpClient {
+        let mut values = Values::new(&self.names, seed, number);
+        values.cookies = (!self.cookies.is_none()).then(Box::default);
         HttpClient {
             http: Arc::clone(self),
             number,
-            values: Values::new(&self.names, seed, number),
+            values,
+            user: (self.own_steps() > 0).then(Box::default),
+            status: 0,
+            group: Rc::clone(group),
             shared: self.http2.then(|| group.connection(number / self.streams)),
             counter: group.counter(HttpClient::address(self, number), self.steps.len()),
             connection: None,
@@ -181,6 +205,26 @@ pub struct HttpClient {
     left: Left,
     /// Where the requests that it sends are counted.
     counter: Rc<RequestCounter>,
+    /// The user, if there are steps with which users begin. It stays when its connection is closed.
+    user: Option<Box<User>>,
+    /// The status of the last answer; 0 if there was none.
+    status: u16,
+    group: Rc<Group>,
+}
+
+/// How often in a row a user logs in again although this did not help.
+const MOST_IN_VAIN: u32 = 3;
+
+/// A user who logs in.
+#[derive(Default)]
+struct User {
+    is_logged_in: bool,
+    /// How often it has tried to.
+    log_ins: u64,
+    /// How often in a row it has logged in again, and the next answer asked for that once more.
+    in_vain: u32,
+    /// What it has executed since the engine last asked.
+    done: Vec<(usize, Exchange)>,
 }
 
 enum Connection {
@@ -196,6 +240,8 @@ struct RoundTrip {
     completed: Instant,
     sent_bytes: u64,
     received_bytes: u64,
+    /// The status of the answer; 0 if there was none.
+    status: u16,
     /// Whether another request can follow on the connection.
     usable: bool,
     result: Result<(), Failure>,
@@ -205,7 +251,7 @@ impl RoundTrip {
     /// An exchange that stopped early.
     fn broken(first_byte: Option<Instant>, failure: Failure) -> Self {
         let completed = Instant::now();
-        Self { first_byte, completed, sent_bytes: 0, received_bytes: 0, usable: false, result: Err(failure) }
+        Self { first_byte, completed, sent_bytes: 0, received_bytes: 0, status: 0, usable: false, result: Err(failure) }
     }
 }
 
@@ -331,30 +377,9 @@ impl HttpClient {
         }
         round_trip
     }
-}
 
-impl Client for HttpClient {
-    type Group = Group;
-
-    async fn ready(&mut self) -> Result<(), Failure> {
-        self.prepare().await?;
-        // If each request has its own connection, connecting is part of the request.
-        if !self.http.keep_alive || self.http.isolates_passes() || self.is_connected() {
-            return Ok(());
-        }
-        self.connection = None;
-        let deadline = TokioInstant::now() + self.http.timeout;
-        Box::pin(async { self.connect(deadline, &mut Transfer::default()).await }).await
-    }
-
-    fn begin_pass(&mut self, pass: u64) {
-        self.values.begin_pass(pass);
-        if self.http.isolates_passes() {
-            self.connection = None;
-        }
-    }
-
-    async fn exchange(&mut self, step: usize) -> Exchange {
+    /// Carries out a step of a pass or of a user.
+    async fn carry_out(&mut self, step: usize) -> Exchange {
         let sent = Instant::now();
         let mut connect = None;
         let mut transfer = self.http.stages.then(|| {
@@ -375,10 +400,14 @@ impl Client for HttpClient {
         if !round_trip.usable || !self.http.keep_alive {
             self.connection = None;
         }
-        if step + 1 == self.http.steps.len() || round_trip.result.is_err() {
+        if step + 1 == self.http.of_pass || round_trip.result.is_err() {
             self.prepared = false;
         }
         let transfer = transfer.and_then(Kept::ended);
+        self.status = round_trip.status;
+        if !self.values.cookies_refused.is_empty() {
+            self.refuse_cookies(step);
+        }
         Exchange {
             sent,
             connect,
@@ -392,6 +421,121 @@ impl Client for HttpClient {
         }
     }
 
+    /// Whether the user must log in before anything else.
+    fn must_log_in(&self) -> bool {
+        self.user.as_ref().is_some_and(|user| !user.is_logged_in)
+    }
+
+    /// Executes the steps of the user, each recorded by itself.
+    async fn log_in(&mut self) -> Result<(), Failure> {
+        let Some(user) = &mut self.user else { return Ok(()) };
+        let id = self.values.log_in(user.log_ins);
+        user.log_ins += 1;
+        let mut result = Ok(());
+        for step in self.http.of_pass..self.http.steps.len() {
+            let exchange = self.carry_out(step).await;
+            if let Err(failure) = &exchange.result {
+                let words = format!("the user could not log in: {}", failure.words);
+                result = Err(Failure { outcome: Outcome::LogIn, words });
+            }
+            let Some(user) = &mut self.user else { break };
+            user.done.push((step, exchange));
+            if result.is_err() {
+                break;
+            }
+        }
+        self.values.logged_in(id);
+        if let Some(user) = &mut self.user {
+            user.is_logged_in = result.is_ok();
+        }
+        self.group.count_users(|users| {
+            users.log_ins += u64::from(result.is_ok());
+            users.failed += u64::from(result.is_err());
+        });
+        result
+    }
+
+    /// Whether an answer says that the user must log in again, and it has not done so in vain too often.
+    fn is_asked_to_log_in(&self, exchange: &Exchange) -> bool {
+        let is_error = exchange.result.as_ref().is_err_and(|failure| failure.outcome.is_error());
+        is_error && self.http.relogin.contains(&self.status) && self.user.as_ref().is_some_and(|user| user.in_vain < MOST_IN_VAIN)
+    }
+
+    /// Logs in again, and then carries out the step once more. The first answer is only counted among the requests that were sent:
+    /// what the step took is what it takes now.
+    async fn exchange_again(&mut self, step: usize) -> Exchange {
+        if let Err(failure) = self.log_in().await {
+            return Exchange { result: Err(failure), ..Exchange::begun(Instant::now()) };
+        }
+        let exchange = self.carry_out(step).await;
+        let was_in_vain = exchange.result.is_err() && self.http.relogin.contains(&self.status);
+        let Some(user) = &mut self.user else { return exchange };
+        user.in_vain = if was_in_vain { user.in_vain + 1 } else { 0 };
+        let is_given_up = user.in_vain == MOST_IN_VAIN;
+        self.group.count_users(|users| {
+            users.again += 1;
+            users.given_up += u64::from(is_given_up);
+        });
+        exchange
+    }
+
+    /// Reports cookies that were not kept.
+    #[cold]
+    fn refuse_cookies(&mut self, step: usize) {
+        let step = self.http.steps[step].typed();
+        let refused = std::mem::take(&mut self.values.cookies_refused);
+        self.group.count_users(|users| {
+            for why in refused {
+                users.refuse_cookie(format!("{step} set a cookie that was not kept: {why}"));
+            }
+        });
+    }
+}
+
+impl Client for HttpClient {
+    type Group = Group;
+
+    async fn ready(&mut self) -> Result<(), Failure> {
+        self.prepare().await?;
+        // If each request has its own connection, connecting is part of the request.
+        if self.http.keep_alive && !self.http.isolates_passes() && !self.is_connected() {
+            self.connection = None;
+            let deadline = TokioInstant::now() + self.http.timeout;
+            Box::pin(async { self.connect(deadline, &mut Transfer::default()).await }).await?;
+        }
+        if self.must_log_in() { Box::pin(self.log_in()).await } else { Ok(()) }
+    }
+
+    fn begin_pass(&mut self, pass: u64) {
+        self.values.begin_pass(pass);
+        if self.http.cookies == Cookies::Pass
+            && let Some(jar) = &mut self.values.cookies
+        {
+            jar.clear();
+        }
+        if self.http.isolates_passes() {
+            self.connection = None;
+        }
+    }
+
+    async fn exchange(&mut self, step: usize) -> Exchange {
+        // Rare parts are boxed: each of many connections has room for the rest.
+        if self.must_log_in()
+            && let Err(failure) = Box::pin(self.log_in()).await
+        {
+            return Exchange { result: Err(failure), ..Exchange::begun(Instant::now()) };
+        }
+        let exchange = self.carry_out(step).await;
+        if !self.http.relogin.is_empty() && self.is_asked_to_log_in(&exchange) {
+            return Box::pin(self.exchange_again(step)).await;
+        }
+        exchange
+    }
+
+    fn own(&mut self) -> Vec<(usize, Exchange)> {
+        self.user.as_mut().map_or_else(Vec::new, |user| std::mem::take(&mut user.done))
+    }
+
     fn connects(&self) -> u64 {
         self.connects
     }
@@ -401,7 +545,11 @@ impl Client for HttpClient {
     }
 
     fn made_ready(&self) -> u64 {
-        self.connects + self.preparations
+        self.connects + self.preparations + self.user.as_ref().map_or(0, |user| user.log_ins)
+    }
+
+    fn users(group: &Group) -> Users {
+        group.users()
     }
 
     fn traffic(group: &Group) -> Traffic {
@@ -448,7 +596,7 @@ async fn send_on_this_thread(http: &Arc<Http>, seed: u64, passes: u64) -> Result
         }
         for pass in 0..passes {
             client.begin_pass(pass);
-            for step in 0..http.steps.len() {
+            for step in 0..http.of_pass {
                 let exchange = client.exchange(step).await;
                 received = exchange.received_bytes;
                 match exchange.result {

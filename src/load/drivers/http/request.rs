@@ -34,6 +34,8 @@ pub struct Step {
     /// The same as bytes on the wire.
     pub(super) fixed_head: Vec<u8>,
     pub(super) has_host: bool,
+    /// The host to which its own `host` header says that it goes.
+    host_named: Option<String>,
     pub(super) late_headers: Vec<(HeaderName, Text)>,
     pub(super) body: Body,
     /// A file that is sent instead of `body`; never on the lean path.
@@ -128,6 +130,7 @@ impl Step {
                 .flat_map(|(n, v)| [n.as_str().as_bytes(), b": ", v.as_bytes(), b"\r\n"].concat())
                 .collect(),
             has_host: headers.contains_key(HOST),
+            host_named: headers.get(HOST).and_then(|host| host.to_str().ok()).map(|host| without_port(host).to_owned()),
             headers,
             late_headers,
             body,
@@ -250,8 +253,18 @@ impl Step {
         }
     }
 
+    /// The host whose cookies it sends. `host`: the `host` header, unless the step has its own.
+    pub(super) fn cookie_host<'a>(&'a self, host: &'a [u8]) -> &'a str {
+        self.host_named.as_deref().unwrap_or_else(|| without_port(std::str::from_utf8(host).unwrap_or_default()))
+    }
+
     pub(super) fn needs_body(&self) -> bool {
         self.judged.needs_body()
+    }
+
+    /// The request in words, as it was typed.
+    pub(super) fn typed(&self) -> String {
+        format!("{} {}", self.method, self.path.source())
     }
 
     /// The request in words, for messages. A value from an answer may be a secret: its name is shown instead.
@@ -270,6 +283,14 @@ pub(in crate::drivers) fn in_request(path: &str) -> Result<PathAndQuery, String>
         format!("the path `{path}` {found}; {expected}")
     })?;
     sent.parse().map_err(|e| format!("the path `{path}` is invalid: {e}"))
+}
+
+/// A host without its port. An address of IPv6 stands in brackets.
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => host,
+        _ => authority,
+    }
 }
 
 /// The statuses of a named outcome, and its number.

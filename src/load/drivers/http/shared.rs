@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use super::body::Outgoing;
 use super::connect::Stream;
 use super::general::{MAX_HEADER_LIST, Stage, of_hyper};
-use crate::Traffic;
 use crate::drivers::Failure;
 use crate::traffic::RequestCounter;
+use crate::{Traffic, Users};
 use vocabulary::Outcome;
 
 /// How much of one answer the server may send ahead; long downloads are slow when this is less than the data in flight.
@@ -31,6 +31,7 @@ pub struct Group {
     connections: RefCell<BTreeMap<u64, Rc<Shared>>>,
     /// By the index of the address.
     counter: RefCell<BTreeMap<usize, Rc<RequestCounter>>>,
+    users: RefCell<Users>,
 }
 
 impl Group {
@@ -42,6 +43,16 @@ impl Group {
     /// The count of requests sent to an address, by step.
     pub(super) fn counter(&self, address: usize, steps: usize) -> Rc<RequestCounter> {
         Rc::clone(self.counter.borrow_mut().entry(address).or_insert_with(|| Rc::new(RequestCounter::new(steps))))
+    }
+
+    /// Counts something about users.
+    pub(super) fn count_users(&self, count: impl FnOnce(&mut Users)) {
+        count(&mut self.users.borrow_mut());
+    }
+
+    /// How its users fared so far.
+    pub(super) fn users(&self) -> Users {
+        self.users.borrow().clone()
     }
 
     /// What was sent so far.

@@ -327,7 +327,7 @@ fn judge(step: &Step, reply: &Reply<'_>, values: &mut Values) -> (u64, Result<()
     }
     let (length, name) = (bytes.len() as u64, |_: &Values| step.name.clone());
     let kept = step.judged.needs_body().then_some(KeptBody::whole(bytes));
-    (length, step.judged.check(length, kept, |_| None, name, values))
+    (length, step.judged.check(length, kept, |_, _| None, name, values))
 }
 
 impl Client for RedisClient {

@@ -164,7 +164,7 @@ impl Step {
     fn judge(&self, message: &[u8], values: &mut Values) -> Result<(), Failure> {
         let body = self.judged.needs_body().then_some(KeptBody::whole(message));
         let label = |_: &Values| format!("`{}`", self.name);
-        self.judged.check(message.len() as u64, body, |_| None, label, values)
+        self.judged.check(message.len() as u64, body, |_, _| None, label, values)
     }
 }
 

@@ -109,11 +109,12 @@ async fn follow(
         typed: 0,
     };
     let begun = TokioInstant::now();
-    let connections = thread::make_ready(numbers.iter().enumerate().map(connection).collect(), async |one: &mut Connection| {
-        // What kept it from being connected is reported when a message is due.
-        drop(one.connect().await);
-    })
-    .await;
+    let connections =
+        thread::make_ready(numbers.iter().enumerate().map(connection).collect(), Duration::ZERO, async |one: &mut Connection| {
+            // What kept it from being connected is reported when a message is due.
+            drop(one.connect().await);
+        })
+        .await;
     let missing = connections.iter().filter(|connection| connection.socket.is_none()).count();
     if missing > 0 {
         let took = vocabulary::units::human_duration(begun.elapsed().as_nanos() as f64);

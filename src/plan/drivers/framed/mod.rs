@@ -98,6 +98,10 @@ impl Protocol for Framed {
         }
     }
 
+    fn draws(&self) -> &[Draw] {
+        &self.draws
+    }
+
     fn asks(&self) -> Asks {
         // Its messages may be HTTP.
         Asks::Anybody

@@ -60,7 +60,7 @@ fn framed(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_
     let draws = values::draws(notes, node, &typed.draw, in_use);
     let in_use = &in_use.iter().chain(typed.draw.keys()).cloned().collect();
     let longest = framing.as_ref().map_or(u64::MAX, Framing::longest);
-    let steps = steps::read(notes, node, typed.draw.keys().cloned(), |notes, item, typed: &types::Step| {
+    let steps = steps::read(notes, node, values::drawn(&typed.draw, &draws), |notes, item, typed: &types::Step| {
         messages::message(notes, item, typed, timeout, in_use, longest)
     });
     let socks = socks::socks(notes, node, typed.socks.as_ref());

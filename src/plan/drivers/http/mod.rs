@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use super::{Asks, Description, Protocol};
+use crate::step::any_of;
 use crate::template::Part;
 use crate::{Auth, Draw, Driver, Late, Length, Load, Segment, Socks, Step, Template, Tls, Url, Workload};
+use vocabulary::choices::Cookies;
 use vocabulary::rows::{PERCENTS, Stage};
 use vocabulary::{Better, Interest, NamedMetric, Phase};
 
@@ -41,6 +43,15 @@ pub struct Http {
     /// Values that are drawn for each pass.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub draws: Vec<Draw>,
+    /// The requests with which a user begins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub user: Vec<Step>,
+    /// The statuses at which a user logs in again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub relogin: Vec<u16>,
+    /// Whose cookies are kept.
+    #[serde(skip_serializing_if = "Cookies::is_none")]
+    pub cookies: Cookies,
     /// The requests of one pass.
     pub steps: Vec<Step>,
 }
@@ -60,6 +71,9 @@ impl Http {
             socks: None,
             stages: false,
             draws: Vec::new(),
+            user: Vec::new(),
+            relogin: Vec::new(),
+            cookies: Cookies::None,
             steps,
         }
     }
@@ -70,6 +84,13 @@ impl Http {
         let load = Load { segments: vec![during], ..Load::unset() };
         let driver = Driver::Http(self);
         Workload { name: name.to_owned(), on: None, driver, load, threads: 1, cpus: Vec::new(), needs: Vec::new() }
+    }
+}
+
+impl Http {
+    /// The steps of a pass, and then those of a user.
+    pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().chain(&self.user)
     }
 }
 
@@ -135,8 +156,9 @@ pub(super) fn transfer_metrics() -> Vec<NamedMetric> {
 }
 
 impl Protocol for Http {
+    /// Those of a pass first.
     fn steps(&self) -> Vec<String> {
-        self.steps.iter().map(|s| s.name.clone()).collect()
+        self.all_steps().map(|s| s.name.clone()).collect()
     }
 
     fn metrics(&self) -> Vec<NamedMetric> {
@@ -169,7 +191,7 @@ impl Protocol for Http {
         self.socks.iter_mut().for_each(|socks| socks.fill(late));
         let fill_in = |template: &mut Template| *template = template.fill(late);
         self.socket.as_mut().map(fill_in);
-        for step in &mut self.steps {
+        for step in self.steps.iter_mut().chain(&mut self.user) {
             fill_in(&mut step.path);
             step.headers.iter_mut().for_each(|(_, value)| fill_in(value));
             if let Some(auth) = step.auth.take().filter(|_| step.headers.iter().all(|(name, _)| name != "authorization")) {
@@ -179,6 +201,18 @@ impl Protocol for Http {
             step.body.fill(late);
             step.expect.fill(late);
         }
+    }
+
+    fn user_steps(&self) -> usize {
+        self.user.len()
+    }
+
+    fn users_per_connection(&self) -> u64 {
+        self.streams.into()
+    }
+
+    fn draws(&self) -> &[Draw] {
+        &self.draws
     }
 
     fn asks(&self) -> Asks {
@@ -191,7 +225,7 @@ impl Protocol for Http {
     }
 
     fn credentials(&self) -> Vec<&Auth> {
-        self.steps.iter().filter_map(|step| step.auth.as_ref()).collect()
+        self.all_steps().filter_map(|step| step.auth.as_ref()).collect()
     }
 
     fn description(&self) -> Description {
@@ -203,6 +237,13 @@ impl Protocol for Http {
         let mut lines: Vec<String> = self.draws.iter().map(Draw::words).collect();
         if let Some(auth) = self.steps.iter().find_map(|s| s.auth.as_ref()) {
             lines.push(format!("as {}, with a password", auth.user.to_text()));
+        }
+        if !self.cookies.is_none() {
+            lines.push(format!("cookies of each {}", if self.cookies == Cookies::User { "user" } else { "pass" }));
+        }
+        lines.extend(self.user.iter().map(|step| format!("once per user, {}", step.words())));
+        if !self.relogin.is_empty() {
+            lines.push(format!("users log in again at {}", any_of(&self.relogin)));
         }
         lines.extend(self.steps.iter().map(Step::words));
         Description { to: format!(" to {}{socket}{socks}{version}{once}", urls.join(", ")), lines }

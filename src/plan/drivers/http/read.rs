@@ -4,16 +4,18 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Reader;
-use crate::diagnostics::{Diagnostics, counted};
+use crate::diagnostics::{Diagnostics, counted, find_name, refuse};
 use crate::{commands, requests, socks, steps, tls, values};
 use plan::drivers::http::{Http, MAX_STREAMS, TRANSFER_METRICS, named_outcomes};
 use plan::step::REQUEST_TIMEOUT;
-use plan::{Body, SecretParts, Socks, Step, Template, Url};
+use plan::{Body, Draw, SecretParts, Socks, Step, Template, Url};
 use schema::{Mistake, Node, types};
 use vocabulary::Outcome;
 
 /// Keys that belong to requests over HTTP.
 pub const KEYS: [&str; 7] = ["socket", "http", "tls", "auth", "headers", "socks", "stages"];
+/// Keys that belong to users.
+pub const OF_USERS: [&str; 3] = ["user", "relogin", "cookies"];
 /// Those that other protocols over TCP have, too.
 pub const SHARED: [&str; 2] = ["socks", "stages"];
 /// How many redirects are followed if only `trust` is given.
@@ -26,6 +28,7 @@ pub const READER: Reader = Reader {
         let staged = |entry: &schema::Entry| entry.value.get("stages").is_some();
         if workloads.iter().any(staged) { TRANSFER_METRICS.to_vec() } else { Vec::new() }
     },
+    own: &OF_USERS,
     ..Reader::of("url")
 };
 
@@ -81,8 +84,9 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
     let tls = tls::tls(notes, node, &typed.tls, uses_tls, "expected `url: https://…`")?;
     let draws = values::draws(notes, node, &typed.draw, in_use);
     let in_use = &in_use.iter().chain(typed.draw.keys()).cloned().collect();
-    let mut steps = self::steps(notes, node, typed, in_use);
-    steps.iter_mut().for_each(Step::mark_secrets);
+    let (mut user, mut steps) = self::steps(notes, node, typed, in_use, &draws);
+    steps.iter_mut().chain(&mut user).for_each(Step::mark_secrets);
+    check_users(notes, node, typed, &user, &steps);
     let named = named_outcomes(&steps).len();
     if named > Outcome::MOST_NAMED {
         let most = Outcome::MOST_NAMED;
@@ -100,8 +104,35 @@ fn http(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_us
         socks,
         stages,
         draws,
+        user,
+        relogin: requests::statuses(notes, node, typed.relogin.as_ref()),
+        cookies: typed.cookies,
         steps,
     })
+}
+
+/// Notes what cannot be combined with users and their cookies.
+fn check_users(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, user: &[Step], steps: &[Step]) {
+    let has_user = node.get("user").is_some();
+    if has_user && typed.user.is_empty() {
+        notes.say(node, "user", "a user without steps", "expected at least one request, such as `[{post: /login}]`");
+    }
+    if node.get("relogin").is_some() && !has_user {
+        let expected = "expected `user` beside it: the steps with which a user logs in";
+        notes.say(node, "relogin", "nobody can log in again without having logged in", expected);
+    }
+    if typed.stages == Some(true) && has_user {
+        notes.say(node, "user", "users whose requests are recorded stage by stage", "expected no `stages: true`");
+    }
+    let all = node.get("user").into_iter().chain(node.get("steps")).flat_map(Node::items).chain([node]);
+    if !typed.cookies.is_none() && user.iter().chain(steps).any(|step| step.headers.iter().any(|(name, _)| name == "cookie")) {
+        for headers in all.filter_map(|item| item.get("headers")) {
+            if let Some(entry) = headers.entries().iter().find(|entry| entry.key.eq_ignore_ascii_case("cookie")) {
+                let mistake = Mistake::new(notes.file, entry.key_span, "a header `cookie` beside cookies that are kept");
+                notes.mistakes.push(mistake.expected("expected one of both: `cookies` sends the ones that servers have set"));
+            }
+        }
+    }
 }
 
 /// Notes what cannot be combined with a proxy, or with requests that are recorded stage by stage; `secret`: whether a
@@ -152,12 +183,18 @@ fn trusted(notes: &mut Diagnostics<'_>, node: &Node, typed: Option<&types::Redir
     trusted
 }
 
-fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_use: &BTreeSet<String>) -> Vec<Step> {
+/// The steps of a user, and those of a pass.
+fn steps(
+    notes: &mut Diagnostics<'_>,
+    node: &Node,
+    typed: &types::Workload,
+    in_use: &BTreeSet<String>,
+    draws: &[Draw],
+) -> (Vec<Step>, Vec<Step>) {
     let common = requests::headers(notes, node, &typed.headers);
     let auth = requests::auth(notes, node, typed.auth.as_ref());
     let timeout = typed.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
-    let drawn = typed.draw.keys().cloned();
-    steps::read(notes, node, drawn, |notes, item, typed: &types::Step| {
+    let make = |notes: &mut Diagnostics<'_>, item: &Node, typed: &types::Step| {
         let mut step = step(notes, item, typed, timeout, in_use)?;
         for (name, value) in &common {
             if !step.headers.iter().any(|(n, _)| n == name) {
@@ -166,7 +203,25 @@ fn steps(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, in_u
         }
         step.auth.clone_from(&auth);
         Some(step)
-    })
+    };
+    let before = steps::Before { known: values::drawn_by_users(draws), names: Vec::new() };
+    let user = steps::read_after(notes, node.get("user"), before, |notes, item, typed: &types::Step| {
+        let step = make(notes, item, typed)?;
+        refuse(notes, item, &["outcomes"], "a user is logged in or not: expected only `expect`");
+        if step.names().any(|name| name == "pass") {
+            let span = find_name(notes.file, item, "pass").unwrap_or(item.head);
+            let mistake = Mistake::new(notes.file, span, "`pass` has no value before a user's first pass");
+            notes.mistakes.push(mistake.expected("expected it only in `steps`; `${connection}` is the number of a user"));
+        }
+        Some(step)
+    });
+    let of_user = user.iter().flat_map(|step| &step.carry).map(|carry| carry.name.clone());
+    let typed_there = node.get("user").map(Node::items).unwrap_or_default().iter().filter_map(|item| item.get("carry"));
+    let typed_there = typed_there.flat_map(Node::entries).map(|entry| entry.key.clone());
+    let known = values::drawn(&typed.draw, draws).into_iter().chain(of_user).chain(typed_there).collect();
+    let names = user.iter().map(|step| step.name.clone()).collect();
+    let steps = steps::read_after(notes, node.get("steps"), steps::Before { known, names }, make);
+    (user, steps)
 }
 
 impl steps::Step for Step {

@@ -118,6 +118,10 @@ impl Protocol for Redis {
         }
     }
 
+    fn draws(&self) -> &[Draw] {
+        &self.draws
+    }
+
     fn asks(&self) -> Asks {
         Asks::Nobody
     }

@@ -8,7 +8,7 @@ use crate::diagnostics::{Diagnostics, refuse};
 use crate::{requests, steps, values};
 use plan::drivers::redis::{Command, LONGEST, Login, Redis};
 use plan::step::REQUEST_TIMEOUT;
-use plan::{Body, Expect, Selector, Template};
+use plan::{Body, Expect, Template};
 use schema::types::workload::redis as typed;
 use schema::{Node, types};
 
@@ -48,7 +48,7 @@ fn redis(notes: &mut Diagnostics<'_>, node: &Node, workload: &types::Workload, i
     let timeout = workload.timeout.map_or(REQUEST_TIMEOUT, |d| d.0);
     let draws = values::draws(notes, node, &workload.draw, in_use);
     let in_use = &in_use.iter().chain(workload.draw.keys()).cloned().collect();
-    let steps = steps::read(notes, node, workload.draw.keys().cloned(), |notes, item, step: &typed::RedisStep| {
+    let steps = steps::read(notes, node, values::drawn(&workload.draw, &draws), |notes, item, step: &typed::RedisStep| {
         command_of(notes, item, step, timeout, in_use)
     });
     Some(Redis {
@@ -117,7 +117,7 @@ fn command_of(
         notes.say(part, "nil", "nil has no content", "expected either `nil: true`, or `length`, `text` and `contains`");
     }
     let carry = requests::carry(notes, node, &step.carry, in_use);
-    for header in carry.iter().filter(|c| matches!(c.selector, Selector::Header(_))) {
+    for header in carry.iter().filter(|c| c.selector.header().is_some()) {
         if let Some(entry) = node.get("carry").and_then(|n| n.entry(&header.name)) {
             notes.say(&entry.value, "header", "a reply has no headers", "expected `json` or `regex`");
         }

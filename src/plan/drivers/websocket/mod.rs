@@ -134,6 +134,10 @@ impl Protocol for Websocket {
         self.matching.is_some()
     }
 
+    fn draws(&self) -> &[Draw] {
+        &self.draws
+    }
+
     fn asks(&self) -> Asks {
         // Its handshakes are requests over HTTP, which a server may count.
         Asks::Anybody

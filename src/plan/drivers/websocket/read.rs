@@ -83,7 +83,7 @@ fn websocket(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload, 
     let draws = values::draws(notes, node, &typed.draw, in_use);
     let keys = said.text.as_ref().map(|_| KEY.to_owned());
     let in_use = &in_use.iter().chain(typed.draw.keys()).cloned().chain(keys.clone()).collect();
-    let known = typed.draw.keys().cloned().chain(keys);
+    let known = values::drawn(&typed.draw, &draws).into_iter().chain(keys);
     let steps = steps::read(notes, node, known, |notes, item, typed: &types::Step| {
         messages::message(notes, item, typed, timeout, in_use, u64::MAX)
     });

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::de::{Deserialize, Deserializer};
 use serde_json::Value as Json;
 
-use crate::types::{Decimal, ExitCodes, MetricSource, Names, Size, Statuses, Text, Timeout};
+use crate::types::{Cookies, Decimal, DrawnPer, ExitCodes, MetricSource, Names, RowOrder, Size, Statuses, Text, Timeout};
 
 pub use framed::*;
 pub use http::*;
@@ -130,9 +130,9 @@ pub struct Workload {
     #[serde(default)]
     #[schemars(extend("x-default" = "all", "examples" = [["during"]]))]
     pub phases: Option<Names>,
-    /// Values that are drawn for each pass, uniformly and from the seed: the name of each, and what it is drawn from.
-    /// `{to: 99}` draws a number and `{of: [a, b]}` an item; a step inserts it as `${name}`. A `vtp` or `command`
-    /// workload has none.
+    /// Values that are drawn for each pass: the name of each, and what it is drawn from. `{to: 99}` draws a number and
+    /// `{of: [a, b]}` an item, uniformly and from the seed; a step inserts it as `${name}`. `{rows: users.csv}` draws a row of a
+    /// file, whose columns are `${name.column}`: see [Data](users.md#data). A `vtp` or `command` workload has none.
     #[serde(default)]
     #[schemars(extend("examples" = [{"doc": {"from": 0, "to": 99}}]))]
     pub draw: BTreeMap<String, Draw>,
@@ -141,6 +141,20 @@ pub struct Workload {
     #[serde(default)]
     #[schemars(with = "Vec<AnyStep>", extend("examples" = [[{"get": "/"}]]))]
     pub steps: Vec<Json>,
+    /// The requests with which a user begins, with `url`: each connection is a user, and executes them once before its first
+    /// pass. What they carry lasts, and so do cookies: see [Users](users.md). They are measured by themselves.
+    #[serde(default)]
+    #[schemars(with = "Vec<Step>", extend("examples" = [[{"name": "log-in", "post": "/login", "carry": {"token": {"json": "/token"}}}]]))]
+    pub user: Vec<Json>,
+    /// The statuses at which a user logs in again: the steps of `user` are executed once more, and then the step that was answered
+    /// so. Without it such an answer is like any other.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "never", "examples" = [401]))]
+    pub relogin: Option<Statuses>,
+    /// Whose cookies are kept and sent, as RFC 6265 says, with `url`: those of a `user`, those of a `pass`, or `none`.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "none", "examples" = ["user"]))]
+    pub cookies: Cookies,
     /// User and password of every request, sent as HTTP's basic authentication. With `websocket` they belong to the
     /// handshake.
     #[serde(default)]
@@ -165,7 +179,8 @@ pub struct Workload {
     pub cpus: Vec<u32>,
 }
 
-/// What a value is drawn from: whole numbers (`to`, with or without `from`), or the items of a list (`of`).
+/// What a value is drawn from: whole numbers (`to`, with or without `from`), the items of a list (`of`), or the rows of a file
+/// (`rows`).
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "workloads"))]
@@ -182,6 +197,25 @@ pub struct Draw {
     #[serde(default)]
     #[schemars(extend("examples" = [["small", "large"]]))]
     pub of: Option<Vec<Text>>,
+    /// The file of which a row is drawn: CSV with a line of names (`.csv`), JSON lines (`.jsonl`, `.ndjson`) or Parquet
+    /// (`.parquet`). It is looked for from the folder of the scenario upwards. Each column is a value, such as `${users.name}`.
+    #[serde(default)]
+    #[schemars(extend("examples" = ["users.csv"]))]
+    pub rows: Option<String>,
+    /// With `rows`: the order in which rows are drawn. `unique` draws each row at most once, and the load ends early when they have
+    /// run out.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "in turn", "examples" = ["shuffled"]))]
+    pub order: Option<RowOrder>,
+    /// With `rows`: whether a row is drawn for each `pass`, or for each `user`, who keeps it.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "pass", "examples" = ["user"]))]
+    pub per: Option<DrawnPer>,
+    /// With `order: shuffled`: the seed of the order. Otherwise it follows from the seed of the repetition, and so differs from
+    /// repetition to repetition.
+    #[serde(default)]
+    #[schemars(extend("x-default" = "that of the repetition", "examples" = [7]))]
+    pub seed: Option<u64>,
 }
 
 /// One step, as the protocol has it.
@@ -325,7 +359,7 @@ pub struct Expect {
     pub contains: Option<Text>,
 }
 
-/// Where a carried value is found in an answer: exactly one of `json`, `header` and `regex`.
+/// Where a carried value is found in an answer: one of `json`, `header` and `regex`, or `regex` together with `header`.
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(extend("x-page" = "steps"))]
@@ -334,11 +368,12 @@ pub struct Carry {
     #[serde(default)]
     #[schemars(extend("examples" = ["/rows/0/id"]))]
     pub json: Option<String>,
-    /// The value of this header. Only answers over HTTP have headers.
+    /// The value of this header: of several with this name, the first. Only answers over HTTP have headers.
     #[serde(default)]
     #[schemars(extend("examples" = ["location"]))]
     pub header: Option<String>,
-    /// What this regular expression finds in the body: its first group, or the whole match.
+    /// What this regular expression finds in the body: its first group, or the whole match. With `header` it is looked for in
+    /// each header of that name, in their order.
     #[serde(default)]
     #[schemars(extend("examples" = ["id=(\\d+)"]))]
     pub regex: Option<String>,

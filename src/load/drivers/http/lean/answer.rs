@@ -26,8 +26,9 @@ pub const MAX_CHUNK_LINE: u16 = 1024;
 
 /// Receives the parts of an answer that are kept.
 pub trait AnswerSink {
-    /// Whether it wants headers; `coded`: whether one of them says that the body has a content coding.
-    fn wants_headers(&self, coded: bool) -> bool;
+    /// Whether it wants headers; `coded`: whether one of them says that the body has a content coding; `sets_cookies`: whether one
+    /// of them sets a cookie.
+    fn wants_headers(&self, coded: bool, sets_cookies: bool) -> bool;
     /// A header of the answer itself, not of a 1xx answer before it. Trailers are not passed on.
     fn header(&mut self, name: &str, value: &[u8]);
     /// Bytes of the body, in order.
@@ -155,6 +156,8 @@ struct Head {
     keep_alive: bool,
     /// Whether the body has a content coding.
     coded: bool,
+    /// Whether a cookie is set.
+    sets_cookies: bool,
 }
 
 impl Answer {
@@ -333,7 +336,7 @@ impl LastHead {
     fn read_head(&mut self, input: &[u8], bodiless: bool, keep: &mut impl AnswerSink) -> Result<Option<(usize, Head)>, Garbage> {
         if let Some(head) = self.head
             && self.bodiless == bodiless
-            && !keep.wants_headers(head.coded)
+            && !keep.wants_headers(head.coded, head.sets_cookies)
             && input.starts_with(&self.text)
         {
             return Ok(Some((self.text.len(), head)));
@@ -390,7 +393,8 @@ fn parse_head(input: &[u8], bodiless: bool, keep: &mut impl AnswerSink) -> Resul
     };
     // The lengths of names distinguish most headers.
     let coded = headers().any(|(name, _)| name.len() == 16 && name.eq_ignore_ascii_case("content-encoding"));
-    let head = Head { status, body, keep_alive: keep_alive && !close && status != 101, coded };
+    let sets_cookies = headers().any(|(name, _)| name.len() == 10 && name.eq_ignore_ascii_case("set-cookie"));
+    let head = Head { status, body, keep_alive: keep_alive && !close && status != 101, coded, sets_cookies };
     if !head.is_interim() {
         for header in response.headers.iter() {
             keep.header(header.name, &unfolded(header.value));
@@ -477,7 +481,7 @@ mod tests {
     }
 
     impl AnswerSink for Collected {
-        fn wants_headers(&self, _coded: bool) -> bool {
+        fn wants_headers(&self, _coded: bool, _sets_cookies: bool) -> bool {
             !self.without_headers
         }
 
