@@ -8,7 +8,7 @@ use crate::analysis::Summary;
 use crate::analysis::compare::{self, Comparison, Options, Verdict};
 use crate::cli::{self, Format};
 use crate::exit::Exit;
-use crate::record::files::json_bytes;
+use crate::record::files::{json_bytes, read_json};
 use crate::record::floor;
 use crate::record::read::RunRecord;
 use crate::vocabulary::Metric;
@@ -66,7 +66,7 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
         Format::Text => {
             print(&compare::text::text(&comparison, columns()));
             if let Some((_, summary)) = &within {
-                caveats(summary).iter().for_each(|line| print(&wrap(line, WIDTH, 2)));
+                caveats(summary, &paths[0]).iter().for_each(|line| print(&wrap(line, WIDTH, 2)));
             }
             if let Some(next) = within.and_then(|(run, _)| next(&comparison, &paths[0], &run)) {
                 tell(format_args!("next: {next}"));
@@ -106,12 +106,11 @@ fn next(comparison: &Comparison, path: &Path, run: &RunRecord) -> Option<String>
 }
 
 /// What the run itself says against its figures, in short: the table of the run has it for each cell.
-fn caveats(summary: &Summary) -> Vec<String> {
+fn caveats(summary: &Summary, run: &Path) -> Vec<String> {
     let measured: Vec<_> = summary.cells.iter().filter(|cell| cell.repetitions.valid > 0).collect();
     let of = |count: usize| format!("{count} of {} {}", measured.len(), if measured.len() == 1 { "cell" } else { "cells" });
     let busy: Vec<&String> = measured.iter().filter_map(|cell| cell.busy.as_ref()).collect();
-    let unsteady =
-        measured.iter().filter(|cell| cell.steadiness.iter().any(|s| !s.auto_warm_up && s.warning().is_some())).count();
+    let unsteady = unsteady_cells(run);
     let mut lines = Vec::new();
     if let Some(first) = busy.first() {
         lines.push(format!("BUSY: in {}; in the first of them {first}: differences are harder to see", of(busy.len())));
@@ -123,9 +122,25 @@ fn caveats(summary: &Summary) -> Vec<String> {
     lines
 }
 
+/// In how many cells loads were not steady, as the summary of the run has it: a comparison does not look into windows.
+fn unsteady_cells(run: &Path) -> usize {
+    let Ok(summary) = read_json::<serde_json::Value>(&run.join("summary.json")) else { return 0 };
+    let of = |value: &serde_json::Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
+    let is_unsteady = |workload: &serde_json::Value| {
+        let states: Vec<String> =
+            of(workload, "by_repetition").iter().filter_map(|one| one["state"].as_str().map(str::to_owned)).collect();
+        let odd = states.iter().filter(|state| !["steady", "too-short"].contains(&state.as_str())).count();
+        // As the table of the run has it: by chance, one repetition in twenty is called unsteady.
+        workload["auto_warm_up"] == false && odd * 5 > states.iter().filter(|state| *state != "too-short").count()
+    };
+    of(&summary, "cells").iter().filter(|cell| of(cell, "steadiness").iter().any(is_unsteady)).count()
+}
+
 /// How wide a table may be: as wide as the terminal, so that a file or a pipe has always the same.
 fn columns() -> usize {
-    terminal_size::terminal_size_of(std::io::stdout()).map_or(WIDTH, |(width, _)| usize::from(width.0))
+    let size = rustix::termios::tcgetwinsize(std::io::stdout());
+    // A terminal that does not know its size says 0.
+    size.map(|size| usize::from(size.ws_col)).ok().filter(|columns| *columns > 0).unwrap_or(WIDTH)
 }
 
 /// The factor whose levels are compared where none is named: the only one that has several.

@@ -42,6 +42,30 @@ fn generated(text: &str, make: &dyn Fn(&str) -> Option<String>) -> String {
     out
 }
 
+/// The file that the tutorial shows, the mistake in it and what `plan` says are those of the program.
+#[test]
+fn the_tutorial_shows_what_its_reader_gets() {
+    let tutorial = std::fs::read_to_string(root().join("docs/tutorial.md")).expect("a page");
+    let place = Place::new();
+    let server = ["python3", "-m", "http.server", "--bind", "127.0.0.1", "8000"];
+    place.run(&[&["init", "site", "--"], &server[..]].concat()).expect(0);
+    let written = std::fs::read_to_string(place.path("experiments/site.yaml")).unwrap();
+    assert!(
+        tutorial.contains(&format!("```yaml\n{}\n```", written.trim_end())),
+        "the file that `init` writes is another one:\n{written}"
+    );
+    std::fs::write(place.path("experiments/site.yaml"), written.replace(", duration: 2s", ", duratoin: 2s")).unwrap();
+    let said = place.run(&["check", "experiments/site.yaml"]).expect(2).stderr;
+    let mistake = said.split("\nerror: experiments").next().unwrap().trim_end();
+    assert!(tutorial.contains(mistake), "the mistake is told otherwise:\n{mistake}");
+    let protocol = tutorial.split("```yaml\n").find(|block| block.starts_with("experiment: protocol")).unwrap();
+    std::fs::write(place.path("experiments/protocol.yaml"), protocol.split("```").next().unwrap()).unwrap();
+    let plan = place.run(&["plan", "experiments/protocol.yaml"]).expect(0).stdout;
+    for line in plan.lines().take(14).filter(|line| !line.contains("seed") && !line.contains("limits")) {
+        assert!(tutorial.contains(line.trim_end()), "`plan` prints another line: {line}");
+    }
+}
+
 #[test]
 fn generated_parts_are_those_of_the_program() {
     let reference = Reference::generate();
