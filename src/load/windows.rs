@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_pass_of_one_step_is_that_step() {
-        let mut windows = Windows::new(3, 1, 500_000_000);
+        let mut windows = Windows::new(3, 1, true, 500_000_000);
         windows.record(&ended(Some(0), 0, 10, 5, 100));
         windows.record(&ended(Some(0), 1, 20, 0, 100));
         let rows = windows.flush();
