@@ -328,7 +328,10 @@ mod tests {
         let names = ["list", "item", "order"].map(str::to_owned);
         let kind = |name: &str, weight, moves| Kind { name: Some(name.to_owned()), weight, moves };
         let flow = Flow::of(vec![kind("browse", 3.0, moves.clone()), kind("look", 1.0, vec![Move::Step(0)])]);
-        assert_eq!(flow.words(&names), ["75 % browse: list, 3 × [pause (1s), item], [order] when stock > 0", "25 % look: list"]);
+        assert_eq!(
+            flow.words(&names),
+            ["75.0 % browse: list, 3 × [pause (1s), item], [order] when stock > 0", "25.0 % look: list"]
+        );
         assert_eq!(flow.rows(), ["(browse)", "(look)"]);
         assert_eq!(moves.iter().map(Move::steps).sum::<u64>(), 5);
         assert_eq!(moves.iter().map(Move::certain_steps).sum::<u64>(), 2);

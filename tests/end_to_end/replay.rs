@@ -144,6 +144,14 @@ fn bodies_of_a_har_are_sent_with_their_types() {
     assert_eq!((requests[0].body.as_slice(), requests[2].body.len()), (br#"{"a": 1}"#.as_slice(), 20));
 }
 
+/// The request lines of a log of nginx, sorted.
+fn request_lines(path: &std::path::Path) -> Vec<String> {
+    let log = std::fs::read_to_string(path).unwrap();
+    let mut lines: Vec<String> = log.lines().map(|line| line.split('"').nth(1).unwrap().to_owned()).collect();
+    lines.sort_unstable();
+    lines
+}
+
 /// The way of a log through a real server: a mix over HTTP/2 is logged by nginx, and what nginx logged is replayed, over HTTP/2 too.
 #[test]
 fn what_nginx_logs_is_what_it_gets_again() {
@@ -200,17 +208,7 @@ workloads:
       leave: [{get: /old, expect: {status: 301}}, {name: gone, head: /gone, expect: {status: 404}}]";
     place.write("test.yaml", &scenario(mix));
     place.run_test().expect(0);
-    let folder = place.path("");
-    let requests = |name: &str| {
-        let mut lines: Vec<String> = std::fs::read_to_string(folder.join(name))
-            .unwrap()
-            .lines()
-            .map(|line| line.split('"').nth(1).unwrap().to_owned())
-            .collect();
-        lines.sort_unstable();
-        lines
-    };
-    let first = requests("access.log");
+    let first = request_lines(&place.path("access.log"));
     assert!(first.len() > 300, "{}", first.len());
     let summary = place.summary();
     let ok = |step: &str| part(&summary, "all", "clients", "during", step)["ok"].as_u64().unwrap();
@@ -221,7 +219,7 @@ workloads:
     std::fs::rename(place.path("access.log"), place.path("first.log")).unwrap();
     place.write("test.yaml", &scenario("    load: {replay: {log: first.log, format: combined, speed: 2, expect: logged}}"));
     place.run_test().expect(0);
-    assert_eq!(requests("access.log"), first);
+    assert_eq!(request_lines(&place.path("access.log")), first);
     let summary = place.summary();
     assert_eq!(outcomes(&summary, "(pass)"), json!({"ok": first.len()}));
 }

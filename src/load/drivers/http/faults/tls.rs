@@ -91,7 +91,7 @@ fn certificates_are_verified_unless_nobody_cares() {
                 let exchange = client.exchange(0).await;
                 assert_eq!((told(&exchange), exchange.connect.is_some()), (Ok(5), connected), "{host}");
             }
-            send_requests(&client.http, &plan::Flow::plain(1), 1, 1).await.unwrap();
+            send_requests(&client.http, &plan::Flow::plain(client.http.steps.len()), 1, 1).await.unwrap();
         }
         assert_eq!(told(&client(with("127.0.0.1", Trust::Anybody)).exchange(0).await), Ok(5));
         let ways_out =
