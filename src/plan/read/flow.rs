@@ -11,7 +11,7 @@ use super::diagnostics::{Diagnostics, find_name};
 use plan::flow::{Comparison, DEEPEST, Flow, Kind, MOST_STEPS, Move, Pause, When};
 use plan::{Length, Load, Template};
 use schema::source::one_of;
-use schema::{Data, Mistake, Node, decode, types};
+use schema::{Data, Entry, Mistake, Node, decode, types};
 use vocabulary::units;
 
 /// More repetitions of a group than any user makes.
@@ -354,7 +354,13 @@ fn mix(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload) -> Vec
         _ => Vec::new(),
     };
     let Some(part) = node.get("mix") else {
-        if !listed.is_empty() {
+        let is_step = |entry: &Entry| !matches!(entry.value.data, Data::List(_));
+        if let Some((steps, first)) = node.get("steps").and_then(|steps| Some((steps, steps.entries().iter().find(|e| is_step(e))?))) {
+            // A kind of pass has a list; this is one step that is not in one.
+            let mistake = Mistake::new(notes.file, steps.head, "one step instead of a list of steps");
+            let mistake = mistake.expected("expected a list, such as `steps: [{get: /}]`");
+            notes.mistakes.push(mistake.help(format!("`- ` is missing before `{}`", first.key)));
+        } else if !listed.is_empty() {
             let weights: Vec<String> = listed.iter().map(|name| format!("{name}: 1")).collect();
             let found = "lists of steps for several kinds of passes, and no `mix`";
             notes.say(node, "steps", found, format!("expected their weights, such as `mix: {{{}}}`", weights.join(", ")));
