@@ -5,6 +5,7 @@
 mod again;
 mod agent;
 mod beside;
+mod brought;
 mod ceiling;
 mod check;
 mod cluster;

@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use super::Means;
 use crate::cmd::Stop;
+use crate::cmd::brought::EARLIER;
 use crate::exit::Exit;
 use crate::hosts::{self, File, Order, Post, ShardWork, ToController};
 use crate::supervise::{self, Kind, ProcessSpec};
 use crate::vocabulary::choices::Signal;
 use crate::vocabulary::errors::chain;
 
-/// Where results of an earlier try are sent, below the folder for files.
-pub(in crate::cmd) const EARLIER: &str = ".earlier";
 /// How often it is looked for what is complete.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long the run may take to make durable what it has measured.
