@@ -15,7 +15,6 @@ use crate::cmd::brought::{BROUGHT_FIXTURES, EARLIER, own_hash};
 use crate::cmd::{Stop, fixture};
 use crate::hosts::{Agent, Event, File, Launch, ShardWork, ToAgent, ToController, files_below};
 use crate::vocabulary::errors::{chain, tell};
-use crate::vocabulary::marker::MARKER;
 
 /// How long a node is waited for.
 const QUEUED: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
@@ -55,8 +54,11 @@ impl Carried {
         let own = std::env::current_exe().map_err(|e| format!("cannot find runner itself: {e}"))?;
         for shard in shards {
             let place = place(submission);
-            let mut argv = ["/usr/bin/env", "-u", MARKER, "srun", "--quiet", "--unbuffered"].map(str::to_owned).to_vec();
-            argv.extend(["--exclusive", "--nodes=1", "--ntasks=1", "--cpu-bind=none"].map(str::to_owned));
+            let mut argv = slurm::unmarked();
+            argv.extend(
+                ["srun", "--quiet", "--unbuffered", "--exclusive", "--nodes=1", "--ntasks=1", "--cpu-bind=none"]
+                    .map(str::to_owned),
+            );
             argv.extend([format!("--job-name={}", submission.name), format!("--bcast={}-{shard}.bin", place.display())]);
             if !exclude.is_empty() {
                 argv.push(format!("--exclude={}", exclude.join(",")));
