@@ -117,6 +117,8 @@ quick experiments/torperf-streams.yaml
 quick experiments/torperf-optimistic.yaml --set network=builtin
 step "documents, reduced, against a real server that speaks CouchDB's HTTP"
 quick experiments/couchdb-docs.yaml --set backend=pouchdb
+step "users who log in, reduced"
+quick experiments/shop-log-in.yaml
 step "several machines, as network namespaces"
 if [ "$(id -u)" = 0 ]; then
     quick experiments/blobs-hosts.yaml --on netns --set processes=1,2

@@ -6,7 +6,7 @@
 //! Only the phase `during` is examined, of workloads that should be steady at all: closed loops, and open loops at one rate.
 //! Searches, ramps and steps change by design, and a command's passes are runs of a program.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::stats::{self, Better, Class};
 use super::windows::WindowPoint;
@@ -20,7 +20,7 @@ const TOLERANCE: f64 = 0.05;
 const SEED: u64 = 1;
 
 /// The repetitions of a workload in a cell.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Steadiness {
     /// Name of the workload.
     pub workload: String,
@@ -31,7 +31,7 @@ pub struct Steadiness {
 }
 
 /// What the windows of a workload in a repetition show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Steady {
     /// Number of the repetition.
     pub repetition: u32,
@@ -47,7 +47,7 @@ pub struct Steady {
 }
 
 /// The state of a series of windows; the worse state is the greater one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// One level from start to end.

@@ -1,11 +1,12 @@
 //! `runner agent`: one of several machines that execute repetitions together. It is spoken to over standard input and output.
 
-pub(super) mod shard;
+mod shard;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::brought::{BROUGHT_FIXTURES, own_hash};
 use super::{Stop, fixture, open_files, prepare};
 use crate::cli;
 use crate::executor::memory::make_passable;
@@ -21,8 +22,6 @@ use crate::supervise::{Guard, journal};
 use crate::vocabulary::errors::{chain, tell};
 use crate::vocabulary::units;
 
-/// Where the bundled programs are sent, below the folder for files.
-pub(super) const BROUGHT_FIXTURES: &str = ".runner/runner-fixtures";
 /// How long a folder that an earlier agent had may take to be gone.
 const PLACE: Duration = Duration::from_secs(20);
 
@@ -239,7 +238,7 @@ fn here(scratch: &Path) -> Result<Here, Stop> {
     let manifest = Manifest::collect("", Default::default(), scratch, Choice::default());
     Ok(Here {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        hash: super::hosts::own_hash()?,
+        hash: own_hash()?,
         host: manifest.host,
         settings: manifest.settings,
         // Containers of one machine share its processors.

@@ -4,6 +4,7 @@
 //! task that was lost is submitted again and continues where it ended. The guard cancels the job if this process dies.
 
 mod carried;
+mod parcel;
 pub(super) mod slurm;
 mod submission;
 
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use self::carried::{Carried, Load};
+use self::carried::Carried;
+use self::parcel::Parcel;
 use self::slurm::{Array, Task};
 use self::submission::Submission;
 use super::execute::Invocation;
@@ -53,7 +55,7 @@ pub(super) fn execute(
         let message = "`--detach` cannot be used with `--bring`: results come home through this process";
         return Err(Stop::new(Exit::InvalidInput, message));
     }
-    let load = if args.bring { Some(Load::of(plan, words)?) } else { None };
+    let parcel = if args.bring { Some(Parcel::of(plan, words)?) } else { None };
     let invocation = prepare::prepare(std::slice::from_ref(plan), output)?;
     invocation.runtime.block_on(async {
         let failed = |error: &dyn std::error::Error| Stop::from_error(Exit::Failure, error);
@@ -67,7 +69,7 @@ pub(super) fn execute(
         // A shard has at least one round.
         let shards = nodes.min(plan.repetitions);
         let name = format!("runner-{}", guard.run());
-        let submission = Submission::create(plan, out, name, (words, shards), options, load).map_err(|e| failed(&e))?;
+        let submission = Submission::create(plan, out, name, (words, shards), options, parcel).map_err(|e| failed(&e))?;
         let _lock = lock(&submission)?;
         let follower = Follower::new(&guard, &invocation, submission)?;
         follower.submit_and_follow(args.detach).await
@@ -139,7 +141,7 @@ enum Ended {
 
 impl<'a> Follower<'a> {
     fn new(guard: &'a Guard, invocation: &'a Invocation<'a>, submission: Submission) -> Result<Self, Stop> {
-        let carried = if submission.carried.is_some() { Some(Carried::new()?) } else { None };
+        let carried = if submission.parcel.is_some() { Some(Carried::new()?) } else { None };
         Ok(Self { guard, invocation, submission, carried, tasks: BTreeMap::new() })
     }
 

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::summarize::{read_samples, runs};
-use super::{Stop, print, print_data, run};
+use super::{Stop, columns_of, print, print_data, run};
 use crate::analysis::Summary;
-use crate::analysis::compare::{self, Comparison, Options, Verdict};
+use crate::analysis::compare::{self, Comparison, MOST_ROUNDS, Options, Row, Verdict};
+use crate::analysis::steadiness::Steadiness;
 use crate::cli::{self, Format};
 use crate::exit::Exit;
 use crate::record::files::{json_bytes, read_json};
@@ -64,7 +65,7 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     })?;
     match args.format {
         Format::Text => {
-            print(&compare::text::text(&comparison, columns()));
+            print(&compare::text::text(&comparison, columns_of(std::io::stdout())));
             if let Some((_, summary)) = &within {
                 caveats(summary, &paths[0]).iter().for_each(|line| print(&wrap(line, WIDTH, 2)));
             }
@@ -83,12 +84,11 @@ fn next(comparison: &Comparison, path: &Path, run: &RunRecord) -> Option<String>
     let by = comparison.by.as_ref()?;
     // `repeat` decides what the experiment is mainly about, and no other metric.
     let decided = run.plan.primary.clone().unwrap_or(Metric::Throughput);
-    let is_open = |row: &&compare::Row| row.verdict == Verdict::TooFewRepetitions && row.asked && row.metric == decided.name();
+    let is_open = |row: &&Row| row.verdict == Verdict::TooFewRepetitions && row.asked && row.metric == decided.name();
     let open = || comparison.rows.iter().filter(is_open);
     open().next()?;
-    let more = |row: &compare::Row| row.more_for_seen.into_iter().chain(row.more_for_threshold).min();
-    let needed = open().filter_map(|row| Some(row.n.min(row.baseline_n) + more(row)?)).max();
-    if let Some(needed) = needed.filter(|needed| *needed > super::run::MOST_ROUNDS as usize) {
+    let needed = open().filter_map(Row::needed).max();
+    if let Some(needed) = needed.filter(|needed| *needed > MOST_ROUNDS as usize) {
         return Some(format!(
             "{needed} repetitions of each are hardly worth their time: a longer load varies less from one to the next, and a larger \
              `--threshold` asks less"
@@ -124,23 +124,17 @@ fn caveats(summary: &Summary, run: &Path) -> Vec<String> {
 
 /// In how many cells loads were not steady, as the summary of the run has it: a comparison does not look into windows.
 fn unsteady_cells(run: &Path) -> usize {
-    let Ok(summary) = read_json::<serde_json::Value>(&run.join("summary.json")) else { return 0 };
-    let of = |value: &serde_json::Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
-    let is_unsteady = |workload: &serde_json::Value| {
-        let states: Vec<String> =
-            of(workload, "by_repetition").iter().filter_map(|one| one["state"].as_str().map(str::to_owned)).collect();
-        let odd = states.iter().filter(|state| !["steady", "too-short"].contains(&state.as_str())).count();
-        // As the table of the run has it: by chance, one repetition in twenty is called unsteady.
-        workload["auto_warm_up"] == false && odd * 5 > states.iter().filter(|state| *state != "too-short").count()
-    };
-    of(&summary, "cells").iter().filter(|cell| of(cell, "steadiness").iter().any(is_unsteady)).count()
-}
-
-/// How wide a table may be: as wide as the terminal, so that a file or a pipe has always the same.
-fn columns() -> usize {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout());
-    // A terminal that does not know its size says 0.
-    size.map(|size| usize::from(size.ws_col)).ok().filter(|columns| *columns > 0).unwrap_or(WIDTH)
+    #[derive(Default, serde::Deserialize)]
+    struct Cell {
+        #[serde(default)]
+        steadiness: Vec<Steadiness>,
+    }
+    #[derive(Default, serde::Deserialize)]
+    struct Cells {
+        cells: Vec<Cell>,
+    }
+    let Cells { cells } = read_json(&run.join("summary.json")).unwrap_or_default();
+    cells.iter().filter(|cell| cell.steadiness.iter().any(|s| !s.auto_warm_up && s.warning().is_some())).count()
 }
 
 /// The factor whose levels are compared where none is named: the only one that has several.

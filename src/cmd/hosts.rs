@@ -11,10 +11,8 @@ mod places;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sha1::{Digest as _, Sha1};
-
 use self::places::{Machine, Places};
-use super::agent::BROUGHT_FIXTURES;
+use super::brought::{BROUGHT_FIXTURES, own_hash};
 use super::execute::{self, Invocation, RunStart};
 use super::{Stop, open_files, plan_of, prepare};
 use crate::cli;
@@ -29,22 +27,6 @@ use crate::record::manifest::{Choice, MachineRecord};
 use crate::record::write::plan_json;
 use crate::supervise::Guard;
 use crate::vocabulary::errors::tell;
-
-/// The SHA-1 of this executable: only the same program understands what agents say.
-pub(super) fn own_hash() -> Result<String, Stop> {
-    let failed = |e: std::io::Error| Stop::new(Exit::Failure, format!("cannot read the executable of runner itself: {e}"));
-    let path = std::env::current_exe().map_err(failed)?;
-    let mut file = std::fs::File::open(path).map_err(failed)?;
-    let mut hash = Sha1::new();
-    let mut piece = vec![0; 1 << 20];
-    loop {
-        match std::io::Read::read(&mut file, &mut piece).map_err(failed)? {
-            0 => break,
-            read => hash.update(&piece[..read]),
-        }
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
 
 /// A scenario that is executed over several machines.
 pub(super) struct OverHosts<'a> {

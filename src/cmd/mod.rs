@@ -5,6 +5,7 @@
 mod again;
 mod agent;
 mod beside;
+mod brought;
 mod ceiling;
 mod check;
 mod cluster;
@@ -73,6 +74,13 @@ impl Stop {
     fn from_error(exit: Exit, error: &dyn std::error::Error) -> Self {
         Self::new(exit, chain(error))
     }
+}
+
+/// How wide the terminal behind a stream is. What goes elsewhere, to a file or a pipe, is always equally wide.
+fn columns_of(stream: impl std::os::fd::AsFd) -> usize {
+    let columns = rustix::termios::tcgetwinsize(stream).map(|size| usize::from(size.ws_col));
+    // A terminal that does not know its size says 0.
+    columns.ok().filter(|columns| *columns > 0).unwrap_or(vocabulary::columns::WIDTH)
 }
 
 /// Executes a command line.

@@ -20,13 +20,13 @@ use serde_json::{Value, json};
 use self::failures::Heard;
 use super::estimate::{Estimate, Eta};
 use super::known::Known;
-use super::print_data;
+use super::{columns_of, print_data};
 use crate::executor::Progress;
 use crate::plan::order::Turn;
 use crate::plan::{Cell, Plan};
 use crate::record::status::Status;
 use crate::record::{Verdict, live};
-use crate::vocabulary::columns::{WIDTH, wrap};
+use crate::vocabulary::columns::wrap;
 use crate::vocabulary::errors::tell;
 use crate::vocabulary::live::{Live, LiveFigures, LiveRepetition};
 use crate::vocabulary::units::{human_duration, significant};
@@ -122,7 +122,7 @@ impl Screen {
 
     /// How wide the terminal is, without its last column, behind which some break the line.
     fn columns() -> usize {
-        terminal_size::terminal_size_of(std::io::stderr()).map_or(WIDTH, |(width, _)| usize::from(width.0)).saturating_sub(1)
+        columns_of(std::io::stderr()).saturating_sub(1)
     }
 
     fn show(&self, live: &Live) {

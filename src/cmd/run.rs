@@ -9,6 +9,7 @@ use super::prepare::prepare;
 use super::progress::Style;
 use super::serve;
 use super::{Stop, again, ceiling, cluster, plan_of, plan_of_shard, report_all, require_utf8_path};
+use crate::analysis::compare::MOST_ROUNDS;
 use crate::cli;
 use crate::exit::Exit;
 use crate::plan::{Decide, Factor, Plan, Repeat};
@@ -277,8 +278,6 @@ fn aim(plan: &mut Plan, args: &cli::Repeat, decides: bool, threshold: f64) -> Re
     Ok(())
 }
 
-/// The rounds after which `--until` gives up, unless `-n` says otherwise.
-pub(super) const MOST_ROUNDS: u32 = 100;
 /// The rounds after which the first look checks whether a comparison is decided.
 const FIRST_LOOK: u32 = 5;
 

@@ -80,6 +80,14 @@ struct Window {
 }
 
 impl State {
+    /// What the generator uses, here or on other machines.
+    fn generator_cores(&mut self, now: Instant, generator_ns: Option<u64>) -> Option<f64> {
+        match self.elsewhere.is_empty() {
+            true => self.epoch.and(generator_ns).and_then(|ns| generator_cores(&mut self.generator, now, ns)),
+            false => Some(self.elsewhere.values().flatten().sum()),
+        }
+    }
+
     /// Takes in a window that is over.
     fn add(&mut self, window: SeenWindow) {
         let window_ns = self.window.as_nanos() as u64;
@@ -194,9 +202,10 @@ impl Feed {
 
     /// What has come in since the last call.
     pub fn seen(&self) -> Seen {
-        let now = Instant::now();
-        let generator_cores = self.look().generator_cores;
+        let (now, generator_ns) = (Instant::now(), own::threads_cpu_ns(load::THREADS));
         let mut state = self.state();
+        // Nothing is made of the windows here, while the load runs.
+        let generator_cores = state.generator_cores(now, generator_ns);
         let windows = state.untold.as_mut().map(std::mem::take).unwrap_or_default().into();
         let replicas = state.targets.iter().flat_map(|(name, replicas)| replicas.iter().map(move |one| (name, one)));
         let process = |(name, (number, replica)): (&Arc<str>, (&u32, &Replica))| SeenProcess {
@@ -210,10 +219,10 @@ impl Feed {
     }
 
     /// Takes in what was seen on another machine, which has this number.
-    pub fn told(&self, machine: usize, seen: &Seen) {
+    pub fn told(&self, machine: usize, seen: Seen) {
         let (mut state, now) = (self.state(), Instant::now());
-        seen.windows.iter().for_each(|window| state.add(window.clone()));
-        for one in &seen.processes {
+        seen.windows.into_iter().for_each(|window| state.add(window));
+        for one in seen.processes {
             let at = now.checked_sub(Duration::from_nanos(one.ago_ns)).unwrap_or(now);
             // Replicas of a role with several machines have the same numbers on each.
             let replica = one.replica | (machine as u32) << 16;
@@ -229,7 +238,8 @@ impl Feed {
 
     fn look_at(&self, now: Instant, generator_ns: Option<u64>) -> LiveFigures {
         let mut state = self.state();
-        let State { epoch, window, workloads, targets, generator, elsewhere, sum, .. } = &mut *state;
+        let generator_cores = state.generator_cores(now, generator_ns);
+        let State { epoch, window, workloads, targets, elsewhere, sum, .. } = &mut *state;
         let window_ns = window.as_nanos().max(1) as u64;
         let delay = if elsewhere.is_empty() { HANDED_OVER } else { TOLD };
         // The end of the last window that is over, in nanoseconds since the load began.
@@ -244,10 +254,6 @@ impl Feed {
             pss_bytes: total(replicas.values().map(|replica| replica.pss_bytes)),
         });
         let targets = targets.collect();
-        let generator_cores = match elsewhere.is_empty() {
-            true => epoch.and(generator_ns).and_then(|ns| generator_cores(generator, now, ns)),
-            false => Some(elsewhere.values().flatten().sum()),
-        };
         LiveFigures { workloads, targets, generator_cores }
     }
 }
@@ -403,8 +409,8 @@ mod tests {
             feed.relay();
             feed.windows(&half(from));
             feed.process(&sample(Instant::now(), 0, 70));
-            all.told(machine, &feed.seen());
-            all.told(machine, &feed.seen());
+            all.told(machine, feed.seen());
+            all.told(machine, feed.seen());
         }
         all.windows(&[]);
         let alone = self::feed(epoch);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::drivers::Exchange;
 use super::drivers::Failure;
 use super::observer::Observer;
 use super::pacer::Pacer;
@@ -165,6 +166,19 @@ impl Account {
                 Next::Over
             }
             next => next,
+        }
+    }
+
+    /// What is known of a step that was carried out; `times`: a row with its phase and its instants.
+    pub fn row_of(&self, step: usize, exchange: &Exchange, times: RequestRow) -> RequestRow {
+        RequestRow {
+            outcome: exchange.result.as_ref().err().map_or(Outcome::Ok, |failure| failure.outcome),
+            connect_ns: exchange.connect.map(|took| took.as_nanos() as u64),
+            first_byte_ns: exchange.first_byte.map(|at| self.ns(at)),
+            sent_bytes: exchange.sent_bytes,
+            received_bytes: exchange.received_bytes,
+            step: Some(step as u16),
+            ..times
         }
     }
 

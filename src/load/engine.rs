@@ -368,14 +368,8 @@ impl<C: Client> Follower<C> {
             let later = |due_ns: u64| if has_waited { sent_ns } else { due_ns.min(sent_ns) };
             let intended = due_ns.map_or(sent_ns, |due_ns| if whole.is_some() { later(due_ns) } else { due_ns });
             let one = RequestRow {
-                outcome: exchange.result.as_ref().err().map_or(Outcome::Ok, |f| f.outcome),
-                connect_ns: exchange.connect.map(|c| c.as_nanos() as u64),
-                first_byte_ns: exchange.first_byte.map(|at| account.ns(at)),
-                sent_bytes: exchange.sent_bytes,
-                received_bytes: exchange.received_bytes,
-                step: Some(step as u16),
                 completed_in: account.completed_in(phase, completed_ns),
-                ..ended(phase, intended, sent_ns, completed_ns)
+                ..account.row_of(step, &exchange, ended(phase, intended, sent_ns, completed_ns))
             };
             if let Err(failure) = &exchange.result
                 && failure.outcome.is_error()
@@ -429,15 +423,7 @@ impl<C: Client> Follower<C> {
         let own = self.client.own();
         for (step, exchange) in &own {
             let (sent_ns, completed_ns) = (self.account.ns(exchange.sent), self.account.ns(exchange.completed));
-            let row = RequestRow {
-                outcome: exchange.result.as_ref().err().map_or(Outcome::Ok, |f| f.outcome),
-                connect_ns: exchange.connect.map(|c| c.as_nanos() as u64),
-                first_byte_ns: exchange.first_byte.map(|at| self.account.ns(at)),
-                sent_bytes: exchange.sent_bytes,
-                received_bytes: exchange.received_bytes,
-                step: Some(*step as u16),
-                ..ended(phase, sent_ns, sent_ns, completed_ns)
-            };
+            let row = self.account.row_of(*step, exchange, ended(phase, sent_ns, sent_ns, completed_ns));
             if let Err(failure) = &exchange.result {
                 self.account.note(row.step, failure);
             }

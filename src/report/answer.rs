@@ -1,6 +1,6 @@
 //! The answer in one or two sentences, made from verdicts. Only what `compare` calls a difference is called one.
 
-use analysis::compare::{Comparison, Row, Verdict};
+use analysis::compare::{Comparison, MOST_ROUNDS, Row, Verdict};
 use analysis::expectations::{Finding, Outcome};
 use analysis::overview::{telling, telling_name, varied};
 use analysis::summary::{CellSummary, Estimate, Summary};
@@ -17,8 +17,6 @@ use crate::view::Sentence;
 const TOLD: usize = 3;
 /// More repetitions than this are not recommended as a number.
 const MOST: usize = 1000;
-/// `repeat --until decided` ends after so many rounds.
-const ROUNDS: usize = 100;
 
 /// The answer of a comparison and of expectations. `others`: comparisons of other factors that vary, which nobody asked for;
 /// `plan`: of the first of the runs.
@@ -167,9 +165,9 @@ fn undecided(comparison: &Comparison, plan: &PlanRecord, rest: &[&Row], is_every
     let words = parts.join("; ");
     let mut sentence = Sentence::default().link(capitalized(&words), "compared").say(".");
     // `repeat` decides what the experiment is mainly about; where it would not get there, it is not proposed.
-    let needed = few.iter().filter(|row| row.primary).map(|row| needed(row));
+    let needed = few.iter().filter(|row| row.primary).map(|row| row.needed());
     if let (Some(by), Some(needed)) = (&comparison.by, needed.max().flatten()) {
-        if needed <= ROUNDS {
+        if needed <= MOST_ROUNDS as usize {
             let source = if plan.source.is_empty() { "SCENARIO" } else { plan.source.as_str() };
             let until = format!("runner repeat {} --until decided --by {by}", in_shell(source));
             sentence = sentence.say(" ").name(until).say(" repeats it until that is decided.");
@@ -188,12 +186,6 @@ fn undecided(comparison: &Comparison, plan: &PlanRecord, rest: &[&Row], is_every
 fn behind(comparison: &Comparison) -> Option<Metric> {
     let row = comparison.rows.iter().find(|row| row.verdict == Verdict::BehindPrimary)?;
     Some(Metric::by_name(&row.metric))
-}
-
-/// How many repetitions of each would decide a comparison, if that is known.
-fn needed(row: &Row) -> Option<usize> {
-    let more = row.more_for_seen.into_iter().chain(row.more_for_threshold).min()?;
-    Some(row.n.min(row.baseline_n) + more)
 }
 
 /// How many repetitions would be enough: the most that any of the comparisons needs, for the difference that is seen and for the

@@ -296,6 +296,19 @@ fn on_slurm(place: &Place, lab: &Lab, words: &[&str]) -> Command {
     command
 }
 
+/// The folder with which a message says that a run can be continued.
+fn resumable(said: &str) -> String {
+    said.split("runner resume ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned()
+}
+
+/// A run of [`HELD`] on two nodes that has completed something, and now waits.
+fn under_way(place: &mut Place, lab: &Lab) -> Started {
+    let mut started = Started::spawn(&mut on_slurm(place, lab, &ON_TWO));
+    started.until("something is done", || (place.lines("began").len() >= 4).then_some(()));
+    place.write("hold", "");
+    started
+}
+
 /// A run of [`HELD`] on two nodes, both in a repetition that waits.
 fn held(place: &mut Place, lab: &Lab) -> Started {
     place.write("hold", "");
@@ -347,7 +360,7 @@ fn an_interrupt_cancels_the_job_and_resume_continues_it() {
     started.signal(rustix::process::Signal::INT);
     let outcome = started.wait_within(Duration::from_secs(60)).expect(130);
     within(Duration::from_secs(20), "no job is left", || lab.jobs().is_empty().then_some(()));
-    let folder = outcome.stderr.split("runner resume ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    let folder = resumable(&outcome.stderr);
     std::fs::remove_file(place.path("hold")).unwrap();
     let resumed = Started::spawn(&mut on_slurm(&place, &lab, &["resume", &folder, "--no-graphs"]));
     resumed.wait_within(Duration::from_secs(120)).expect(0);
@@ -368,7 +381,7 @@ fn a_submitter_that_is_killed_leaves_no_job_and_one_that_detaches_leaves_it() {
     within(Duration::from_secs(30), "it is at work", || (place.lines("began").len() == 4).then_some(()));
     assert_eq!(lab.jobs().len(), 2);
     std::fs::remove_file(place.path("hold")).unwrap();
-    let folder = said.split("runner resume ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+    let folder = resumable(&said);
     let resumed = Started::spawn(&mut on_slurm(&place, &lab, &["resume", &folder, "--no-graphs"]));
     resumed.wait_within(Duration::from_secs(120)).expect(0);
     // What was submitted by the one that was killed can be continued, too.
@@ -383,9 +396,7 @@ fn a_submitter_that_is_killed_leaves_no_job_and_one_that_detaches_leaves_it() {
 fn a_task_that_is_lost_is_executed_again_and_continues() {
     let mut place = Place::with(HELD);
     let Some(lab) = Lab::start(&mut place) else { return };
-    let mut started = Started::spawn(&mut on_slurm(&place, &lab, &ON_TWO));
-    started.until("something is done", || (place.lines("began").len() >= 4).then_some(()));
-    place.write("hold", "");
+    let mut started = under_way(&mut place, &lab);
     let before = place.lines("began").len();
     started.until("both are in a repetition", || (place.lines("began").len() <= before + 2).then_some(()));
     // Somebody else's mistake on a node: the runner of a task is killed, with its guard.
@@ -407,16 +418,14 @@ fn a_task_that_is_lost_is_executed_again_and_continues() {
 fn a_task_that_somebody_cancels_is_not_submitted_again_and_resume_continues_it() {
     let mut place = Place::with(HELD);
     let Some(lab) = Lab::start(&mut place) else { return };
-    let mut started = Started::spawn(&mut on_slurm(&place, &lab, &ON_TWO));
-    started.until("something is done", || (place.lines("began").len() >= 4).then_some(()));
-    place.write("hold", "");
+    let started = under_way(&mut place, &lab);
     let job = lab.jobs()[0].trim().split(['_', ' ']).next().unwrap().to_owned();
     assert!(lab.run("scancel", &[&format!("{job}_2")]).status.success());
     within(Duration::from_secs(60), "it is told", || started.said()[1].contains("shard 2 was cancelled").then_some(()));
     std::fs::remove_file(place.path("hold")).unwrap();
     // What there is, is merged; what is missing is told.
     let outcome = started.wait_within(Duration::from_secs(120)).expect(4);
-    let folder = outcome.stderr.split("runner resume ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    let folder = resumable(&outcome.stderr);
     let resumed = Started::spawn(&mut on_slurm(&place, &lab, &["resume", &folder, "--no-graphs"]));
     resumed.wait_within(Duration::from_secs(120)).expect(0);
     assert!(place.lines("began").len() <= 14, "what was complete was not executed again: {:?}", place.lines("began"));
@@ -430,9 +439,7 @@ fn a_task_that_somebody_cancels_is_not_submitted_again_and_resume_continues_it()
 fn a_node_that_goes_down_loses_no_completed_repetition() {
     let mut place = Place::with(HELD);
     let Some(lab) = Lab::start(&mut place) else { return };
-    let mut started = Started::spawn(&mut on_slurm(&place, &lab, &ON_TWO));
-    started.until("something is done", || (place.lines("began").len() >= 4).then_some(()));
-    place.write("hold", "");
+    let started = under_way(&mut place, &lab);
     // Its daemon is gone, with all that it has started: Slurm gives the task to another node.
     let of_node = |n: usize| {
         let node = format!("SLURMD_NODENAME=n{n}");
@@ -598,7 +605,7 @@ fn what_nodes_that_share_nothing_completed_before_an_interrupt_is_kept_and_conti
     let outcome = started.wait_within(Duration::from_secs(60)).expect(130);
     within(Duration::from_secs(20), "no job is left", || lab.jobs().is_empty().then_some(()));
     let before = place.lines("began").len();
-    let folder = outcome.stderr.split("runner resume ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    let folder = resumable(&outcome.stderr);
     let outcome = bring(&place, &lab, &["resume", &folder]).wait_within(Duration::from_secs(120)).expect(0);
     is_home(&place, &lab);
     assert!(before >= 6 && place.lines("began").len() <= 14, "{:?}\n{}", place.lines("began"), outcome.stderr);

@@ -105,6 +105,9 @@ pub struct Comparison {
     pub missing: Vec<String>,
 }
 
+/// The rounds after which `repeat --until` gives up, unless it is told otherwise.
+pub const MOST_ROUNDS: u32 = 100;
+
 /// One comparison of two samples.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
@@ -156,6 +159,14 @@ pub struct Row {
     pub more_for_seen: Option<usize>,
     /// The same for a difference as large as the threshold.
     pub more_for_threshold: Option<usize>,
+}
+
+impl Row {
+    /// How many repetitions of each side would decide it, if that is known: with too few repetitions.
+    pub fn needed(&self) -> Option<usize> {
+        let more = self.more_for_seen.into_iter().chain(self.more_for_threshold).min()?;
+        Some(self.n.min(self.baseline_n) + more)
+    }
 }
 
 /// The verdict of a comparison, from the point of view of the other side.

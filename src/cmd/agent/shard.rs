@@ -9,26 +9,26 @@ use std::time::Duration;
 
 use super::Means;
 use crate::cmd::Stop;
+use crate::cmd::brought::EARLIER;
 use crate::exit::Exit;
 use crate::hosts::{self, File, Order, Post, ShardWork, ToController};
+use crate::supervise::probe::tail;
 use crate::supervise::{self, Kind, ProcessSpec};
 use crate::vocabulary::choices::Signal;
 use crate::vocabulary::errors::chain;
 
-/// Where results of an earlier try are sent, below the folder for files.
-pub(in crate::cmd) const EARLIER: &str = ".earlier";
 /// How often it is looked for what is complete.
 const LOOK: Duration = Duration::from_millis(500);
 /// How long the run may take to make durable what it has measured.
 const GRACE: Duration = Duration::from_secs(120);
 /// So many lines of what it said are passed on.
-const LINES: usize = 3;
+const LINES: usize = 20;
 
 /// Executes the work, and sends its results.
 pub(super) async fn execute(work: &ShardWork, post: &Post, means: &Means<'_>) -> Result<Exit, Stop> {
     let failed = |what: &str, e: &dyn std::error::Error| Stop::new(Exit::Failure, format!("{what}: {}", chain(e)));
     let inbox = means.scratch.join("scenario");
-    let below = |path: &Path| inbox.join(path.strip_prefix("/").unwrap_or(path));
+    let below = |path: &Path| super::below(&inbox, path);
     for folder in &work.folders {
         std::fs::create_dir_all(below(folder)).map_err(|e| failed("cannot make a folder of the scenario", &e))?;
     }
@@ -76,7 +76,7 @@ pub(super) async fn execute(work: &ShardWork, post: &Post, means: &Means<'_>) ->
         supervise::Exit::Code(code) => Some(code),
         supervise::Exit::Signal(_) => None,
     });
-    post.say(&ToController::ShardEnded { code, said: last_words(&errors) });
+    post.say(&ToController::ShardEnded { code, said: tail([&said, &errors], LINES).join("\n") });
     // The controller has heard it when it says goodbye.
     let _ = tokio::time::timeout(Duration::from_secs(10), post.order()).await;
     Ok(Exit::Success)
@@ -104,13 +104,6 @@ fn runs(out: &Path) -> Vec<PathBuf> {
     runs.retain(|run| run.join("plan.json").is_file());
     runs.sort();
     runs
-}
-
-fn last_words(errors: &Path) -> String {
-    let text = std::fs::read(errors).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
 /// Sends results home.

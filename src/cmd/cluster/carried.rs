@@ -7,64 +7,19 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::slurm::{self, Task};
 use super::submission::Submission;
-use crate::cmd::agent::{BROUGHT_FIXTURES, shard::EARLIER};
+use crate::cmd::brought::{BROUGHT_FIXTURES, EARLIER, own_hash};
 use crate::cmd::{Stop, fixture};
-use crate::executor::together::files_of;
-use crate::exit::Exit;
 use crate::hosts::{Agent, Event, File, Launch, ShardWork, ToAgent, ToController, files_below};
-use crate::plan::Plan;
-use crate::plan_read;
 use crate::vocabulary::errors::{chain, tell};
-use crate::vocabulary::marker::MARKER;
 
 /// How long a node is waited for.
 const QUEUED: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
 /// How long an agent may take to end once its channel is closed.
 const GOOD_BYE: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// What is carried to the nodes; kept with the submission, without values of variables, which may be secret.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Load {
-    /// The scenario, and what is executed.
-    work: ShardWork,
-    /// Variables that the scenario reads.
-    variables: Vec<String>,
-    /// Files that it names.
-    files: Vec<PathBuf>,
-}
-
-impl Load {
-    /// Of a plan; `words`: the command line of a shard, without shard and output.
-    pub fn of(plan: &Plan, words: &[String]) -> Result<Self, Stop> {
-        let wrong = |words: String| Stop::new(Exit::InvalidInput, words);
-        let path = plan_read::normal(&std::path::absolute(&plan.source).unwrap_or_else(|_| plan.source.clone()));
-        let home = path.parent().unwrap_or(&path);
-        let (files, folders) = files_of(plan, home).map_err(wrong)?;
-        if plan.factors.iter().any(|factor| factor.revisions.is_some()) {
-            let message = "revisions are built where the repository is, and are not brought to nodes: without `--bring` the nodes share \
-                           the files of this machine, and build them there";
-            return Err(wrong(message.to_owned()));
-        }
-        let [command, _, words @ ..] = words else { return Err(wrong("a shard has no command".to_owned())) };
-        let stop = words.iter().filter(|word| ["--fail-fast", "--keep-going"].contains(&word.as_str())).cloned().collect();
-        let work = ShardWork {
-            path: path.clone(),
-            folders,
-            environment: BTreeMap::new(),
-            command: command.clone(),
-            words: words.to_vec(),
-            stop,
-            fixtures: Some(PathBuf::from(BROUGHT_FIXTURES)),
-        };
-        let files = files.into_iter().map(|file| file.from).chain([path]).collect();
-        Ok(Self { work, variables: plan.environment.keys().cloned().collect(), files })
-    }
-}
 
 /// The agents of the shards.
 pub(super) struct Carried {
@@ -87,7 +42,7 @@ struct AtWork {
 impl Carried {
     pub fn new() -> Result<Self, Stop> {
         let (events, heard) = mpsc::unbounded_channel();
-        let hash = crate::cmd::hosts::own_hash()?;
+        let hash = own_hash()?;
         Ok(Self { hash, next: 0, events, heard, agents: BTreeMap::new(), tasks: BTreeMap::new() })
     }
 
@@ -99,8 +54,11 @@ impl Carried {
         let own = std::env::current_exe().map_err(|e| format!("cannot find runner itself: {e}"))?;
         for shard in shards {
             let place = place(submission);
-            let mut argv = ["/usr/bin/env", "-u", MARKER, "srun", "--quiet", "--unbuffered"].map(str::to_owned).to_vec();
-            argv.extend(["--exclusive", "--nodes=1", "--ntasks=1", "--cpu-bind=none"].map(str::to_owned));
+            let mut argv = slurm::unmarked();
+            argv.extend(
+                ["srun", "--quiet", "--unbuffered", "--exclusive", "--nodes=1", "--ntasks=1", "--cpu-bind=none"]
+                    .map(str::to_owned),
+            );
             argv.extend([format!("--job-name={}", submission.name), format!("--bcast={}-{shard}.bin", place.display())]);
             if !exclude.is_empty() {
                 argv.push(format!("--exclude={}", exclude.join(",")));
@@ -206,8 +164,8 @@ fn place(submission: &Submission) -> PathBuf {
 
 /// What an agent gets: files, and its work.
 fn carried(submission: &Submission, shard: u32) -> Result<(Vec<File>, ShardWork), String> {
-    let Some(load) = &submission.carried else { return Err("nothing is carried to nodes".to_owned()) };
-    let mut files: Vec<File> = load.files.iter().map(|path| File { from: path.clone(), name: path.clone() }).collect();
+    let Some(parcel) = &submission.parcel else { return Err("nothing is carried to nodes".to_owned()) };
+    let mut files: Vec<File> = parcel.files.iter().map(|path| File { from: path.clone(), name: path.clone() }).collect();
     files.push(File { from: fixture::program()?, name: PathBuf::from(BROUGHT_FIXTURES) });
     let shards = submission.repetitions.len();
     if submission.done()[shard as usize - 1] > 0 {
@@ -219,9 +177,9 @@ fn carried(submission: &Submission, shard: u32) -> Result<(Vec<File>, ShardWork)
             File { name: Path::new(EARLIER).join(file.name), from: if original.is_file() { original } else { file.from } }
         }));
     }
-    let mut work = load.work.clone();
+    let mut work = parcel.work.clone();
     work.words.extend(["--shard".to_owned(), format!("{shard}/{shards}")]);
-    work.environment = load.variables.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?))).collect();
+    work.environment = parcel.variables.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?))).collect();
     Ok((files, work))
 }
 

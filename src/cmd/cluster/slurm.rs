@@ -93,7 +93,7 @@ async fn ask(guard: &Guard, argv: Vec<String>) -> Result<String, String> {
 async fn ask_within(guard: &Guard, argv: Vec<String>, patience: Duration) -> Result<String, String> {
     let program = argv[0].clone();
     // A task on this machine must not look like a process of this run.
-    let argv = ["/usr/bin/env".to_owned(), "-u".to_owned(), marker::MARKER.to_owned()].into_iter().chain(argv).collect();
+    let argv = unmarked().into_iter().chain(argv).collect();
     let answer = guard.ask(argv, patience).await.map_err(|error| crate::vocabulary::errors::chain(&error))?;
     let said = answer.stderr.trim();
     match answer.exit {
@@ -111,6 +111,11 @@ async fn ask_within(guard: &Guard, argv: Vec<String>, patience: Duration) -> Res
             Err(said.lines().map(|line| line.trim_start_matches(&format!("{program}: error: "))).collect::<Vec<_>>().join("; "))
         }
     }
+}
+
+/// What comes before a command so that it does not look like a process of this run.
+pub(super) fn unmarked() -> Vec<String> {
+    words(&["/usr/bin/env", "-u", marker::MARKER])
 }
 
 fn words(argv: &[&str]) -> Vec<String> {

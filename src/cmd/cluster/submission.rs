@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::parcel::Parcel;
 use crate::plan::Plan;
 use crate::plan::order::{of_shard, sequence};
 use crate::record::files::{json_bytes, make_directory, read_json, write_whole};
@@ -36,7 +37,7 @@ pub(super) struct Submission {
     pub out: PathBuf,
     /// What is carried to nodes that share no files with this machine; none if they do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub carried: Option<super::carried::Load>,
+    pub parcel: Option<Parcel>,
     /// Where it is.
     #[serde(skip)]
     pub folder: PathBuf,
@@ -54,7 +55,7 @@ impl Submission {
         name: String,
         (words, shards): (&[String], u32),
         options: Vec<(String, String)>,
-        carried: Option<super::carried::Load>,
+        parcel: Option<Parcel>,
     ) -> Result<Self, record::Error> {
         let out = std::path::absolute(out).unwrap_or_else(|_| out.to_owned());
         let parent = out.join(&plan.experiment);
@@ -73,7 +74,7 @@ impl Submission {
             options,
             failed_on: Vec::new(),
             out,
-            carried,
+            parcel,
             folder,
         };
         write_whole(&submission.script(), submission.script_text(words).as_bytes())?;

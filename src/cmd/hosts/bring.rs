@@ -6,7 +6,7 @@ use std::net::{IpAddr, ToSocketAddrs as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::own_hash;
+use crate::cmd::brought::own_hash;
 use crate::cmd::fixture;
 
 /// Where the program is kept on a machine, below the home of the user.

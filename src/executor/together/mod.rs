@@ -507,7 +507,7 @@ impl Direction<'_> {
         match message {
             ToController::Alive { passes, seen } => {
                 one.passes = passes;
-                self.progress.live.told(one.number, &seen);
+                self.progress.live.told(one.number, seen);
                 let all = taking.iter().map(|one| one.passes).sum();
                 self.progress.passes.store(all, std::sync::atomic::Ordering::Relaxed);
             }
