@@ -7,11 +7,13 @@
 //! - its 99th percentile of the response time is at most (1 + band) of the median window before, or the highest where that is more,
 //! - its share of wrong answers is at most that of the worst window before, or 1 % where that is more.
 //!
-//! The load has *recovered* at the start of the first stretch of windows, from the one that contains the fault on, that are all within
-//! the band and together at least `hold` long. The recovery time is 0 if that stretch starts with the window of the fault, otherwise it
-//! ends with the last window outside of the band: it is never too short, and too long by less than a window. A load that had not
-//! recovered when it ended, or when the next fault began, has a lower bound instead, the time until then, and is told apart. Where too
-//! few windows lie between two faults, the second is compared with what was before the first.
+//! The load has *recovered* at the start of the first stretch of windows, from the one that contains the fault on, that are within the
+//! band and together at least `hold` long. The recovery time is 0 if that stretch starts with the window of the fault and is all within
+//! the band; otherwise it ends with a window outside of the band: it is too long by less than a window. In a stretch after that, a single
+//! window that is outside only by its response times is passed over if the three before it are within: busy machines delay a few requests
+//! now and then, and without this a short `window` would hardly ever hold. A load that had not recovered when it ended, or when the next
+//! fault began, has a lower bound instead, the time until then, and is told apart. Where too few windows lie between two faults, the
+//! second is compared with what was before the first.
 //!
 //! The band around the worst windows before is a nonparametric tolerance interval (Wilks 1941): with n windows before, a further
 //! window of an undisturbed load is outside of their range with probability 1/(n + 1) on each side, whatever the distribution. Of 20
@@ -23,6 +25,7 @@ use polars::prelude::*;
 
 use super::measured::Measured;
 use super::stats;
+use super::windows::PassPoint;
 use record::status::{FaultStatus, PhaseStatus};
 use record::tables::column;
 use vocabulary::Phase;
@@ -38,24 +41,18 @@ const BEFORE_NS: u64 = 10_000_000_000;
 const FEWEST: usize = 4;
 /// Fewer wrong answers are no disturbance.
 const WRONG: f64 = 0.01;
+/// A single slow window is passed over after this many that are within the band.
+const PASSED_OVER_AFTER: u64 = 3;
 
-/// The passes of a workload that ended in a window.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Point {
-    /// Start of the window, in nanoseconds since the start of the load.
-    pub start_ns: u64,
-    /// All of them.
-    pub passes: u64,
-    /// Those that were answered as expected.
-    pub right: u64,
-    /// The 99th percentile of their response times.
-    pub p99_ns: Option<u64>,
-}
-
-impl Point {
-    fn wrong(&self) -> f64 {
-        self.passes.saturating_sub(self.right) as f64 / self.passes.max(1) as f64
-    }
+/// Where a window lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// In the band.
+    Within,
+    /// Outside of it only by its response times.
+    Slow,
+    /// Outside of it by its rate, or by wrong answers.
+    Outside,
 }
 
 /// How a fault is judged.
@@ -95,16 +92,16 @@ impl Recovery {
 
 /// The recovery of one workload from one fault. `points`: ascending; windows without a pass may be missing. `None` if too few windows
 /// before the fault say what was usual.
-pub fn recovery(points: &[Point], criteria: &Criteria) -> Option<Recovery> {
+pub fn recovery(points: &[PassPoint], criteria: &Criteria) -> Option<Recovery> {
     let Criteria { at_ns, before_ns, end_ns, window_ns, band, hold_ns } = *criteria;
     let window_ns = window_ns.max(1);
     let at = |number: u64| {
         let start_ns = number * window_ns;
         let found = points.binary_search_by_key(&start_ns, |point| point.start_ns);
-        found.map_or(Point { start_ns, ..Point::default() }, |at| points[at])
+        found.map_or(PassPoint { start_ns, ..PassPoint::default() }, |at| points[at])
     };
     let (hit, end) = (at_ns / window_ns, end_ns / window_ns);
-    let before: Vec<Point> = whole_windows(before_ns, window_ns).map(at).collect();
+    let before: Vec<PassPoint> = whole_windows(before_ns, window_ns).map(at).collect();
     if before.len() < FEWEST {
         return None;
     }
@@ -116,21 +113,35 @@ pub fn recovery(points: &[Point], criteria: &Criteria) -> Option<Recovery> {
     let most = |values: &[f64]| values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let least_rate = (stats::median(&rates) * (1.0 - band)).min(rates.iter().copied().fold(f64::INFINITY, f64::min));
     let most_time = (stats::median(&times) * (1.0 + band)).max(most(&times));
-    let most_wrong = WRONG.max(most(&before.iter().map(Point::wrong).collect::<Vec<_>>()));
-    let is_within = |point: &Point| {
-        point.right as f64 >= least_rate && point.p99_ns.is_none_or(|ns| ns as f64 <= most_time) && point.wrong() <= most_wrong
+    let most_wrong = WRONG.max(most(&before.iter().map(PassPoint::wrong).collect::<Vec<_>>()));
+    let state = |number: u64| {
+        let point = at(number);
+        if (point.right as f64) < least_rate || point.wrong() > most_wrong {
+            State::Outside
+        } else if point.p99_ns.is_some_and(|ns| ns as f64 > most_time) {
+            State::Slow
+        } else {
+            State::Within
+        }
     };
     let needed = hold_ns.div_ceil(window_ns).max(1);
-    let (mut since, mut number) = (hit, hit);
-    while number < end {
-        number += 1;
-        if !is_within(&at(number - 1)) {
-            since = number;
-        } else if number - since >= needed {
-            return Some(Recovery::After(if since == hit { 0 } else { since * window_ns - at_ns }));
-        }
+    let is_held = |since: u64, passed_over_after: u64| {
+        let mut within = 0;
+        since + needed <= end
+            && (since..since + needed).all(|number| {
+                let state = state(number);
+                let is_passed_over = state == State::Slow && within >= passed_over_after;
+                within = if state == State::Within { within + 1 } else { 0 };
+                state == State::Within || is_passed_over
+            })
+    };
+    if is_held(hit, u64::MAX) {
+        return Some(Recovery::After(0));
     }
-    Some(Recovery::Not(end_ns.saturating_sub(at_ns)))
+    let after = |number: u64| number + 1;
+    let held =
+        (hit..end).filter(|number| state(*number) != State::Within).map(after).find(|since| is_held(*since, PASSED_OVER_AFTER));
+    Some(held.map_or(Recovery::Not(end_ns.saturating_sub(at_ns)), |since| Recovery::After(since * window_ns - at_ns)))
 }
 
 /// The numbers of the windows that are whole within a stretch.
@@ -141,7 +152,7 @@ fn whole_windows((from_ns, to_ns): (u64, u64), window_ns: u64) -> std::ops::Rang
 /// The recovery of the workloads that a fault is judged by: that of the last. `usual`: what counted as before for the fault before
 /// this one; `next_ns`: when the next fault began.
 fn of_fault<'p>(
-    points: impl Iterator<Item = (&'p str, &'p [Point])>,
+    points: impl Iterator<Item = (&'p str, &'p [PassPoint])>,
     fault: &FaultStatus,
     phases: &[PhaseStatus],
     (from_ns, window_ns): (u64, u64),
@@ -226,8 +237,8 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     /// Windows of 500 ms: right answers, wrong ones, and the 99th percentile in milliseconds.
-    fn points(windows: &[(u64, u64, u64)]) -> Vec<Point> {
-        let of = |(at, (right, wrong, ms)): (usize, &(u64, u64, u64))| Point {
+    fn points(windows: &[(u64, u64, u64)]) -> Vec<PassPoint> {
+        let of = |(at, (right, wrong, ms)): (usize, &(u64, u64, u64))| PassPoint {
             start_ns: at as u64 * 500 * MS,
             passes: right + wrong,
             right: *right,
@@ -275,6 +286,27 @@ mod tests {
         windows[8] = (10, 0, 10);
         windows[10] = (10, 0, 10);
         assert_eq!(judged(4000, &windows), Some(Recovery::After(1500 * MS)));
+    }
+
+    #[test]
+    fn a_single_slow_window_is_passed_over_when_the_load_was_as_before_already() {
+        let slow = (100, 0, 30);
+        let held = |slow_at: &[usize]| {
+            let mut windows = [GOOD; 30];
+            windows[8] = (0, 0, 0);
+            slow_at.iter().for_each(|at| windows[*at] = slow);
+            recovery(&points(&windows), &Criteria { hold_ns: 4000 * MS, ..criteria(4000, 30) })
+        };
+        assert_eq!(held(&[12]), Some(Recovery::After(500 * MS)));
+        assert_eq!(held(&[12, 16]), Some(Recovery::After(500 * MS)));
+        assert_eq!(held(&[11]), Some(Recovery::After(2000 * MS)), "two windows are not yet a recovery");
+        assert_eq!(held(&[12, 13]), Some(Recovery::After(3000 * MS)), "two in a row are not single");
+        let mut windows = [GOOD; 30];
+        windows[10] = slow;
+        assert_eq!(judged(4000, &windows), Some(Recovery::After(0)), "the stretch from the fault on is long enough");
+        windows[10] = GOOD;
+        windows[9] = slow;
+        assert_eq!(judged(4000, &windows), Some(Recovery::After(1000 * MS)), "what follows the fault directly may be of it");
     }
 
     #[test]

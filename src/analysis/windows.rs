@@ -13,7 +13,6 @@ use polars::prelude::*;
 use super::cores::on_all_cores;
 use super::counts::{Counts, Sum};
 use super::frames::histogram;
-use super::recovery::Point;
 use super::times::Times;
 use record::status::PhaseStatus;
 use record::tables::WHOLE;
@@ -85,6 +84,26 @@ impl DistributionSums {
             };
         }
         Distributions(found)
+    }
+}
+
+/// The passes of a workload that ended in a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PassPoint {
+    /// Start of the window, in nanoseconds since the start of the load.
+    pub start_ns: u64,
+    /// All of them.
+    pub passes: u64,
+    /// Those that were answered as expected.
+    pub right: u64,
+    /// The 99th percentile of their response times.
+    pub p99_ns: Option<u64>,
+}
+
+impl PassPoint {
+    /// The share of wrong answers.
+    pub fn wrong(&self) -> f64 {
+        self.passes.saturating_sub(self.right) as f64 / self.passes.max(1) as f64
     }
 }
 
@@ -244,7 +263,7 @@ impl Windows {
     ///
     /// # Errors
     /// When a column is missing; of a repetition, when a histogram is damaged.
-    pub(super) fn points(&self, workloads: &[&str]) -> PolarsResult<ByWorkload<PolarsResult<Vec<Point>>>> {
+    pub(super) fn points(&self, workloads: &[&str]) -> PolarsResult<ByWorkload<PolarsResult<Vec<PassPoint>>>> {
         let mine = workloads.iter().fold(lit(false), |any, name| any.or(col("workload").eq(lit(*name))));
         let passes = self
             .lazy()
@@ -256,7 +275,7 @@ impl Windows {
         let (numbers, names) = (passes.column("repetition")?.u32()?, passes.column("workload")?.str()?);
         let number = |name: &str| passes.column(name)?.u64();
         let (starts, requests, right) = (number("window_start_ns")?, number("requests")?, number("right")?);
-        let mut found: ByWorkload<PolarsResult<Vec<Point>>> = BTreeMap::new();
+        let mut found: ByWorkload<PolarsResult<Vec<PassPoint>>> = BTreeMap::new();
         for (at, rows) in lists(&passes)?.iter().enumerate() {
             let key = (numbers.get(at).unwrap_or_default(), names.get(at).unwrap_or_default().to_owned());
             let Ok(points) = found.entry(key.clone()).or_insert_with(|| Ok(Vec::new())) else { continue };
@@ -265,7 +284,7 @@ impl Windows {
                 Ok(times) => {
                     let [p99] = times.quantiles([0.99]);
                     let p99_ns = (!times.is_empty()).then_some(p99);
-                    points.push(Point { start_ns: part(starts), passes: part(requests), right: part(right), p99_ns });
+                    points.push(PassPoint { start_ns: part(starts), passes: part(requests), right: part(right), p99_ns });
                 }
                 Err(error) => {
                     found.insert(key, Err(error));

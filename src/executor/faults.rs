@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::epoch::Epoch;
 use super::error::Error;
+use super::events::Events;
 use super::network::Network;
-use super::repetition::Events;
 use super::targets::{self, Running};
 use plan::faults::Faults;
 use plan::{Fault, FaultAction};

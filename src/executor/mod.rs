@@ -41,6 +41,7 @@ mod containers;
 mod context;
 pub mod epoch;
 mod error;
+mod events;
 mod faults;
 pub mod hints;
 pub mod hopeless;

@@ -12,9 +12,9 @@ use serde_json::json;
 
 use super::context::Context;
 use super::error::Error;
+use super::events::Events;
 use super::faults::{Breaker, Moment, Timeline};
 use super::network::Network;
-use super::repetition::Events;
 use super::targets::{self, Running};
 use plan::order::Turn;
 use plan::{Cell, FaultAction, Replica, Target};

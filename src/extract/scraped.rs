@@ -305,7 +305,10 @@ fn haproxy(text: &str) -> Result<Vec<Sample<'_>>, String> {
             }
             let (name, value) = match (*name, field.parse::<f64>()) {
                 (name, Ok(value)) if value.is_finite() => (name, value),
-                ("status", Err(_)) => ("up", f64::from(u8::from(field.starts_with("UP") || field.starts_with("OPEN")))),
+                // A server that is not checked gets requests, too.
+                ("status", Err(_)) => {
+                    ("up", f64::from(u8::from(["UP", "OPEN", "no check"].iter().any(|up| field.starts_with(up)))))
+                }
                 _ => continue,
             };
             let labels = vec![("proxy", Cow::Borrowed(proxy)), ("server", Cow::Borrowed(server))];

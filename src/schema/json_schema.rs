@@ -47,6 +47,9 @@ fn allow_expressions(schema: &mut Json) {
             *inner = or_expression(inner.take());
         }
     }
+    for key in ["anyOf", "oneOf", "allOf"] {
+        map.get_mut(key).and_then(Json::as_array_mut).into_iter().flatten().for_each(allow_expressions);
+    }
 }
 
 fn or_expression(mut schema: Json) -> Json {

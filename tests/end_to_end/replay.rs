@@ -217,6 +217,7 @@ workloads:
     let sent = ok("look/get") + ok("more") + ok("leave/get") + ok("gone");
     assert!((sent + 3..=sent + 4).contains(&(first.len() as u64)), "{sent} {}", first.len());
     std::fs::rename(place.path("access.log"), place.path("first.log")).unwrap();
+    std::fs::rename(place.path("results"), place.path("first")).unwrap();
     place.write("test.yaml", &scenario("    load: {replay: {log: first.log, format: combined, speed: 2, expect: logged}}"));
     place.run_test().expect(0);
     assert_eq!(request_lines(&place.path("access.log")), first);

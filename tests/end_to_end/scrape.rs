@@ -137,7 +137,7 @@ graphs:
 expect:
   - {metric: jobs, of: app, below: 8}
 "#;
-    let place = Place::with(&format!("{LOAD}{}", scrape.replace("SERVER", &port.to_string())));
+    let place = Place::with(&format!("{LOAD}window: 100ms\n{}", scrape.replace("SERVER", &port.to_string())));
     let plan = place.run(&["plan", "test.yaml"]).expect(0).stdout;
     for words in [
         "scrape app: Prometheus or OpenMetrics from http://127.0.0.1:",
@@ -395,7 +395,13 @@ fn nginx_tells_of_itself() {
         "{command: [nginx, -p, DIR, -e, DIR/error.log, -c, DIR/nginx.conf], port: PORT1, stop: {signal: QUIT}}",
     );
     let scenario = scenario.replace("think: {constant: 10ms}", "think: {constant: 5ms}");
-    place.write("test.yaml", &format!("{scenario}scrape: {{web: {{nginx: \"http://127.0.0.1:PORT1/status\", every: 100ms}}}}\n"));
+    place.write(
+        "test.yaml",
+        &format!(
+            "{scenario}scrape: {{web: {{nginx: \"http://127.0.0.1:PORT1/status\", every: 100ms}}}}
+reconcile: {{target: web, collect: {{get: \"http://127.0.0.1:PORT1/status\", regex: 'requests\\s+\\d+ \\d+ (\\d+)'}}}}\n"
+        ),
+    );
     place.run_test().expect(0);
     let summary = place.summary();
     let sent = place.status("all/run1")["reconciled"][0].clone();

@@ -137,12 +137,17 @@ workloads:
     load: {open: {rate: 300, connections: 16}, duration: 4s}
     steps: [{get: /, timeout: 3s}]
 faults: [{at: 1500ms, stop: web, for: 800ms, name: pause}]
-repetitions: 2
+repetitions: 4
 ",
     );
     place.run_test().expect(0);
-    let recovery = figure(&place, "pause", "recovery_time");
-    assert!((0.8..1.6).contains(&recovery), "{recovery}");
+    let summary = place.summary();
+    let metrics = summary["cells"][0]["metrics"].as_array().unwrap();
+    let found = metrics.iter().find(|m| m["workload"] == "pause" && m["metric"] == "recovery_time").unwrap();
+    let mut times: Vec<f64> = found["value"]["values"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+    times.sort_by(f64::total_cmp);
+    // A machine that is busy itself makes a recovery longer, and never shorter.
+    assert!(times[0] >= 0.8 && times[0] < 1.1 && times.len() == 4, "{times:?}");
 }
 
 #[test]

@@ -45,8 +45,6 @@ use record::{RepetitionWriter, RunDirectory};
 use supervise::{Guard, journal};
 use vocabulary::Task;
 
-pub(super) use self::session::Events;
-
 /// How soon a full disk is tried again.
 const FULL_AGAIN: Duration = Duration::from_secs(1);
 /// Files that we need besides connections and those used for watching.

@@ -1,15 +1,14 @@
 //! What a repetition has so far. It outlives whatever interrupts the repetition, so that everything can be undone and
 //! reported.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::actions::Found;
 use crate::epoch::Epoch;
+use crate::events::Events;
 use crate::faults::Timeline;
 use crate::kept::Kept;
 use crate::network::Network;
@@ -72,40 +71,5 @@ impl Session {
         let mut kept = std::mem::take(&mut self.kept);
         kept.put(&mut self.running, std::mem::take(&mut self.claims));
         kept
-    }
-}
-
-/// What happened, and when.
-#[derive(Debug, Default)]
-pub(crate) struct Events(RefCell<Vec<(Instant, Value)>>);
-
-impl Events {
-    /// Records what happens now.
-    pub fn now(&self, event: Value) {
-        self.at(Instant::now(), event);
-    }
-
-    /// Records what happened at an instant.
-    pub fn at(&self, at: Instant, event: Value) {
-        self.0.borrow_mut().push((at, event));
-    }
-
-    /// One object for each event, in which `at_ns` counts from the start of the load; from the first event if there was
-    /// no load.
-    pub(super) fn since(&self, epoch: Option<Epoch>) -> Vec<Value> {
-        let events = self.0.borrow();
-        let epoch = epoch.map(|epoch| epoch.instant).or_else(|| events.first().map(|(at, _)| *at));
-        let object = |(at, event): &(Instant, Value)| {
-            let at_ns = epoch.map_or(0, |epoch| match at.checked_duration_since(epoch) {
-                Some(after) => after.as_nanos() as i64,
-                None => -(epoch.duration_since(*at).as_nanos() as i64),
-            });
-            let mut object = serde_json::Map::from_iter([("at_ns".to_owned(), at_ns.into())]);
-            if let Value::Object(rest) = event {
-                object.extend(rest.clone());
-            }
-            object.into()
-        };
-        events.iter().map(object).collect()
     }
 }

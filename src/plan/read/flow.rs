@@ -355,7 +355,9 @@ fn mix(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload) -> Vec
     };
     let Some(part) = node.get("mix") else {
         let is_step = |entry: &Entry| !matches!(entry.value.data, Data::List(_));
-        if let Some((steps, first)) = node.get("steps").and_then(|steps| Some((steps, steps.entries().iter().find(|e| is_step(e))?))) {
+        if let Some((steps, first)) =
+            node.get("steps").and_then(|steps| Some((steps, steps.entries().iter().find(|e| is_step(e))?)))
+        {
             // A kind of pass has a list; this is one step that is not in one.
             let mistake = Mistake::new(notes.file, steps.head, "one step instead of a list of steps");
             let mistake = mistake.expected("expected a list, such as `steps: [{get: /}]`");
