@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn errors_must_last_in_every_window() {
         let mut watch = watch(Abort { errors: Some(0.2), ..abort() });
-        let one_in = |n: u64| move |at: u64| if at / 10 % n == 0 { Outcome::Status } else { Outcome::Ok };
+        let one_in = |n: u64| move |at: u64| if (at / 10).is_multiple_of(n) { Outcome::Status } else { Outcome::Ok };
         load(&mut watch, 0, 1000, 1, one_in(10));
         load(&mut watch, 1000, 2500, 1, one_in(2));
         assert_eq!(watch.hopeless(2600 * MS), None, "it has not lasted for two seconds");

@@ -277,7 +277,7 @@ impl Guard {
             }
             let asked_at = Instant::now();
             let dir = process.dir.clone();
-            self.say(&Request::Spawn(Spawn {
+            self.say(&Request::Spawn(Box::new(Spawn {
                 id,
                 argv: process.argv,
                 env: process.env,
@@ -295,7 +295,7 @@ impl Guard {
                     .chain(process.limits)
                     .cloned()
                     .collect(),
-            }))
+            })))
             .await?;
             let mut waiting = Waiting { guard: self, id, stop: process.stop };
             let answer = starting.await;

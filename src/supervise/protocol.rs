@@ -12,7 +12,7 @@ use vocabulary::choices::Resource;
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
     /// Start a process.
-    Spawn(Spawn),
+    Spawn(Box<Spawn>),
     /// Stop a process and its whole tree: signal, grace, kill.
     Stop {
         /// As chosen in [`Spawn`].

@@ -209,11 +209,14 @@ print(count, count, sorted(measurements), kinds)
     assert_eq!(same(&place, &run(&place, &python, program)), expected);
 }
 
+/// Heads and bodies of requests.
+type Kept = Arc<Mutex<Vec<(String, Json)>>>;
+
 /// A receiver of OTLP over HTTP, which keeps what it gets.
-fn receiver(answer: &'static str, slow: Duration) -> (u16, Arc<Mutex<Vec<(String, Json)>>>) {
+fn receiver(answer: &'static str, slow: Duration) -> (u16, Kept) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let kept: Arc<Mutex<Vec<(String, Json)>>> = Arc::default();
+    let kept = Kept::default();
     let keeps = Arc::clone(&kept);
     let take = move |mut stream: TcpStream| {
         let mut reader = BufReader::new(stream.try_clone().unwrap());

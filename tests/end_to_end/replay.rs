@@ -19,9 +19,12 @@ const LOG: &str = r#"192.0.2.1 - - [30/Nov/2026:10:00:00 +0000] "GET /items/1?a=
 192.0.2.1 - - [30/Nov/2026:10:00:02 +0000] "HEAD /items/3 HTTP/1.1" 304 0 "-" "-"
 "#;
 
+/// When each request came, its line, and the length of its body.
+type Seen = Arc<Mutex<Vec<(Instant, String, usize)>>>;
+
 /// A server that notes when each request came, and answers as the log does but for one path.
-fn server() -> (Server, Arc<Mutex<Vec<(Instant, String, usize)>>>) {
-    let seen: Arc<Mutex<Vec<(Instant, String, usize)>>> = Arc::default();
+fn server() -> (Server, Seen) {
+    let seen = Seen::default();
     let noted = Arc::clone(&seen);
     let server = Server::start(move |request| {
         noted.lock().unwrap().push((Instant::now(), request.line(), request.body.len()));

@@ -206,7 +206,7 @@ impl Script {
 
 /// What random numbers are for.
 const KIND: u64 = 0x6b69_6e64;
-const PAUSE: u64 = 0x7061_7573_65;
+const PAUSE: u64 = 0x70_6175_7365;
 
 /// Lays out moves that are in `depth` groups.
 fn lay(moves: &[Move], depth: usize, names: &[String], ops: &mut Vec<Op>) -> Result<(), Error> {

@@ -203,7 +203,7 @@ impl Collector {
         self.requests.push(method, &path, logged.status, body);
         self.encoded = path;
         self.times.push(logged.at_ns);
-        self.whole_seconds &= logged.at_ns % SECOND_NS == 0;
+        self.whole_seconds &= logged.at_ns.is_multiple_of(SECOND_NS);
         Ok(())
     }
 
