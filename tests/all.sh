@@ -119,6 +119,10 @@ step "documents, reduced, against a real server that speaks CouchDB's HTTP"
 quick experiments/couchdb-docs.yaml --set backend=pouchdb
 step "users who log in, reduced"
 quick experiments/shop-log-in.yaml
+quick experiments/replay.yaml --set speed=4
+step "servers that die behind a real haproxy, reduced"
+quick experiments/failover.yaml --set servers=2 --set check=200ms
+quick experiments/shop.yaml --set replicas=2 --set buyers=30
 step "several machines, as network namespaces"
 if [ "$(id -u)" = 0 ]; then
     quick experiments/blobs-hosts.yaml --on netns --set processes=1,2

@@ -44,6 +44,9 @@ pub struct Steady {
     pub begun_ns: u64,
     /// Whole windows of the measurement.
     pub windows: usize,
+    /// Whether something was broken on purpose by then: a change is no surprise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disturbed: bool,
 }
 
 /// The state of a series of windows; the worse state is the greater one.
@@ -78,8 +81,8 @@ impl State {
 impl Steadiness {
     /// What is not steady, in words; none if everything is steady, or cannot be tested.
     pub fn warning(&self) -> Option<String> {
-        let count = |state| self.by_repetition.iter().filter(|s| s.state == state).count();
-        let told = self.by_repetition.len() - count(State::TooShort);
+        let count = |state| self.by_repetition.iter().filter(|s| s.state == state && !s.disturbed).count();
+        let told = self.by_repetition.iter().filter(|s| s.state != State::TooShort && !s.disturbed).count();
         let odd = [State::WarmingUp, State::SlowingDown, State::NoSteadyState].map(|state| (state, count(state)));
         // By chance, one repetition in twenty is called unsteady.
         let steady_enough = odd.iter().map(|(_, n)| n).sum::<usize>() * 5 <= told;
@@ -97,7 +100,7 @@ impl Steadiness {
         let begins: Vec<f64> = self
             .by_repetition
             .iter()
-            .filter(|s| matches!(s.state, State::WarmingUp | State::SlowingDown))
+            .filter(|s| matches!(s.state, State::WarmingUp | State::SlowingDown) && !s.disturbed)
             .filter_map(|s| s.steady_from_ns.map(|ns| ns.saturating_sub(s.begun_ns) as f64))
             .collect();
         let from = if begins.is_empty() {
@@ -131,6 +134,7 @@ pub(super) fn of_repetition(repetition: &Repetition, workload: &str, points: &[W
         steady_from_ns: None,
         begun_ns: mine.map(|p| p.start_ns).min().unwrap_or_default(),
         windows: count,
+        disturbed: repetition.status.faults.iter().any(|fault| fault.begun_ns.is_some_and(|at| at < during.end_ns)),
     };
     if count >= FEWEST_WINDOWS as usize {
         let (state, from) = classify(points, first * window_ns, count, window_ns);
@@ -241,6 +245,7 @@ mod tests {
             steady_from_ns: Some(seconds * 1_000_000_000),
             begun_ns: 0,
             windows: 20,
+            disturbed: false,
         };
         let steadiness =
             Steadiness { workload: "easy".to_owned(), auto_warm_up: false, by_repetition: vec![steady(1, 2), steady(2, 4)] };
@@ -250,5 +255,8 @@ mod tests {
                 "easy: warming up in 2 of 2 repetitions; steady from 3.00 s on (counted from the first request, warm-up included)"
             )
         );
+        let disturbed = |steady: &Steady| Steady { disturbed: true, ..*steady };
+        let by_repetition = steadiness.by_repetition.iter().map(disturbed).collect();
+        assert_eq!(Steadiness { by_repetition, ..steadiness }.warning(), None);
     }
 }
