@@ -247,12 +247,29 @@ fn of_step(
         let begin_s = phases().map(|p| p.start_ns).min().unwrap_or_default() as f64 / 1e9;
         let covered = |start_s: f64| ((start_s + window_s).min(end_s) - start_s.max(begin_s)).clamp(0.0, window_s);
         let mut line = Line::new();
+        let mut add = |start_s: f64, value: f64| {
+            if covered(start_s) >= window_s / 5.0 {
+                line.push((start_s.max(begin_s) + covered(start_s) / 2.0, value));
+            }
+        };
+        // A window in which nothing ended has no row: nothing per second is 0, and there are no times. Behind the last phase nothing
+        // is expected.
+        let last_s = phases().filter(|p| p.phase != Phase::Drain.name()).map(|p| p.end_ns).max().unwrap_or_default() as f64 / 1e9;
+        let nothing = match metric {
+            Metric::Throughput | Metric::Upload | Metric::Download => 0.0,
+            _ => f64::NAN,
+        };
+        let mut window = (begin_s / window_s) as u64;
+        let mut fill = |until: u64, add: &mut dyn FnMut(f64, f64)| {
+            while window < until && window as f64 * window_s < last_s {
+                add(window as f64 * window_s, nothing);
+                window += 1;
+            }
+            window = until + 1;
+        };
         for at in (0..by_window.height()).filter(|at| numbers.get(*at) == Some(repetition.status.repetition)) {
             let of = |column: &UInt64Chunked| column.get(at).unwrap_or_default() as f64;
             let start_s = of(starts) / 1e9;
-            if covered(start_s) < window_s / 5.0 {
-                continue;
-            }
             let value = match metric {
                 Metric::Throughput => Some(of(ok) / covered(start_s)),
                 Metric::Errors => Some(of(errors) / of(all).max(1.0)),
@@ -263,7 +280,13 @@ fn of_step(
                 }
                 _ => None,
             };
-            line.extend(value.map(|value| (start_s.max(begin_s) + covered(start_s) / 2.0, value)));
+            fill((start_s / window_s).round() as u64, &mut add);
+            add(start_s, value.unwrap_or(f64::NAN));
+        }
+        fill((last_s / window_s).ceil() as u64, &mut add);
+        // What was never measured at all is no line.
+        if line.iter().all(|(_, value)| value.is_nan()) {
+            line.clear();
         }
         Ok(line)
     };
@@ -284,10 +307,18 @@ pub fn middle(lines: &[Line]) -> Line {
         return Line::new();
     }
     let median = |at: &f64| {
-        let values: Vec<f64> = lines.iter().filter_map(|line| value_at(line, *at)).collect();
-        (values.len() * 2 > lines.len()).then(|| (*at, stats::median(&values)))
+        let values: Vec<f64> = lines.iter().filter_map(|line| value_at(line, *at)).filter(|value| value.is_finite()).collect();
+        // Where most lines are interrupted, it is interrupted, too.
+        (*at, if values.len() * 2 > lines.len() { stats::median(&values) } else { f64::NAN })
     };
-    longest.iter().map(|(at, _)| at).filter_map(median).collect()
+    let mut middle: Line = longest.iter().map(|(at, _)| median(at)).collect();
+    let known = |line: &Line, at: usize| line[at].1.is_finite();
+    while !middle.is_empty() && !known(&middle, middle.len() - 1) {
+        middle.pop();
+    }
+    let unknown = (0..middle.len()).take_while(|at| !known(&middle, *at)).count();
+    middle.drain(..unknown);
+    middle
 }
 
 /// The value of a line at an instant; none before the line starts and after it has ended, except within half the distance of
@@ -299,6 +330,8 @@ fn value_at(line: &Line, at: f64) -> Option<f64> {
     match (next.checked_sub(1).map(|i| line[i]), line.get(next)) {
         (None, Some(next)) => (next.0 - at <= reach).then_some(next.1),
         (Some(before), None) => (at - before.0 <= reach).then_some(before.1),
+        // A point itself counts even where the line is interrupted next to it.
+        (Some(before), Some(_)) if before.0 >= at => Some(before.1),
         (Some(before), Some(next)) => Some(before.1 + (next.1 - before.1) * (at - before.0) / (next.0 - before.0)),
         (None, None) => None,
     }

@@ -65,8 +65,12 @@ fn values(line: &[Number]) -> impl Iterator<Item = f64> + '_ {
 /// last.
 fn packed(line: &Line, scale: f64, steps: bool, most: usize) -> Vec<Number> {
     let last = line.len().saturating_sub(1);
-    let kept: Vec<&(f64, f64)> =
-        line.iter().enumerate().filter(|(at, _)| !steps || at % 2 == 0 || *at == last).map(|(_, point)| point).collect();
+    let kept: Vec<&(f64, f64)> = line
+        .iter()
+        .enumerate()
+        .filter(|(at, (_, value))| value.is_finite() && (!steps || at % 2 == 0 || *at == last))
+        .map(|(_, point)| point)
+        .collect();
     let every = kept.len().div_ceil(most).max(1);
     kept.into_iter().step_by(every).flat_map(|(at, value)| [Number((at * 1e3).round()), short(value * scale)]).collect()
 }
