@@ -91,6 +91,13 @@ pub fn judge(expectations: &[Expectation], cells: &[CellSummary], rounds: &Round
 }
 
 fn fits(cell: &CellSummary, expectation: &Expectation) -> bool {
+    // Where a fault does not exist, nothing is expected of it.
+    let is_about_faults =
+        matches!(&expectation.subject, Subject::Metric(metric) if [RECOVERY, NOT_RECOVERED].contains(&metric.name()));
+    let has_it = || expectation.workload.as_ref().map_or(!cell.faults.is_empty(), |name| cell.faults.contains(name));
+    if is_about_faults && cell.skipped.is_none() && !has_it() {
+        return false;
+    }
     expectation.only.iter().all(|(factor, labels)| cell.levels.get(factor).is_some_and(|l| labels.contains(l)))
 }
 
@@ -269,7 +276,9 @@ fn bounded(
     let mut words = format!("{what} {} (95 %: {} to {})", say(value), say(low), say(high));
     for (word, bound) in [("above", &expectation.above), ("below", &expectation.below)] {
         if let Some(bound) = bound {
-            let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
+            // A bound may have been typed with its unit.
+            let has_unit = bound.typed.ends_with(|c: char| c.is_alphabetic() || c == '%');
+            let unit = if unit.is_empty() || has_unit { String::new() } else { format!(" {unit}") };
             words += &format!(", expected {word} {}{unit}", bound.typed);
         }
     }

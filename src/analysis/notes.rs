@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::recovery::NOT_RECOVERED;
+use super::recovery::{NOT_RECOVERED, RECOVERY};
 use super::summary::{CellSummary, StepSummary, Summary, TargetSummary};
 use record::tables::WHOLE;
 use vocabulary::Outcome;
@@ -327,6 +327,19 @@ fn of_cell(cell: &CellSummary) -> Vec<(String, String)> {
         let words =
             "the load was not as before when it ended, or when the next fault began; the recovery time there is a lower bound";
         add("NOT RECOVERED", format!("after {} in {count} of {valid} repetitions {words} [{name}]", metric.workload));
+    }
+    let has_time = |fault: &&String| cell.metrics.iter().any(|m| m.metric == RECOVERY && m.workload == **fault);
+    for fault in cell.faults.iter().filter(|fault| cell.repetitions.valid > 0 && !has_time(fault)) {
+        let why = "it did not happen, or too few windows before it tell what was usual";
+        add("NO RECOVERY TIME", format!("of {fault}: {why} [{name}]"));
+    }
+    for kills in cell.figures.iter().filter(|series| series.metric == "oom_kills") {
+        let count: f64 = kills.values.iter().map(|(_, value)| value).sum();
+        if count > 0.0 {
+            let processes = if count == 1.0 { "1 process".to_owned() } else { format!("{count} processes") };
+            let why = "killed by the kernel because of the limit of its memory";
+            add("OUT OF MEMORY", format!("{processes} of {}: {why} [{name}]", kills.part.target));
+        }
     }
     let compacted = cell.repetitions.compacted;
     if compacted > 0 {

@@ -3,21 +3,24 @@
 //! Definition. *Before* are the whole windows of the last 10 s before the fault, without the warm-up and without the recovery of
 //! earlier faults; at least four. A window is *within the band* if
 //!
-//! - its rate of right answers is at least (1 − band) of the median window before, or of the lowest one where that is less,
-//! - its 99th percentile of the response time is at most (1 + band) of the median window before, or the highest where that is more,
-//! - its share of wrong answers is at most that of the worst window before, or 1 % where that is more.
+//! - its rate of right answers is at least (1 − band) of the median window before,
+//! - its 99th percentile of the response time is at most (1 + band) of the median window before,
+//! - its share of wrong answers is at most that of the median window before, or 1 % where that is more.
+//!
+//! Where the windows before varied more than the band, each limit is instead 3.5 robust standard deviations from their median
+//! (1.4826 times the median absolute deviation; Iglewicz & Hoaglin 1993), times on a logarithmic scale. Medians do not move because of one
+//! hiccup before the fault, as a mean or an extreme would.
 //!
 //! The load has *recovered* at the start of the first stretch of windows, from the one that contains the fault on, that are within the
 //! band and together at least `hold` long. The recovery time is 0 if that stretch starts with the window of the fault and is all within
-//! the band; otherwise it ends with a window outside of the band: it is too long by less than a window. In a stretch after that, a single
-//! window that is outside only by its response times is passed over if the three before it are within: busy machines delay a few requests
-//! now and then, and without this a short `window` would hardly ever hold. A load that had not recovered when it ended, or when the next
-//! fault began, has a lower bound instead, the time until then, and is told apart. Where too few windows lie between two faults, the
-//! second is compared with what was before the first.
+//! the band; otherwise it ends with a window outside of the band: it is too long by less than a window.
 //!
-//! The band around the worst windows before is a nonparametric tolerance interval (Wilks 1941): with n windows before, a further
-//! window of an undisturbed load is outside of their range with probability 1/(n + 1) on each side, whatever the distribution. Of 20
-//! windows that is 5 %, and a stretch of at least two makes a false recovery as unlikely as a false disturbance.
+//! Busy machines delay a few requests now and then, and of many short windows one is hit. In a stretch after a disturbance, a single
+//! window that is outside only by its response times is therefore passed over if the three before it are within, and it is, on a
+//! logarithmic scale, nearer to what was usual than to the slowest window of the disturbance, or no slower than the slowest one before.
+//!
+//! A load that had not recovered when it ended, or when the next fault began, has a lower bound instead, the time until then, and is
+//! told apart. Where too few windows lie between two faults, the second is compared with what was before the first.
 
 use std::collections::BTreeMap;
 
@@ -43,6 +46,31 @@ const FEWEST: usize = 4;
 const WRONG: f64 = 0.01;
 /// A single slow window is passed over after this many that are within the band.
 const PASSED_OVER_AFTER: u64 = 3;
+
+/// How many robust standard deviations are usual.
+const DEVIATIONS: f64 = 3.5;
+/// A percentile that is exactly at its limit is within.
+const ROUNDING: f64 = 1e-9;
+
+/// What windows before a fault had in common.
+struct Usual {
+    median: f64,
+    /// How far from it was usual.
+    spread: f64,
+}
+
+impl Usual {
+    /// Of at least one value.
+    fn of(values: &[f64]) -> Option<Self> {
+        if values.is_empty() {
+            return None;
+        }
+        let median = stats::median(values);
+        let distances: Vec<f64> = values.iter().map(|value| (value - median).abs()).collect();
+        // 1.4826: the deviation of normally distributed values.
+        Some(Self { median, spread: DEVIATIONS * 1.4826 * stats::median(&distances) })
+    }
+}
 
 /// Where a window lies.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,41 +134,47 @@ pub fn recovery(points: &[PassPoint], criteria: &Criteria) -> Option<Recovery> {
         return None;
     }
     let rates: Vec<f64> = before.iter().map(|point| point.right as f64).collect();
-    let times: Vec<f64> = before.iter().filter_map(|point| point.p99_ns).map(|ns| ns as f64).collect();
-    if times.is_empty() {
-        return None;
-    }
-    let most = |values: &[f64]| values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let least_rate = (stats::median(&rates) * (1.0 - band)).min(rates.iter().copied().fold(f64::INFINITY, f64::min));
-    let most_time = (stats::median(&times) * (1.0 + band)).max(most(&times));
-    let most_wrong = WRONG.max(most(&before.iter().map(PassPoint::wrong).collect::<Vec<_>>()));
+    let wrong: Vec<f64> = before.iter().map(PassPoint::wrong).collect();
+    // On a logarithmic scale.
+    let times: Vec<f64> = before.iter().filter_map(|point| point.p99_ns).map(|ns| (ns.max(1) as f64).ln()).collect();
+    let (Some(rate), Some(time), Some(wrong)) = (Usual::of(&rates), Usual::of(&times), Usual::of(&wrong)) else { return None };
+    let least_rate = (rate.median * (1.0 - band)).min(rate.median - rate.spread);
+    let most_time = time.median + (1.0 + band).ln().max(time.spread);
+    let most_wrong = WRONG.max(wrong.median + wrong.spread);
+    let slowest_before = times.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let log_time = |number: u64| at(number).p99_ns.map(|ns| (ns.max(1) as f64).ln());
     let state = |number: u64| {
         let point = at(number);
         if (point.right as f64) < least_rate || point.wrong() > most_wrong {
             State::Outside
-        } else if point.p99_ns.is_some_and(|ns| ns as f64 > most_time) {
+        } else if log_time(number).is_some_and(|time| time > most_time + ROUNDING) {
             State::Slow
         } else {
             State::Within
         }
     };
     let needed = hold_ns.div_ceil(window_ns).max(1);
-    let is_held = |since: u64, passed_over_after: u64| {
+    // `bearable`: up to which time a single window is passed over.
+    let is_held = |since: u64, bearable: f64| {
         let mut within = 0;
         since + needed <= end
             && (since..since + needed).all(|number| {
                 let state = state(number);
-                let is_passed_over = state == State::Slow && within >= passed_over_after;
+                let is_passed_over =
+                    state == State::Slow && within >= PASSED_OVER_AFTER && log_time(number).is_some_and(|time| time <= bearable);
                 within = if state == State::Within { within + 1 } else { 0 };
                 state == State::Within || is_passed_over
             })
     };
-    if is_held(hit, u64::MAX) {
+    if is_held(hit, f64::NEG_INFINITY) {
         return Some(Recovery::After(0));
     }
-    let after = |number: u64| number + 1;
-    let held =
-        (hit..end).filter(|number| state(*number) != State::Within).map(after).find(|since| is_held(*since, PASSED_OVER_AFTER));
+    let mut slowest = f64::NEG_INFINITY;
+    let held = (hit..end).find_map(|number| {
+        slowest = slowest.max(log_time(number).unwrap_or(f64::NEG_INFINITY));
+        let bearable = slowest_before.max(f64::midpoint(time.median, slowest));
+        (state(number) != State::Within && is_held(number + 1, bearable)).then_some(number + 1)
+    });
     Some(held.map_or(Recovery::Not(end_ns.saturating_sub(at_ns)), |since| Recovery::After(since * window_ns - at_ns)))
 }
 
@@ -293,7 +327,7 @@ mod tests {
         let slow = (100, 0, 30);
         let held = |slow_at: &[usize]| {
             let mut windows = [GOOD; 30];
-            windows[8] = (0, 0, 0);
+            windows[8] = (50, 0, 500);
             slow_at.iter().for_each(|at| windows[*at] = slow);
             recovery(&points(&windows), &Criteria { hold_ns: 4000 * MS, ..criteria(4000, 30) })
         };
@@ -336,9 +370,29 @@ mod tests {
     #[test]
     fn a_noisy_load_has_a_wider_band() {
         let mut windows = [GOOD; 20];
-        windows[3] = (60, 0, 30);
-        windows[8..12].fill((60, 0, 30));
+        [1, 3, 5, 7].into_iter().for_each(|at| windows[at] = (80, 0, 14));
+        windows[8..12].fill((75, 0, 15));
         assert_eq!(judged(4000, &windows), Some(Recovery::After(0)), "it was so before, too");
+    }
+
+    #[test]
+    fn one_hiccup_before_does_not_hide_an_outage() {
+        let mut windows = [GOOD; 20];
+        (windows[2], windows[5]) = ((0, 0, 0), (0, 100, 900));
+        windows[8..10].fill((0, 0, 0));
+        assert_eq!(judged(4000, &windows), Some(Recovery::After(1000 * MS)));
+    }
+
+    #[test]
+    fn what_is_as_slow_as_the_disturbance_belongs_to_it() {
+        let mut windows = [GOOD; 30];
+        windows[8] = (50, 0, 500);
+        windows[13] = (100, 0, 400);
+        let judged =
+            |windows: &[(u64, u64, u64)]| recovery(&points(windows), &Criteria { hold_ns: 4000 * MS, ..criteria(4000, 30) });
+        assert_eq!(judged(&windows), Some(Recovery::After(3000 * MS)));
+        windows[13] = (100, 0, 40);
+        assert_eq!(judged(&windows), Some(Recovery::After(500 * MS)));
     }
 
     #[test]

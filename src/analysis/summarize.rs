@@ -180,6 +180,7 @@ fn of_cell(
     let mut estimates = Estimates::new(detail.over_repetitions);
     let watched = shape::watched(cell);
     let summary = CellSummary {
+        faults: cell.faults.list.iter().map(|fault| fault.name.clone()).collect(),
         cell: cell.id.clone(),
         levels: cell.levels.iter().cloned().collect(),
         skipped: cell.skipped.clone(),

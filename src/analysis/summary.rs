@@ -78,6 +78,9 @@ pub struct CellSummary {
     pub steps: Vec<StepSummary>,
     /// What commands reported.
     pub metrics: Vec<MetricSummary>,
+    /// The names of what was broken on purpose.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
     /// The highest rates that searches found.
     pub limits: Vec<SearchSummary>,
     /// Each target, during the load.

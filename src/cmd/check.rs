@@ -90,6 +90,7 @@ pub(super) fn notes(plan: &Plan) -> String {
         .chain(nobody_listens(plan))
         .chain(without_probe(plan))
         .chain(replays(plan))
+        .chain(faults(plan))
         .map(|note| format!("{note}\n"))
         .collect()
 }
@@ -99,6 +100,21 @@ fn replays(plan: &Plan) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
     for replay in plan.cells.iter().flat_map(|cell| &cell.workloads).filter_map(|workload| workload.flow.replay.as_ref()) {
         notes.extend(replay.note().filter(|note| !notes.contains(note)));
+    }
+    notes
+}
+
+/// Faults that come so early that nothing can be compared with what was before.
+fn faults(plan: &Plan) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for cell in plan.cells.iter().filter(|cell| cell.skipped.is_none()) {
+        let loads = || cell.workloads.iter().map(|workload| (workload.name.as_str(), &workload.load));
+        let remarks = cell.faults.list.iter().filter_map(|fault| fault.remark(loads(), plan.window));
+        for remark in remarks {
+            if !notes.contains(&remark) {
+                notes.push(remark);
+            }
+        }
     }
     notes
 }

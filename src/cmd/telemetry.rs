@@ -32,7 +32,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// How many requests may wait.
 const WAITING: usize = 16;
 /// How long the last requests may take, all together.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is sent.
 enum News {
@@ -191,7 +191,16 @@ impl Sender {
             timeout: TIMEOUT,
             limit: 1 << 20,
         };
-        self.runtime.block_on(page::post(&ask, request.to_string()))
+        let answer = self.runtime.block_on(page::post(&ask, request.to_string()))?;
+        let said = serde_json::from_slice::<Json>(&answer).unwrap_or_default();
+        // A receiver may take only a part; a number in OTLP/JSON is a text.
+        let rejected = &said["partialSuccess"]["rejectedDataPoints"];
+        let rejected = rejected.as_u64().or_else(|| rejected.as_str()?.parse().ok()).unwrap_or_default();
+        if rejected == 0 {
+            return Ok(());
+        }
+        let why = said["partialSuccess"]["errorMessage"].as_str().unwrap_or_default();
+        Err(format!("it rejected {rejected} points{}{why}", if why.is_empty() { "" } else { ": " }))
     }
 
     /// What was measured in a repetition that has just ended.
@@ -216,7 +225,7 @@ impl Sender {
             of.push(("cell".to_owned(), repetition.cell.clone()));
             of.push(("repetition".to_owned(), repetition.number.to_string()));
             for workload in &repetition.figures.workloads {
-                of_workload(workload, at, &mut metrics);
+                of_workload(workload, (self.since, at), &mut metrics);
             }
             for target in &repetition.figures.targets {
                 of_target(target, at, &mut metrics);
@@ -226,7 +235,7 @@ impl Sender {
     }
 }
 
-fn of_workload(workload: &LiveWorkload, at: u64, metrics: &mut Vec<Json>) {
+fn of_workload(workload: &LiveWorkload, (since, at): (u64, u64), metrics: &mut Vec<Json>) {
     let labels = vec![("workload".to_owned(), workload.name.clone())];
     let mut gauge = |name: &str, unit: &str, value: Option<f64>| {
         metrics.extend(value.map(|value| otlp::gauge(&format!("live.{name}"), unit, &labels, at, value)));
@@ -234,8 +243,9 @@ fn of_workload(workload: &LiveWorkload, at: u64, metrics: &mut Vec<Json>) {
     gauge("throughput", "1/s", workload.passes_per_s);
     gauge("response_p50", "s", workload.response_p50_ns.map(|ns| ns as f64 / 1e9));
     gauge("response_p99", "s", workload.response_p99_ns.map(|ns| ns as f64 / 1e9));
-    gauge("passes", "1", Some(workload.passes as f64));
-    gauge("errors", "1", Some(workload.errors as f64));
+    for (name, value) in [("live.passes", workload.passes), ("live.errors", workload.errors)] {
+        metrics.push(otlp::counter(name, &labels, (since, at), value));
+    }
 }
 
 fn of_target(target: &LiveTarget, at: u64, metrics: &mut Vec<Json>) {

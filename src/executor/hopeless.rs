@@ -127,18 +127,25 @@ impl Watch {
 
     /// The windows of the last stretch that is looked at, as far as passes ended in them.
     fn recent<'o>(&self, one: &'o One, now_ns: u64) -> impl Iterator<Item = &'o Tally> {
+        self.stretch(one, now_ns).map(|(_, tally)| tally)
+    }
+
+    /// The same with their starts.
+    fn stretch<'o>(&self, one: &'o One, now_ns: u64) -> impl Iterator<Item = (&'o u64, &'o Tally)> {
         let count = (self.abort.lasts.as_nanos() as u64).div_ceil(self.window_ns);
         let end = now_ns.saturating_sub(HANDED_OVER.as_nanos() as u64) / self.window_ns * self.window_ns;
         let begin = end.checked_sub(count * self.window_ns);
         let span = begin.map_or(0..0, |begin| begin..end);
-        one.windows.range(span).map(|(_, tally)| tally).filter(|tally| tally.passes > 0)
+        one.windows.range(span).filter(|(_, tally)| tally.passes > 0)
     }
 
-    /// Whether something is so in each of these windows, and passes ended in at least half of them.
+    /// Whether something is so in each of these windows in which passes ended, and from the first to the last of them is at least half
+    /// of the stretch: a server that hangs lets passes end in bursts, one time-out after the other.
     fn holds(&self, one: &One, now_ns: u64, is_so: impl Fn(&Tally) -> bool) -> bool {
-        let count = (self.abort.lasts.as_nanos() as u64).div_ceil(self.window_ns);
-        let seen = self.recent(one, now_ns).count() as u64;
-        seen > 0 && seen * 2 >= count && self.recent(one, now_ns).all(is_so)
+        let starts = || self.stretch(one, now_ns).map(|(start, _)| *start);
+        let (Some(first), Some(last)) = (starts().next(), starts().last()) else { return false };
+        let covered = last + self.window_ns - first;
+        first < last && u128::from(covered) * 2 >= self.abort.lasts.as_nanos() && self.recent(one, now_ns).all(is_so)
     }
 }
 
@@ -275,6 +282,17 @@ mod tests {
         let mut watch = watch(Abort { errors: Some(0.2), ..abort() });
         load(&mut watch, 0, 500, 1, |_| Outcome::Status);
         assert_eq!(watch.hopeless(2100 * MS), None);
+    }
+
+    #[test]
+    fn time_outs_in_bursts_are_hopeless_too() {
+        let mut watch = watch(Abort { errors: Some(0.2), lasts: Duration::from_secs(4), ..abort() });
+        load(&mut watch, 0, 500, 1, |_| Outcome::Ok);
+        load(&mut watch, 3000, 3100, 1, |_| Outcome::Timeout);
+        assert_eq!(watch.hopeless(3600 * MS), None);
+        assert_eq!(watch.hopeless(4700 * MS), None, "one window says nothing");
+        load(&mut watch, 6000, 6100, 1, |_| Outcome::Timeout);
+        assert!(watch.hopeless(6600 * MS).is_some());
     }
 
     #[test]

@@ -13,14 +13,17 @@ const SHORTEST_NS: u64 = 50_000_000;
 /// The kernel counts processors' time in steps of 10 ms: below this time a share means nothing.
 pub const SHORTEST_HOST_NS: u64 = 500_000_000;
 
-/// The limits in a cell: what a fault breaks is a result, and has a limit only where the scenario sets one.
+/// The limits in a cell: what a fault breaks, or a limit of memory slows down, is a result, and has a limit only where the scenario sets one.
 pub fn of_cell(limits: &Limits, cell: &Cell) -> Limits {
     let free = cell.faults.unlimited;
     let of = |is_free: bool, limit: f64| if is_free { 1.0 } else { limit };
+    let is_limited = cell.targets.iter().any(|target| target.resources.memory.is_some());
     Limits {
         errors: of(free.errors, limits.errors),
         silence: of(free.silence, limits.silence),
         open: of(free.open, limits.open),
+        // Who is limited waits for memory, and that is what was asked for.
+        host_pressure_memory: limits.host_pressure_memory.or(is_limited.then_some(1.0)),
         ..*limits
     }
 }

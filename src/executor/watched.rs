@@ -112,10 +112,15 @@ impl Watch {
     }
 }
 
+/// If a tenth of the time passes with every task waiting for memory, swapping is measured. Tasks wait for processors
+/// wherever those are saturated, and for storage wherever something is made durable: these have no default limit.
+const MEMORY: f64 = 0.1;
+
 /// Why a repetition does not count, as far as the host was watched. A limit that the scenario sets and that cannot be
 /// watched here is also a reason; a default limit is not.
 pub(super) fn reasons(limits: &Limits, watched: &WatchedStatus) -> Vec<String> {
-    let memory = Some(limits.host_pressure_memory).filter(|_| watched.memory_pressure_full_share.is_some());
+    let usual = watched.memory_pressure_full_share.map(|_| MEMORY);
+    let memory = limits.host_pressure_memory.or(usual);
     let shares = [
         (
             ("host-pressure-cpu", limits.host_pressure_cpu, watched.cpu_pressure_some_share),
@@ -223,7 +228,7 @@ pub(super) mod tests {
             steady_state: false,
             lag_p99: None,
             host_pressure_cpu: None,
-            host_pressure_memory: 0.1,
+            host_pressure_memory: None,
             host_pressure_io: None,
             host_frequency: None,
             host_throttled: Some(0),
@@ -281,7 +286,7 @@ pub(super) mod tests {
         ");
         let accepted = Limits {
             host_pressure_cpu: Some(1.0),
-            host_pressure_memory: 1.0,
+            host_pressure_memory: Some(1.0),
             host_pressure_io: Some(0.2),
             host_frequency: Some(0.7),
             host_throttled: None,

@@ -41,7 +41,8 @@ pub fn lines(all: &[Points]) -> String {
 /// The measurement and the field of a series.
 fn place(series: &Series) -> (String, String) {
     let unit = match series.unit.as_str() {
-        "" | "1" => String::new(),
+        "" => String::new(),
+        "1" => "_ratio".to_owned(),
         "s" => "_seconds".to_owned(),
         "By" => "_bytes".to_owned(),
         "By/s" => "_bytes_per_second".to_owned(),
@@ -50,10 +51,10 @@ fn place(series: &Series) -> (String, String) {
     };
     let field = format!("{}{unit}", named(&series.name));
     match series.shape {
-        Shape::Unknown => (series.name.clone(), "value".to_owned()),
+        _ if series.scraped => (series.name.clone(), "value".to_owned()),
         _ if series.name.starts_with("target_") => ("runner_targets".to_owned(), field.trim_start_matches("target_").to_owned()),
         Shape::Counter => ("runner_load".to_owned(), field.trim_start_matches("load_").to_owned()),
-        Shape::Gauge => ("runner_figures".to_owned(), field),
+        Shape::Gauge | Shape::Unknown => ("runner_figures".to_owned(), field),
     }
 }
 

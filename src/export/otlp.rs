@@ -38,16 +38,16 @@ pub fn request(points: &Points) -> Json {
         None => metrics.push((name, unit, kind, data)),
     };
     for series in &points.series {
-        let (name, kind) = match series.shape {
-            Shape::Unknown => (series.name.clone(), "gauge"),
+        let kind = if series.shape == Shape::Counter { "sum" } else { "gauge" };
+        let name = if series.scraped {
+            instrument(&series.name)
+        } else {
             // What belongs to the load and to targets has a name space of its own.
-            shape => {
-                let is_inside = ["load_", "target_"].iter().any(|start| series.name.starts_with(start));
-                let name = if is_inside { series.name.replacen('_', ".", 1) } else { series.name.replace(": ", ".") };
-                (format!("runner.{name}"), if shape == Shape::Counter { "sum" } else { "gauge" })
-            }
+            let is_inside = ["load_", "target_"].iter().any(|start| series.name.starts_with(start));
+            format!("runner.{}", if is_inside { series.name.replacen('_', ".", 1) } else { instrument(&series.name) })
         };
-        add(name, series.unit.clone(), kind, of_series(series, points.begin_unix_ns));
+        let unit = if series.unit.is_empty() { "1" } else { &series.unit };
+        add(name, unit.to_owned(), kind, of_series(series, points.begin_unix_ns));
     }
     for histogram in &points.histograms {
         add(format!("runner.{}", histogram.name), "s".to_owned(), "exponentialHistogram", vec![of_histogram(histogram)]);
@@ -96,11 +96,23 @@ fn attributes(labels: &Labels) -> Vec<Json> {
     labels.iter().map(|(name, value)| json!({"key": name, "value": {"stringValue": value}})).collect()
 }
 
-fn of_series(series: &Series, since: u64) -> Vec<Json> {
+/// A name as instruments may have it: a letter, and then letters, digits, `_`, `.`, `-` and `/`.
+fn instrument(name: &str) -> String {
+    let clean = |c: char| if c.is_ascii_alphanumeric() || "_.-/".contains(c) { c } else { '.' };
+    let name: String = name.chars().map(clean).collect();
+    name.trim_start_matches(|c: char| !c.is_ascii_alphabetic()).trim_end_matches('.').to_owned()
+}
+
+fn of_series(series: &Series, load_begins: u64) -> Vec<Json> {
     let attributes = attributes(&series.labels);
+    // When the counter of a server was 0 is not known; one that fell has started again.
+    let first = series.points.first().map_or(load_begins, |(at, _)| *at);
+    let (mut since, mut last) = (if series.scraped { first } else { load_begins }, f64::NEG_INFINITY);
     let point = |(at, value): &(u64, f64)| {
         let mut point = json!({"attributes": attributes, "timeUnixNano": at.to_string(), "asDouble": value});
         if series.shape == Shape::Counter {
+            since = if *value < last { *at } else { since };
+            last = *value;
             point["startTimeUnixNano"] = since.to_string().into();
         }
         point
@@ -166,6 +178,11 @@ mod tests {
         let mut sum = Sum::default();
         sum.add_encoded(&bytes).unwrap();
         sum.take()
+    }
+
+    #[test]
+    fn names_are_those_of_instruments() {
+        assert_eq!(["/queue/length", "a:b", "jobs_total"].map(instrument), ["queue/length", "a.b", "jobs_total"]);
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub enum Shape {
     Gauge,
     /// A sum that only grows, from the start of its load.
     Counter,
-    /// As it was scraped: whatever its server says.
+    /// Its server does not say.
     Unknown,
 }
 
@@ -43,6 +43,8 @@ pub struct Series {
     pub unit: String,
     /// What it is.
     pub shape: Shape,
+    /// Whether it was scraped, and keeps the name that its server gave it.
+    pub scraped: bool,
     /// What distinguishes it within its repetition.
     pub labels: Labels,
     /// Nanoseconds since 1970, ascending, and the value.
@@ -173,9 +175,17 @@ fn figure(cell: &CellSummary, series: &FigureSeries, repetition: &Repetition, be
     let all = repetition.status.phases.iter().filter(|phase| part.phase.is_empty() || phase.phase == part.phase);
     let end = phases.iter().map(|phase| phase.end_ns).max().or_else(|| all.map(|phase| phase.end_ns).max()).unwrap_or_default();
     let (unit, value) = base(unit(cell, series).unwrap_or_default(), *value);
-    let labels = some([("workload", &*part.workload), ("target", &part.target), ("phase", &part.phase), ("step", &part.step)]);
+    // The requests of each outcome are one metric.
+    let (name, outcome) = series.metric.split_once(':').unwrap_or((&series.metric, ""));
+    let labels = some([
+        ("workload", &*part.workload),
+        ("target", &part.target),
+        ("phase", &part.phase),
+        ("step", &part.step),
+        ("outcome", outcome.trim()),
+    ]);
     let points = vec![(begin_unix_ns + end, value)];
-    value.is_finite().then(|| Series { name: series.metric.clone(), unit, shape: Shape::Gauge, labels, points })
+    value.is_finite().then(|| Series { name: name.to_owned(), unit, shape: Shape::Gauge, scraped: false, labels, points })
 }
 
 /// A value in the base unit, and the unit in UCUM.
@@ -184,7 +194,7 @@ fn base(unit: &str, value: f64) -> (String, f64) {
         "ns" => ("s", 1e-9),
         "us" | "µs" => ("s", 1e-6),
         "ms" => ("s", 1e-3),
-        "" | "share" => ("1", 1.0),
+        "share" => ("1", 1.0),
         "%" => ("1", 0.01),
         "B" => ("By", 1.0),
         "KiB" => ("By", 1024.0),
@@ -241,8 +251,7 @@ fn windows(path: &Path, repetition: &Repetition, window_ns: u64, points: &mut Po
         some([("workload", workload.as_str()), ("step", step), ("phase", phase), ("outcome", outcome)])
     };
     for (part, windows) in counted {
-        for (row, (name, unit)) in [("load_requests", "1"), ("load_sent", "By"), ("load_received", "By")].into_iter().enumerate()
-        {
+        for (row, (name, unit)) in [("load_requests", ""), ("load_sent", "By"), ("load_received", "By")].into_iter().enumerate() {
             let mut sum = 0;
             let grown = windows.iter().map(|(start, counts)| {
                 sum += counts[row];
@@ -250,7 +259,14 @@ fn windows(path: &Path, repetition: &Repetition, window_ns: u64, points: &mut Po
             });
             let points_of = grown.collect();
             let (name, unit) = (name.to_owned(), unit.to_owned());
-            points.series.push(Series { name, unit, shape: Shape::Counter, labels: of(&part), points: points_of });
+            points.series.push(Series {
+                name,
+                unit,
+                shape: Shape::Counter,
+                scraped: false,
+                labels: of(&part),
+                points: points_of,
+            });
         }
     }
     let mut sum = Sum::default();
@@ -286,8 +302,8 @@ const RESOURCES: [Column; 9] = [
 const USED: [(&str, &str, Shape, f64, &str); 6] = [
     ("target_pss", "By", Shape::Gauge, 1.0, ""),
     ("target_rss", "By", Shape::Gauge, 1.0, ""),
-    ("target_threads", "1", Shape::Gauge, 1.0, ""),
-    ("target_open_files", "1", Shape::Gauge, 1.0, ""),
+    ("target_threads", "", Shape::Gauge, 1.0, ""),
+    ("target_open_files", "", Shape::Gauge, 1.0, ""),
     ("target_cpu", "s", Shape::Counter, 1e9, "user"),
     ("target_cpu", "s", Shape::Counter, 1e9, "system"),
 ];
@@ -312,31 +328,48 @@ fn resources(path: &Path, points: &mut Points) -> Result<(), Fault> {
         all.dedup_by_key(|(at, _)| *at);
         let (name, unit, shape, _, mode) = USED[row];
         let labels = some([("target", &*target), ("replica", &replica.to_string()), ("mode", mode)]);
-        points.series.push(Series { name: name.to_owned(), unit: unit.to_owned(), shape, labels, points: all });
+        points.series.push(Series { name: name.to_owned(), unit: unit.to_owned(), shape, scraped: false, labels, points: all });
     }
     Ok(())
 }
 
 /// The columns of scraped series that are read here.
-const SCRAPED: [Column; 3] = [must("at_ns", Kind::Integer), must("series", Kind::Text), may("value", Kind::Real)];
+const SCRAPED: [Column; 4] =
+    [must("at_ns", Kind::Integer), must("series", Kind::Text), may("value", Kind::Real), may("kind", Kind::Text)];
+
+/// What a series is by the words of its server. Of classic histograms and of summaries, buckets, counts and sums only grow.
+fn shape(kind: &str, name: &str) -> Shape {
+    let grows = || ["_bucket", "_count", "_sum"].iter().any(|end| name.ends_with(end));
+    match kind {
+        "counter" => Shape::Counter,
+        "gauge" => Shape::Gauge,
+        "histogram" | "summary" if grows() => Shape::Counter,
+        "summary" => Shape::Gauge,
+        _ => Shape::Unknown,
+    }
+}
 
 /// The series of a page under their own names; those that several selectors have kept once.
 fn scraped(path: &Path, scrape: &str, points: &mut Points) -> Result<(), Fault> {
-    let mut found: BTreeMap<String, BTreeMap<u64, f64>> = BTreeMap::new();
+    let mut found: BTreeMap<String, (String, BTreeMap<u64, f64>)> = BTreeMap::new();
     let begin = points.begin_unix_ns;
     each_row(path, &SCRAPED, |_, values| {
         if let (Value::Integer(at), Value::Text(series), Value::Real(value)) = (values[0], values[1], values[2])
             && value.is_finite()
         {
-            found.entry(series.to_owned()).or_default().insert(begin.saturating_add_signed(at), value);
+            let (kind, all) = found.entry(series.to_owned()).or_default();
+            if let Value::Text(said) = values[3] {
+                said.clone_into(kind);
+            }
+            all.insert(begin.saturating_add_signed(at), value);
         }
         Ok(())
     })?;
-    for (series, all) in found {
+    for (series, (kind, all)) in found {
         let (name, labels) = parts(&series);
         let labels = std::iter::once(("scrape".to_owned(), scrape.to_owned())).chain(labels).collect();
-        let unit = String::new();
-        points.series.push(Series { name, unit, shape: Shape::Unknown, labels, points: all.into_iter().collect() });
+        let (shape, unit) = (shape(&kind, &name), String::new());
+        points.series.push(Series { name, unit, shape, scraped: true, labels, points: all.into_iter().collect() });
     }
     Ok(())
 }
@@ -376,6 +409,13 @@ mod tests {
         assert_eq!(name, "http_total");
         assert_eq!(labels, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert_eq!(parts("/queue/length"), ("/queue/length".to_owned(), Labels::new()));
+    }
+
+    #[test]
+    fn what_a_server_says_of_a_series_is_kept() {
+        let told = [("counter", "a_total"), ("gauge", "b"), ("histogram", "c_bucket"), ("summary", "d"), ("", "e")];
+        let shapes = [Shape::Counter, Shape::Gauge, Shape::Counter, Shape::Gauge, Shape::Unknown];
+        assert_eq!(told.map(|(kind, name)| shape(kind, name)), shapes);
     }
 
     #[test]

@@ -75,12 +75,23 @@ pub fn text(all: &[Points]) -> String {
 
 fn add(families: &mut BTreeMap<String, Family>, of: &Labels, series: &Series) {
     let suffix = suffix(&series.unit);
-    let (name, kind, end) = match series.shape {
-        Shape::Unknown => (named(&series.name), "unknown", ""),
-        Shape::Counter => (with_suffix(&format!("runner_{}", named(&series.name)), &suffix.0), "counter", "_total"),
-        Shape::Gauge => (with_suffix(&format!("runner_{}", named(&series.name)), &suffix.0), "gauge", ""),
+    let own = || with_suffix(&format!("runner_{}", named(&series.name)), &suffix.0);
+    let theirs = named(&series.name);
+    let (mut name, mut kind, mut end) = match (series.scraped, series.shape) {
+        (false, Shape::Counter) => (own(), "counter", "_total"),
+        (false, _) => (own(), "gauge", ""),
+        (true, Shape::Gauge) => (theirs.clone(), "gauge", ""),
+        // In OpenMetrics the name of a counter ends so; others, such as buckets, keep their names and have no type.
+        (true, Shape::Counter) if theirs.ends_with("_total") => {
+            (theirs.trim_end_matches("_total").to_owned(), "counter", "_total")
+        }
+        (true, _) => (theirs.clone(), "unknown", ""),
     };
-    let unit = if series.shape == Shape::Unknown { "" } else { suffix.1 };
+    if families.get(&name).is_some_and(|family| family.kind != kind) {
+        // Another series of this name is something else.
+        (name, kind, end) = (format!("{name}{end}"), "unknown", "");
+    }
+    let unit = if series.scraped { "" } else { suffix.1 };
     let family = families.entry(name.clone()).or_insert_with(|| Family { kind, unit, lines: String::new() });
     let labels = shown(of, &series.labels, None);
     for (at, value) in &series.points {
@@ -120,7 +131,8 @@ fn bound_text(ns: u64) -> String {
 /// What a unit adds to a name, and the unit itself as OpenMetrics has it: the end of the name.
 fn suffix(unit: &str) -> (String, &'static str) {
     match unit {
-        "" | "1" => (String::new(), ""),
+        "" => (String::new(), ""),
+        "1" => ("ratio".to_owned(), "ratio"),
         "s" => ("seconds".to_owned(), "seconds"),
         "By" => ("bytes".to_owned(), "bytes"),
         "By/s" => ("bytes_per_second".to_owned(), "bytes_per_second"),
@@ -130,7 +142,8 @@ fn suffix(unit: &str) -> (String, &'static str) {
 }
 
 fn with_suffix(name: &str, suffix: &str) -> String {
-    if suffix.is_empty() || name.ends_with(&format!("_{suffix}")) { name.to_owned() } else { format!("{name}_{suffix}") }
+    let says_it = name.ends_with(&format!("_{suffix}")) || suffix == "per_second" && name.contains("_per_");
+    if suffix.is_empty() || says_it { name.to_owned() } else { format!("{name}_{suffix}") }
 }
 
 /// A name with nothing in it that names may not have.
@@ -185,10 +198,30 @@ mod tests {
         assert_eq!(named("outcome: not found"), "outcome__not_found");
         assert_eq!(named("5xx"), "_5xx");
         assert_eq!(with_suffix("runner_queue_seconds", "seconds"), "runner_queue_seconds");
+        assert_eq!(with_suffix("runner_requests_per_cpu_s", "per_second"), "runner_requests_per_cpu_s");
+        assert_eq!(with_suffix("runner_errors", "ratio"), "runner_errors_ratio");
         assert_eq!(seconds(1_500_000_000), "1.500000000");
         let labels = |all: &[(&str, &str)]| all.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<Labels>();
         let told = shown(&labels(&[("cell", "a\"b")]), &labels(&[("cell", "c"), ("x-y", "d\n")]), Some("+Inf"));
         assert_eq!(told, r#"{cell="a\"b",exported_cell="c",x_y="d\n",le="+Inf"}"#);
+    }
+
+    #[test]
+    fn scraped_series_keep_their_names_and_what_they_are() {
+        let series = |name: &str, shape| {
+            let (name, unit, labels) = (name.to_owned(), String::new(), Labels::new());
+            Series { name, unit, shape, scraped: true, labels, points: vec![(1_000_000_000, 2.0)] }
+        };
+        let all =
+            [("q_total", Shape::Counter), ("q", Shape::Gauge), ("w_bucket", Shape::Counter), ("/queue/length", Shape::Unknown)];
+        let points = Points { series: all.map(|(name, shape)| series(name, shape)).into(), ..Points::default() };
+        assert_eq!(
+            text(&[points]),
+            "# TYPE q counter\nq_total{} 2 1.000000000\n# TYPE queue_length unknown\nqueue_length{} 2 1.000000000\n\
+             # TYPE w_bucket unknown\nw_bucket{} 2 1.000000000\n# EOF\n"
+                .replace("# TYPE queue", "q{} 2 1.000000000\n# TYPE queue")
+                .replacen("q{} 2 1.000000000\n", "", 1)
+        );
     }
 
     #[test]

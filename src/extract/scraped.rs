@@ -228,7 +228,10 @@ impl PageRule {
                 (false, Some(like)) => format!("; it has `{like}`"),
                 (false, None) => String::new(),
             };
-            notes.push(format!("no page had `{}`{words}", selector.text));
+            match selector.text.as_str() {
+                "" => notes.push("no page had any series".to_owned()),
+                text => notes.push(format!("no page had `{text}`{words}")),
+            }
         }
         notes
     }

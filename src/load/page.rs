@@ -62,11 +62,11 @@ pub async fn fetch(ask: &Ask<'_>) -> Result<Page, String> {
     .await
 }
 
-/// Sends a body to a server, whose status must be 2xx.
+/// Sends a body to a server, whose status must be 2xx. Returns its answer, which is cut off at the limit.
 ///
 /// # Errors
 /// Why it did not arrive, in words.
-pub async fn post(ask: &Ask<'_>, body: String) -> Result<(), String> {
+pub async fn post(ask: &Ask<'_>, body: String) -> Result<Vec<u8>, String> {
     within(ask.timeout, async {
         let stream =
             TcpStream::connect(ask.connect).await.map_err(|error| format!("cannot connect to {}: {error}", ask.connect))?;
@@ -78,10 +78,25 @@ pub async fn post(ask: &Ask<'_>, body: String) -> Result<(), String> {
     .await
 }
 
-async fn sent(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ask: &Ask<'_>, body: String) -> Result<(), String> {
+async fn sent(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ask: &Ask<'_>,
+    body: String,
+) -> Result<Vec<u8>, String> {
     let (_connection, answer) = asked(stream, ask, "POST", body).await?;
     let status = answer.status();
-    if status.is_success() { Ok(()) } else { Err(format!("the status is {}, expected 200", status.as_u16())) }
+    if !status.is_success() {
+        return Err(format!("the status is {}, expected 200", status.as_u16()));
+    }
+    let (mut incoming, mut content) = (answer.into_body(), Vec::new());
+    // The body has arrived there; what the server says besides is only looked at if it can be read.
+    while let Some(Ok(frame)) = std::future::poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx)).await {
+        content.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        if content.len() as u64 > ask.limit {
+            break;
+        }
+    }
+    Ok(content)
 }
 
 /// Connects to a socket (a path, or `host:port`), asks, and reads to the end.

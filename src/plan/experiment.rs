@@ -166,7 +166,7 @@ pub struct Limits {
     /// Share of the load's time in which some task may be ready and have no core.
     pub host_pressure_cpu: Option<f64>,
     /// Share of the load's time in which all tasks may wait for memory.
-    pub host_pressure_memory: f64,
+    pub host_pressure_memory: Option<f64>,
     /// Share of the load's time in which all tasks may wait for storage.
     pub host_pressure_io: Option<f64>,
     /// The least frequency of working cores, as a share of their highest.

@@ -5,15 +5,19 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::links::Shape;
+use super::load::{Length, Load};
 use super::text::{as_optional_text, as_text};
 use vocabulary::choices::Signal;
 use vocabulary::units::exact_duration;
-use vocabulary::{Better, Interest, NamedMetric};
+use vocabulary::{Better, Interest, NamedMetric, Phase};
 
 /// The time from a fault until the load is as before.
 pub const RECOVERY: &str = "recovery_time";
 /// The share of repetitions, in percent, in which the load was not as before when it ended; of one repetition 0 or 100.
 pub const NOT_RECOVERED: &str = "not_recovered";
+
+/// With fewer windows before a fault, nobody knows what was usual.
+pub const FEWEST_WINDOWS: u32 = 4;
 
 /// What a cell's faults are, and which limits do not apply because of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -67,6 +71,33 @@ pub struct Fault {
     pub words: String,
     /// The metrics of its recovery.
     pub metrics: Vec<NamedMetric>,
+}
+
+impl Fault {
+    /// A warning if too few windows lie between the start of what is measured and the fault to tell what was usual. `loads`: of the
+    /// workloads of its cell.
+    pub fn remark<'l>(&self, loads: impl Iterator<Item = (&'l str, &'l Load)>, window: Duration) -> Option<String> {
+        let is_judged = |name: &str| self.of.as_deref().is_none_or(|of| of == name);
+        let mut loads = loads.filter(|(name, _)| is_judged(name));
+        let too_few = loads.any(|(_, load)| {
+            let warm_up = load.segments.iter().take_while(|segment| segment.phase == Phase::WarmUp);
+            let lengths = warm_up.map(|segment| match segment.length {
+                Length::Duration(length) => Some(length),
+                Length::Amount(_) => None,
+            });
+            let from = lengths.sum::<Option<Duration>>().filter(|until| *until < self.at).unwrap_or_default();
+            self.at.saturating_sub(from) < window.saturating_mul(FEWEST_WINDOWS)
+        });
+        too_few.then(|| {
+            format!(
+                "note: the fault `{}` at {} has fewer than {FEWEST_WINDOWS} windows of {} before it that are measured, so it has no recovery \
+                 time: a later fault or a shorter `window` would have one",
+                self.name,
+                exact_duration(self.at),
+                exact_duration(window)
+            )
+        })
+    }
 }
 
 /// A target, or one of its replicas.

@@ -167,7 +167,11 @@ fn faults(broken: &[&FaultStatus]) -> Vec<Phase> {
         let ends: Vec<f64> = mine.iter().filter_map(|fault| fault.ended_ns).map(seconds).collect();
         let start = (!starts.is_empty()).then(|| stats::median(&starts))?;
         let end = if ends.is_empty() { start } else { stats::median(&ends) };
-        Some(Phase { name: mine[0].words.clone(), start, end, marked: false, fault: true })
+        // A name that was not made of these words was typed to be seen.
+        let words = &mine[0].words;
+        let is_made = words.to_lowercase().replace([' ', '.'], "-").starts_with(*name);
+        let label = if is_made { words.clone() } else { format!("{name}: {words}") };
+        Some(Phase { name: label, start, end, marked: false, fault: true })
     };
     names.iter().filter_map(stretch).collect()
 }

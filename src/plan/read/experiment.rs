@@ -35,9 +35,6 @@ const ERRORS: f64 = 0.01;
 const SILENCE: f64 = 0.01;
 /// Connections that hang do not take part in the load that was requested.
 const OPEN: f64 = 0.01;
-/// If a tenth of the time passes with every task waiting for memory, swapping is measured. Tasks wait for processors
-/// wherever those are saturated, and for storage wherever something is made durable: these have no default limit.
-const HOST_PRESSURE_MEMORY: f64 = 0.1;
 /// Phases are compared in windows, and the shortest window is 10 ms.
 const START_SKEW: Duration = Duration::from_millis(20);
 /// When the directory of a run is known.
@@ -510,7 +507,7 @@ impl<'a> Builder<'a> {
             host_load: self.typed.limits.host_load.map(|s| s.0),
             steady_state: self.typed.limits.steady_state,
             host_pressure_cpu: self.typed.limits.host_pressure_cpu.map(|s| s.0),
-            host_pressure_memory: self.typed.limits.host_pressure_memory.map_or(HOST_PRESSURE_MEMORY, |s| s.0),
+            host_pressure_memory: self.typed.limits.host_pressure_memory.map(|s| s.0),
             host_pressure_io: self.typed.limits.host_pressure_io.map(|s| s.0),
             host_frequency: self.typed.limits.host_frequency.map(|p| p.0),
             host_throttled: self.typed.limits.host_throttled.map_or(Some(0), |t| t.0),

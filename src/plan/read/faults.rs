@@ -14,6 +14,7 @@ use plan::{Length, Link, Target, Workload};
 use schema::source::one_of;
 use schema::{Data, Mistake, Node, SourceFile, Span, types};
 use vocabulary::Phase;
+use vocabulary::choices::Signal;
 use vocabulary::units::{self, exact_duration};
 
 const KINDS: [&str; 5] = ["kill", "stop", "signal", "link", "fill"];
@@ -341,6 +342,12 @@ fn instant(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Fault, conte
         notes.say(node, key, found, format!("expected at most {}", exact_duration(end.saturating_sub(at))));
         return None;
     }
+    if let Some(hold) = typed.hold.map(|hold| hold.0).filter(|hold| at + *hold > end) {
+        let left = exact_duration(end.saturating_sub(at));
+        let found = format!("the load ends {left} after this fault, so nothing can hold for {}", exact_duration(hold));
+        notes.say(node, "hold", found, format!("expected less than {left}"));
+        return None;
+    }
     Some(at)
 }
 
@@ -349,7 +356,7 @@ fn phase_start(notes: &mut Diagnostics<'_>, node: &Node, name: &str, context: &F
     let names = Phase::WITH_PASSES.map(Phase::name);
     if !names.contains(&name) {
         let span = node.get("phase").map_or(node.head, |n| n.span);
-        let mistake = Mistake::new(notes.file, span, format!("there is not a phase `{name}`"));
+        let mistake = Mistake::new(notes.file, span, format!("there is no phase `{name}`"));
         notes.mistakes.push(mistake.expected(format!("expected {}", one_of(names))).did_you_mean(name, names));
         return None;
     }
@@ -392,6 +399,7 @@ fn span(lengths: impl Iterator<Item = Length>) -> Option<Duration> {
 /// What a fault needs for itself, and until when: replicas, links, the scratch file system.
 fn held(fault: &Fault, targets: &[Target]) -> Vec<(String, Option<Duration>)> {
     let until = match &fault.action {
+        FaultAction::Signal { signal: Signal::Kill, .. } => None,
         FaultAction::Signal { .. } => Some(fault.at),
         FaultAction::Kill { restart, .. } => restart.map(|restart| fault.at + restart),
         _ => fault.lasts.map(|lasts| fault.at + lasts),
@@ -424,9 +432,9 @@ pub(super) fn check_overlaps(notes: &mut Diagnostics<'_>, faults: &[(Fault, Span
                 continue;
             }
             let (found, expected) = match (&other.action, end) {
-                (FaultAction::Kill { victim, .. }, None) => (
+                (FaultAction::Kill { victim, .. } | FaultAction::Signal { victim, .. }, None) => (
                     format!("`{}` is dead by then: `{}` kills it at {}", victim.words(), other.name, exact_duration(other.at)),
-                    "expected a fault before that, or `restart` there".to_owned(),
+                    "expected a fault before that, or a `kill` with `restart` there".to_owned(),
                 ),
                 (_, end) => (
                     format!("this fault overlaps with `{}`", other.name),
