@@ -91,7 +91,8 @@ fn add(families: &mut BTreeMap<String, Family>, of: &Labels, series: &Series) {
         // Another series of this name is something else.
         (name, kind, end) = (format!("{name}{end}"), "unknown", "");
     }
-    let unit = if series.scraped { "" } else { suffix.1 };
+    // A unit is the end of its name.
+    let unit = if series.scraped || !name.ends_with(suffix.1) { "" } else { suffix.1 };
     let family = families.entry(name.clone()).or_insert_with(|| Family { kind, unit, lines: String::new() });
     let labels = shown(of, &series.labels, None);
     for (at, value) in &series.points {

@@ -434,7 +434,10 @@ pub(super) fn check_overlaps(notes: &mut Diagnostics<'_>, faults: &[(Fault, Span
             let (found, expected) = match (&other.action, end) {
                 (FaultAction::Kill { victim, .. } | FaultAction::Signal { victim, .. }, None) => (
                     format!("`{}` is dead by then: `{}` kills it at {}", victim.words(), other.name, exact_duration(other.at)),
-                    "expected a fault before that, or a `kill` with `restart` there".to_owned(),
+                    match &other.action {
+                        FaultAction::Kill { .. } => "expected a fault before that, or `restart` there".to_owned(),
+                        _ => "expected a fault before that, or `kill` with `restart` there".to_owned(),
+                    },
                 ),
                 (_, end) => (
                     format!("this fault overlaps with `{}`", other.name),
