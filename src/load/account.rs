@@ -404,6 +404,14 @@ impl Account {
         }
     }
 
+    /// Sends each window soon after its end, for ever: the next pass may end much later.
+    pub async fn hand_over(&self, window: Duration) {
+        loop {
+            tokio::time::sleep(window).await;
+            self.tally.borrow_mut().over(self.pacer.now_ns());
+        }
+    }
+
     /// Waits for an instant, with a resolution of one millisecond.
     pub async fn until(&self, at_ns: u64) {
         match self.epoch.checked_add(Duration::from_nanos(at_ns)) {

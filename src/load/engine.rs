@@ -100,7 +100,7 @@ async fn follow<D: Driver>(
             }
         }
     }
-    thread::to_the_end(account, load, tasks, |now_ns| account.leave_open(now_ns)).await
+    thread::to_the_end(account, job, tasks, |now_ns| account.leave_open(now_ns)).await
 }
 
 /// When client `number` of `all` starts within the ramp: the first at its start, the last at its end.

@@ -46,6 +46,13 @@ impl Tally {
         }
     }
 
+    /// Sends the last window if it is over.
+    pub fn over(&mut self, now_ns: u64) {
+        if let Some(rows) = self.windows.over(now_ns) {
+            self.send(Rows::Windows(rows));
+        }
+    }
+
     /// Sends rows to the writer.
     pub fn send(&mut self, rows: Rows) {
         // There is no room if the writer does not keep up, and no receiver if the repetition was abandoned.

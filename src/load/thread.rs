@@ -13,7 +13,6 @@ use super::account::{Account, thread_cpu_ns};
 use super::observer::Observer;
 use super::pacer::Pacer;
 use super::{Error, Job, Report};
-use plan::Load;
 
 /// A failed connection attempt is repeated after this time, so that a dead server is not flooded.
 pub(super) const CONNECT_PAUSE: Duration = Duration::from_millis(10);
@@ -137,7 +136,7 @@ pub(super) async fn make_ready<C: 'static>(all: Vec<C>, more: Duration, ready: i
 /// When a task panics, or the timer fails.
 pub(super) async fn to_the_end(
     account: &Account,
-    load: &Load,
+    job: &Job,
     mut tasks: JoinSet<()>,
     leave: impl FnOnce(u64),
 ) -> Result<(), Error> {
@@ -154,7 +153,8 @@ pub(super) async fn to_the_end(
     let all_ended = tokio::select! {
         biased;
         ended = ended => ended?,
-        () = account.drained(load) => false,
+        () = account.drained(&job.workload.load) => false,
+        () = account.hand_over(job.setting.window) => return Err(Error::Thread("its clock broke".to_owned())),
         () = account.pacer.run(|now_ns| account.next(now_ns)) => return Err(Error::Thread("its timer broke".to_owned())),
     };
     if !all_ended {

@@ -155,13 +155,19 @@ impl Windows {
     ///
     /// Where a pass is its only step, only the step is counted: the pass as a whole is the same, and is added to the rows.
     pub fn record(&mut self, ended: &RequestRow) -> Option<Vec<WindowRow>> {
-        let window = ended.completed_ns / self.length_ns;
-        let rows = (window > self.current).then(|| self.flush()).filter(|rows| !rows.is_empty());
-        self.current = self.current.max(window);
+        let rows = self.over(ended.completed_ns);
         let step = ended.step.map_or(self.steps, usize::from);
         let phases = ended.phase as usize * Phase::ALL.len() + ended.completed_in as usize;
         let index = (phases * (self.steps + 1) + step) * Outcome::COUNT + ended.outcome.index();
         self.cells[index].get_or_insert_with(Cell::new).record(ended);
+        rows
+    }
+
+    /// The rows of the last window if that is over at `now_ns`: nothing may end for a long time, and whoever watches would not know.
+    pub fn over(&mut self, now_ns: u64) -> Option<Vec<WindowRow>> {
+        let window = now_ns / self.length_ns;
+        let rows = (window > self.current).then(|| self.flush()).filter(|rows| !rows.is_empty());
+        self.current = self.current.max(window);
         rows
     }
 
@@ -348,6 +354,18 @@ mod tests {
         assert_eq!(passes, [(Phase::During, Outcome::Ok, 1), (Phase::Drain, Outcome::Ok, 1), (Phase::Drain, Outcome::Open, 1)]);
         let (_, totals) = windows.totals().next().unwrap();
         assert_eq!((totals.ok, totals.response.len(), totals.response.max(), totals.usual_ns()), (2, 3, 900, Some(100)));
+    }
+
+    #[test]
+    fn a_window_is_over_even_if_nothing_ends_after_it() {
+        let mut windows = Windows::new(0, 1, true, 500_000_000);
+        windows.record(&ended(Some(0), 0, 10, 0, 100));
+        assert!(windows.over(499_999_999).is_none());
+        let rows = windows.over(500_000_000).unwrap();
+        assert_eq!(rows.iter().map(|row| (row.start_ns, row.count)).collect::<Vec<_>>(), [(0, 1), (0, 1)]);
+        assert!(windows.over(2_000_000_000).is_none());
+        windows.record(&ended(Some(0), 0, 2_100_000_000, 0, 100));
+        assert_eq!(windows.flush()[0].start_ns, 2_000_000_000);
     }
 
     #[test]

@@ -199,6 +199,31 @@ repetitions: 1
 }
 
 #[test]
+fn a_load_on_a_server_that_hangs_is_given_up() {
+    let place = Place::with(
+        "
+experiment: test
+window: 200ms
+targets: {web: {fixture: null-server, port: PORT1}}
+workloads:
+  clients:
+    url: http://127.0.0.1:PORT1
+    load: {open: {rate: 200, connections: 8}, duration: 12s}
+    steps: [{get: /, timeout: 1s}]
+faults: [{at: 1s, stop: web, for: 10s}]
+abort: {errors: '> 20%', for: 2s}
+repetitions: 1
+",
+    );
+    let begun = std::time::Instant::now();
+    place.run_test().expect(4);
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+    let status = place.status("all/run1");
+    assert!(status["verdict"]["reason"].as_str().unwrap().contains("were not answered as expected"), "{status:#}");
+    place.assert_cleared(Duration::from_secs(5));
+}
+
+#[test]
 fn a_link_changes_while_it_is_used() {
     for (mechanism, fault, least) in [("relay", "delay: 60ms", 0.05), ("nfqueue", "cut: true", 0.9), ("relay", "cut: true", 0.9)]
     {

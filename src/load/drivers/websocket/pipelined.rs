@@ -136,7 +136,7 @@ async fn follow(
     for connection in connections {
         tasks.spawn_local(connection.follow());
     }
-    thread::to_the_end(account, load, tasks, |now_ns| shared.count_lost(now_ns)).await
+    thread::to_the_end(account, job, tasks, |now_ns| shared.count_lost(now_ns)).await
 }
 
 impl Shared {
