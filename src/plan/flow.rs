@@ -136,6 +136,8 @@ pub enum Pause {
         from: String,
         /// How many there are.
         count: usize,
+        /// Their digest.
+        content: String,
         /// The pauses themselves.
         #[serde(skip)]
         pauses: Arc<[Duration]>,

@@ -172,6 +172,31 @@ workloads:
     assert_eq!(paths(&server)["/more"], 1);
 }
 
+/// A server in trouble is not asked more often than one that answers.
+#[test]
+fn the_pause_at_the_end_is_made_after_a_failure() {
+    let before = std::sync::atomic::AtomicU64::new(0);
+    let server = Server::start(move |_| {
+        let is_checked_pass = before.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        (if is_checked_pass { 200 } else { 500 }, String::new(), String::new())
+    });
+    let place = Place::with(&format!(
+        "
+experiment: test
+limits: {{errors: 100%, generator-cpu: 100%, silence: 100%}}
+workloads:
+  clients:
+    url: http://127.0.0.1:{}
+    load: {{closed: {{connections: 2}}, duration: 1s}}
+    steps: [{{get: /}}, {{pause: 100ms}}, {{pause: 200ms}}]
+",
+        server.port
+    ));
+    place.run_test();
+    let asked = server.requests().len();
+    assert!((7..=10).contains(&asked), "{asked} requests of two users within a second");
+}
+
 /// A user who thinks when the load ends waits for nobody.
 #[test]
 fn what_pauses_at_the_end_is_not_open() {

@@ -359,6 +359,39 @@ fn unique_rows_run_out_and_the_load_ends_there() {
     }
 }
 
+/// Passes that are under way when the last row is taken complete after the end of the load.
+#[test]
+fn throughput_counts_until_the_rows_run_out() {
+    let server = Server::friendly();
+    let workload = "    load: {open: {rate: 100/s}, duration: 20s}
+    draw: {u: {rows: users.jsonl, order: unique}}
+    steps: [{get: \"/${u.n}\"}, {pause: 500ms}, {get: /}]
+";
+    let mut place = Place::with(&scenario(&server, workload));
+    place.write("users.jsonl", &(0..101).map(|n| format!("{{\"n\": {n}}}\n")).collect::<String>());
+    place.run_test().expect(0);
+    let summary = place.summary();
+    let pass = part(&summary, "all", "clients", "during", "(pass)");
+    assert_eq!((&pass["ok"], &pass["requests"]), (&json!(100), &json!(100)));
+    let rate = pass["throughput_per_s"]["median"].as_f64().unwrap();
+    assert!(rate > 35.0 && rate < 65.0, "half of them end in the second in which they start: {rate}");
+}
+
+/// Who cannot log in tries again after the think time, as after any other pass.
+#[test]
+fn a_log_in_that_fails_is_followed_by_the_think_time() {
+    let before = AtomicU64::new(0);
+    let server = Server::start(move |_| (if before.fetch_add(1, Ordering::Relaxed) < 2 { 200 } else { 403 }, String::new(), String::new()));
+    let workload = "    load: {closed: {connections: 2, think: {constant: 300ms}}, duration: 1s}
+    user: [{name: log-in, post: /login}]
+    steps: [{get: /}]
+";
+    let place = Place::with(&(scenario(&server, workload).replacen("limits: {", "limits: {errors: 100%, ", 1)));
+    place.run_test();
+    let asked = server.requests().len();
+    assert!((6..=14).contains(&asked), "{asked} requests of two users within a second");
+}
+
 #[test]
 fn what_a_set_up_step_finds_is_known_to_the_load() {
     let server = Server::start(|request| match request.path.as_str() {

@@ -33,6 +33,8 @@ pub struct Script {
 /// A kind of pass.
 struct Laid {
     ops: Vec<Op>,
+    /// Where the pauses start that follow its last step or group.
+    last_pauses: usize,
 }
 
 /// A part of a pass that is looked at in one go.
@@ -111,7 +113,8 @@ impl Script {
         let lay = |kind: &Kind| {
             let mut ops = Vec::new();
             lay(&kind.moves, 0, names, &mut ops)?;
-            Ok(Laid { ops })
+            let pauses = kind.moves.iter().rev().take_while(|last| matches!(last, Move::Pause(_))).count();
+            Ok(Laid { last_pauses: ops.len() - pauses, ops })
         };
         let sum = |sum: &mut f64, kind: &Kind| {
             *sum += kind.weight;
@@ -178,11 +181,7 @@ impl Script {
             walk.at += 1;
             match op {
                 Op::Step(step) => return Turn { pause_ns, then: Then::Step(usize::from(*step)) },
-                Op::Pause(pause) => {
-                    let random = mix(mix(walk.pass ^ mix(self.seed)) ^ PAUSE ^ walk.drawn);
-                    walk.drawn += 1;
-                    pause_ns = pause_ns.saturating_add(length_ns(pause, &mut Random::new(random, PAUSE)));
-                }
+                Op::Pause(pause) => pause_ns = pause_ns.saturating_add(self.draw(walk, pause)),
                 Op::Rounds { depth, times } => walk.left[*depth] = *times,
                 Op::Again { depth, to } => {
                     walk.left[*depth] = walk.left[*depth].saturating_sub(1);
@@ -201,6 +200,23 @@ impl Script {
                 }
             }
         }
+    }
+
+    /// The pauses at the end of a pass, which are made whatever happened before, in nanoseconds: an error does not make its user
+    /// hurry.
+    pub fn last_pauses(&self, walk: &mut Walk) -> u64 {
+        let Some(kind) = self.kinds.get(walk.kind) else { return 0 };
+        kind.ops[kind.last_pauses..].iter().fold(0, |sum: u64, op| match op {
+            Op::Pause(pause) => sum.saturating_add(self.draw(walk, pause)),
+            _ => sum,
+        })
+    }
+
+    /// How long the next pause is.
+    fn draw(&self, walk: &mut Walk, pause: &Pause) -> u64 {
+        let random = mix(mix(walk.pass ^ mix(self.seed)) ^ PAUSE ^ walk.drawn);
+        walk.drawn += 1;
+        length_ns(pause, &mut Random::new(random, PAUSE))
     }
 }
 
@@ -347,6 +363,19 @@ mod tests {
     }
 
     #[test]
+    fn the_pauses_at_the_end_follow_any_failure() {
+        let pause = |seconds| Move::Pause(Pause::Constant(Duration::from_secs(seconds)));
+        let inner = Move::Repeat { times: 2, moves: vec![Move::Step(1), pause(100)] };
+        let script = |moves| Script::new(&Flow::of(vec![Kind { name: None, weight: 1.0, moves }]), &[], 2, 7).unwrap();
+        let paced = script(vec![pause(50), Move::Step(0), pause(20), inner.clone(), pause(1), pause(2)]);
+        let mut walk = paced.begin(0);
+        assert!(matches!(paced.next(&mut walk, None).then, Then::Step(0)));
+        assert_eq!(paced.last_pauses(&mut walk), 3_000_000_000);
+        let unpaced = script(vec![pause(50), Move::Step(0), inner]);
+        assert_eq!(unpaced.last_pauses(&mut unpaced.begin(0)), 0);
+    }
+
+    #[test]
     fn the_shares_of_kinds_are_their_weights_and_follow_from_the_seed() {
         let kinds = vec![
             kind("browse", 70.0, vec![Move::Step(0)]),
@@ -414,7 +443,7 @@ mod tests {
         // exp(0.8 * 1.645)
         assert!((log_normal[95_000] - 3.728).abs() < 0.1, "{}", log_normal[95_000]);
         let measured: Arc<[Duration]> = [1, 2, 5].map(Duration::from_secs).into();
-        let recorded = pauses(&Pause::Recorded { from: String::new(), count: 3, pauses: measured });
+        let recorded = pauses(&Pause::Recorded { from: String::new(), count: 3, content: String::new(), pauses: measured });
         let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
         recorded.iter().for_each(|s| *counts.entry(*s as u64).or_default() += 1);
         assert_eq!(counts.keys().copied().collect::<Vec<_>>(), [1, 2, 5]);

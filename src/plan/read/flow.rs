@@ -12,6 +12,7 @@ use plan::flow::{Comparison, DEEPEST, Flow, Kind, MOST_STEPS, Move, Pause, When}
 use plan::{Length, Load, Template};
 use schema::source::one_of;
 use schema::{Data, Entry, Mistake, Node, decode, types};
+use vocabulary::digest::Digest;
 use vocabulary::units;
 
 /// More repetitions of a group than any user makes.
@@ -260,7 +261,9 @@ fn recorded(notes: &mut Diagnostics<'_>, node: &Node, typed: types::Recorded) ->
         notes.say(node, "recorded", "no pauses", "expected at least one duration");
         return None;
     }
-    Some(Pause::Recorded { from, count: pauses.len(), pauses: pauses.into() })
+    let mut digest = Digest::default();
+    pauses.iter().for_each(|pause| digest.add(&pause.as_nanos().to_le_bytes()));
+    Some(Pause::Recorded { from, count: pauses.len(), content: digest.text(), pauses: pauses.into() })
 }
 
 /// The pauses in a file: a duration, or a number of seconds, on each line that is not empty.

@@ -3,6 +3,7 @@
 //!
 //! What reads Parquet is handed in ([`set_parquet_reader`]): its library is known to floors above this one only.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ use super::commands::find_file;
 use super::diagnostics::Diagnostics;
 use plan::Rows;
 use schema::{Mistake, Node};
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// Reads a Parquet file; the error is in words.
 pub type ParquetReader = fn(&Path) -> Result<Rows, String>;
@@ -83,7 +86,7 @@ fn of_file(path: &Path, name: &str) -> Result<Rows, Wrong> {
     if rows.count() == 0 {
         return Err((format!("{name} has no row"), "expected at least one, below the names of the columns".to_owned()));
     }
-    Ok(rows.shrunk())
+    Ok(rows.complete())
 }
 
 /// Names of columns are names of values.
@@ -169,34 +172,74 @@ fn of_json_lines(path: &Path, name: &str, bytes: &[u8]) -> Result<Rows, Wrong> {
             continue;
         }
         let expected = || "expected one object of JSON on each line, with the same names in all of them".to_owned();
-        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).map_err(|e| {
+        let object: Object<'_> = serde_json::from_str(line).map_err(|e| {
             // Its own place in the line says little.
             let why = e.to_string();
             let why = why.split(" at line ").next().unwrap_or_default();
             (format!("line {number} of {name} is not an object of JSON: {why}"), expected())
         })?;
         if rows.is_none() {
-            let columns: Vec<String> = object.keys().cloned().collect();
+            let columns: Vec<String> = object.0.iter().map(|(name, _)| name.clone().into_owned()).collect();
             check_columns(name, &columns)?;
             rows = Some(Rows::new(path.to_owned(), columns));
         }
         let Some(rows) = &mut rows else { continue };
-        if let Some(missing) = rows.columns.iter().find(|column| !object.contains_key(*column)) {
-            return Err((format!("line {number} of {name} has no `{missing}`"), expected()));
-        }
-        if let Some(more) = object.keys().find(|key| !rows.columns.contains(key)) {
+        if let Some((more, _)) = object.0.iter().find(|(key, _)| !rows.columns.iter().any(|column| column == key)) {
             return Err((format!("line {number} of {name} has `{more}`, which the first one has not"), expected()));
         }
         for at in 0..rows.columns.len() {
-            match &object[&rows.columns[at]] {
-                serde_json::Value::String(text) => add(rows, name, text)?,
-                serde_json::Value::Null => add(rows, name, "")?,
-                other => add(rows, name, &other.to_string())?,
+            let Some(value) = object.get(&rows.columns[at]) else {
+                return Err((format!("line {number} of {name} has no `{}`", rows.columns[at]), expected()));
+            };
+            // What is not a text stands in requests as it stands in the file: a price keeps its zeros, and a long number its digits.
+            match value.as_bytes().first() {
+                Some(b'"') => add(rows, name, &serde_json::from_str::<Cow<'_, str>>(value).unwrap_or_default())?,
+                Some(b'n') => add(rows, name, "")?,
+                _ => add(rows, name, value)?,
             }
         }
     }
     rows.ok_or_else(|| (format!("{name} has no row"), "expected one object of JSON on each line".to_owned()))
 }
+
+/// The members of an object in their order, each value as it is written.
+struct Object<'a>(Vec<(Cow<'a, str>, &'a str)>);
+
+impl<'a> Object<'a> {
+    /// The value of this name.
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Object<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a map")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members: Vec<(Cow<'de, str>, &'de str)> = Vec::new();
+                while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+                    match members.iter_mut().find(|(known, _)| *known == name) {
+                        Some((_, last)) => *last = value.get(),
+                        None => members.push((name, value.get())),
+                    }
+                }
+                Ok(Object(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// The name of a member, without a copy where that is possible.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {
@@ -231,8 +274,8 @@ mod tests {
 
     #[test]
     fn json_lines_keep_what_they_contain() {
-        let text = "{\"a\": \"x\", \"b\": 1.50}\n{\"b\": null, \"a\": [1, \"y\"]}\n";
+        let text = "{\"a\": \"x\\ny\", \"b\": 1.50}\n{\"b\": null, \"a\": [1, \"y\"]}\n{\"a\": 12345678901234567890123, \"b\": 1E2}\n";
         let rows = of_json_lines(Path::new("u.jsonl"), "u.jsonl", text.as_bytes()).unwrap();
-        assert_eq!(table(&rows), [["x", "1.5"], ["[1,\"y\"]", ""]]);
+        assert_eq!(table(&rows), [["x\ny", "1.50"], ["[1, \"y\"]", ""], ["12345678901234567890123", "1E2"]]);
     }
 }
