@@ -62,9 +62,17 @@ enum Op {
 /// A condition whose values are slots.
 struct Test {
     name: String,
-    place: usize,
+    value: Known,
     comparison: Comparison,
     with: Text,
+}
+
+/// A value that is compared.
+enum Known {
+    /// That of the pass in this slot.
+    Slot(usize),
+    /// The same in all passes.
+    Always(String),
 }
 
 /// Where a pass is.
@@ -190,7 +198,6 @@ impl Script {
                     }
                 }
                 Op::Unless { conditions, step, to } => {
-                    let Some(values) = values else { continue };
                     let hold = conditions.iter().try_fold(true, |hold, test| Ok(hold && test.holds(values)?));
                     match hold {
                         Ok(true) => {}
@@ -279,16 +286,23 @@ fn length_ns(pause: &Pause, random: &mut Random) -> u64 {
 impl Test {
     fn new(when: &When, names: &[String]) -> Result<Self, Error> {
         let step = format!("when {}", when.name);
-        let place = names.iter().position(|name| *name == when.name);
-        let place = place.ok_or_else(|| Error::Request { step: step.clone(), reason: "there is no such value".to_owned() })?;
-        Ok(Self { name: when.name.clone(), place, comparison: when.comparison, with: Text::new(&when.with, names, &step)? })
+        let slot = || names.iter().position(|name| *name == when.name).map(Known::Slot);
+        let value = when.known.clone().map(Known::Always).or_else(slot);
+        let value = value.ok_or_else(|| Error::Request { step: step.clone(), reason: "there is no such value".to_owned() })?;
+        Ok(Self { name: when.name.clone(), value, comparison: when.comparison, with: Text::new(&when.with, names, &step)? })
     }
 
-    fn holds(&self, values: &Values) -> Result<bool, Failure> {
-        let value = values.get(self.place);
-        let with: std::borrow::Cow<'_, str> = match self.with.fixed() {
-            Some(fixed) => fixed.into(),
-            None => self.with.fill(values).into(),
+    fn holds(&self, values: Option<&Values>) -> Result<bool, Failure> {
+        let value = match (&self.value, values) {
+            (Known::Always(value), _) => value.as_str(),
+            (Known::Slot(place), Some(values)) => values.get(*place),
+            // Passes without values compare none.
+            (Known::Slot(_), None) => return Ok(true),
+        };
+        let with: std::borrow::Cow<'_, str> = match (self.with.fixed(), values) {
+            (Some(fixed), _) => fixed.into(),
+            (None, Some(values)) => self.with.fill(values).into(),
+            (None, None) => return Ok(true),
         };
         let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| !number.is_nan());
         let numbers = number(value).zip(number(&with));
@@ -401,8 +415,8 @@ mod tests {
         let mut values = Values::new(&names, 1, 0);
         values.begin_pass(0);
         let holds = |comparison, with: &str| {
-            let when = When { name: "stock".to_owned(), comparison, with: Template::parse(with) };
-            Test::new(&when, names.as_slice()).unwrap().holds(&values)
+            let when = When { name: "stock".to_owned(), known: None, comparison, with: Template::parse(with) };
+            Test::new(&when, names.as_slice()).unwrap().holds(Some(&values))
         };
         // 9 is less than 10 as a number, and more as a text.
         assert!(holds(Comparison::Above, "9").unwrap() && !holds(Comparison::Below, "9").unwrap());
@@ -410,7 +424,7 @@ mod tests {
         assert!(holds(Comparison::AtLeast, "10").unwrap() && holds(Comparison::AtMost, "${stock}").unwrap());
         assert_eq!(holds(Comparison::Above, "ten").unwrap_err().outcome, Outcome::Carry);
         let left_out = |with: &str| {
-            let when = When { name: "stock".to_owned(), comparison: Comparison::Above, with: Template::parse(with) };
+            let when = When { name: "stock".to_owned(), known: None, comparison: Comparison::Above, with: Template::parse(with) };
             let moves = vec![
                 Move::Step(0),
                 Move::When { conditions: vec![when], moves: vec![Move::Step(1), Move::Step(2)] },
@@ -422,7 +436,11 @@ mod tests {
         };
         assert_eq!(left_out("9"), [0, 1, 2, 3]);
         assert_eq!(left_out("10"), [0, 3]);
-        let unknown = When { name: "price".to_owned(), comparison: Comparison::Is, with: Template::parse("1") };
+        // What a set-up step has found is the same in all passes, and needs no slot.
+        let found = |text: &str| When { known: Some(text.to_owned()), ..When { name: "token".to_owned(), known: None, comparison: Comparison::Is, with: Template::parse("${stock}") } };
+        assert!(Test::new(&found("10"), names.as_slice()).unwrap().holds(Some(&values)).unwrap());
+        assert!(!Test::new(&found("11"), names.as_slice()).unwrap().holds(Some(&values)).unwrap());
+        let unknown = When { name: "price".to_owned(), known: None, comparison: Comparison::Is, with: Template::parse("1") };
         assert!(Test::new(&unknown, names.as_slice()).is_err());
     }
 

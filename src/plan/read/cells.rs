@@ -502,7 +502,8 @@ impl Builder<'_> {
                 let mistake = Mistake::new(self.file, entry.key_span, format!("there is also a target `{}`", entry.key));
                 mistakes.push(mistake.expected("expected another name for the program that makes the load"));
             }
-            self.step_names.borrow_mut().extend(workload.rows());
+            let steps = workload.rows().into_iter().map(|step| (workload.name.clone(), step));
+            self.step_names.borrow_mut().extend(steps);
             self.check_windows(&workload, &entry.value, mistakes);
             made.push(workload);
             nodes.push(&entry.value);

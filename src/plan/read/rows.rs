@@ -135,6 +135,10 @@ fn of_csv(path: &Path, name: &str, bytes: &[u8]) -> Result<Rows, Wrong> {
         let (line, start) = record.position().map_or((line, 0), |at| (at.line(), at.byte() as usize));
         let skipped = bytes[start..].iter().take_while(|byte| matches!(**byte, b'\r' | b'\n'));
         let line = line + skipped.filter(|byte| **byte == b'\n').count() as u64;
+        if reader.position().byte() as usize >= bytes.len() && is_unclosed(&bytes[start..]) {
+            let expected = "expected `\"` behind the value; one that belongs to a value is doubled";
+            return Err((format!("a quotation mark in line {line} of {name} is never closed"), expected.to_owned()));
+        }
         let Some(rows) = &mut rows else {
             let columns = record.iter().map(|value| as_utf8(name, line, value).map(|v| v.trim().to_owned()));
             let columns: Vec<String> = columns.collect::<Result<_, _>>()?;
@@ -162,6 +166,19 @@ fn of_csv(path: &Path, name: &str, bytes: &[u8]) -> Result<Rows, Wrong> {
     })
 }
 
+/// Whether the last record of a file ends within quotation marks.
+fn is_unclosed(record: &[u8]) -> bool {
+    let (mut starts, mut quoted) = (true, false);
+    for byte in record {
+        match byte {
+            b'"' if starts || quoted => (starts, quoted) = (quoted, !quoted),
+            b',' | b'\r' | b'\n' if !quoted => starts = true,
+            _ => starts = false,
+        }
+    }
+    quoted
+}
+
 /// An object of JSON on each line; those of the first are the columns.
 fn of_json_lines(path: &Path, name: &str, bytes: &[u8]) -> Result<Rows, Wrong> {
     let mut rows: Option<Rows> = None;
@@ -184,13 +201,14 @@ fn of_json_lines(path: &Path, name: &str, bytes: &[u8]) -> Result<Rows, Wrong> {
             rows = Some(Rows::new(path.to_owned(), columns));
         }
         let Some(rows) = &mut rows else { continue };
+        if let Some(missing) = rows.columns.iter().find(|column| object.get(column).is_none()) {
+            return Err((format!("line {number} of {name} has no `{missing}`"), expected()));
+        }
         if let Some((more, _)) = object.0.iter().find(|(key, _)| !rows.columns.iter().any(|column| column == key)) {
             return Err((format!("line {number} of {name} has `{more}`, which the first one has not"), expected()));
         }
         for at in 0..rows.columns.len() {
-            let Some(value) = object.get(&rows.columns[at]) else {
-                return Err((format!("line {number} of {name} has no `{}`", rows.columns[at]), expected()));
-            };
+            let value = object.get(&rows.columns[at]).unwrap_or_default();
             // What is not a text stands in requests as it stands in the file: a price keeps its zeros, and a long number its digits.
             match value.as_bytes().first() {
                 Some(b'"') => add(rows, name, &serde_json::from_str::<Cow<'_, str>>(value).unwrap_or_default())?,
@@ -262,6 +280,9 @@ mod tests {
         let of = |text: &[u8]| of_csv(Path::new("u.csv"), "u.csv", text).unwrap_err().0;
         assert_eq!(of(b"a,b\n1,2\n\n1,2,3\n"), "line 4 of u.csv has 3 values, but there are 2 columns");
         assert_eq!(of(b"a,b\n\"x\ny\",2\n1\n"), "line 4 of u.csv has 1 value, but there are 2 columns");
+        assert_eq!(of(b"a,b\n1,2\n3,\"4\n5,6\n"), "a quotation mark in line 3 of u.csv is never closed");
+        assert!(of_csv(Path::new("u.csv"), "u.csv", b"a,b\n1,5\" disk\n").is_ok());
+        assert!(of_csv(Path::new("u.csv"), "u.csv", b"a,b\n1,\"x\"\"\"\n").is_ok());
         assert_eq!(of(b"a,b\n1,\xff\n"), "line 2 of u.csv is not UTF-8");
         assert_eq!(of(b"a,a\n"), "u.csv has two columns `a`");
         assert_eq!(of(b"a;b\n1;2\n"), "u.csv: `a;b` cannot be the name of a column");

@@ -79,6 +79,11 @@ pub(super) fn drawn(typed: &BTreeMap<String, types::Draw>, draws: &[Draw]) -> BT
     plain.chain(draws.iter().flat_map(Draw::names)).collect()
 }
 
+/// Those of them that only passes have.
+pub(super) fn drawn_by_passes(draws: &[Draw]) -> BTreeSet<String> {
+    draws.iter().filter(|draw| !draw.is_of_user()).flat_map(Draw::names).collect()
+}
+
 /// Those of them that exist from the start of a user.
 pub(super) fn drawn_by_users(draws: &[Draw]) -> BTreeSet<String> {
     draws.iter().filter(|draw| draw.is_of_user()).flat_map(Draw::names).collect()
@@ -93,6 +98,11 @@ pub(super) fn check_enough(notes: &mut Diagnostics<'_>, node: &Node, draws: &[Dr
         if drawn.order == RowOrder::Unique && matches!(load.arrivals, Arrivals::Open { per_connection: Some(_), .. }) {
             let found = "`unique` rows for connections that have schedules of their own";
             notes.say(&entry.value, "order", found, "expected `in turn` or `shuffled`, or a load without `per: connection`");
+            continue;
+        }
+        if drawn.order == RowOrder::Unique && drawn.per == DrawnPer::Pass && load.find.is_some() {
+            let found = "`unique` rows for a search, which makes as many passes as it needs";
+            notes.say(&entry.value, "order", found, "expected `in turn` or `shuffled`, or `per: user` beside it");
             continue;
         }
         let needed = if drawn.per == DrawnPer::User { Some(users) } else { amounts };
