@@ -17,8 +17,11 @@ pub(crate) struct Kinds {
 
 /// A row for each kind of pass in each cell and phase; none where no workload has a mix. `varied`: the factors that differ.
 pub(crate) fn kinds(summary: &Summary, varied: &[&str]) -> Option<Kinds> {
-    let found: Vec<(&CellSummary, &StepSummary)> =
-        summary.cells.iter().flat_map(|cell| cell.steps.iter().filter(|step| step.is_kind()).map(move |step| (cell, step))).collect();
+    let found: Vec<(&CellSummary, &StepSummary)> = summary
+        .cells
+        .iter()
+        .flat_map(|cell| cell.steps.iter().filter(|step| step.is_kind()).map(move |step| (cell, step)))
+        .collect();
     if found.is_empty() {
         return None;
     }
@@ -31,7 +34,8 @@ pub(crate) fn kinds(summary: &Summary, varied: &[&str]) -> Option<Kinds> {
     let row = |(cell, step): &(&CellSummary, &StepSummary)| {
         let none = || "–".to_owned();
         let time = |of: fn(&Times) -> u64| step.response_ns.as_ref().map_or_else(none, |times| human_duration(of(times) as f64));
-        let together = cell.steps.iter().filter(|other| other.is_kind() && (&other.workload, &other.phase) == (&step.workload, &step.phase));
+        let together =
+            cell.steps.iter().filter(|other| other.is_kind() && (&other.workload, &other.phase) == (&step.workload, &step.phase));
         let all: u64 = together.map(|other| other.requests).sum();
         let mut row: Vec<String> = varied.iter().map(|factor| cell.levels.get(*factor).cloned().unwrap_or_default()).collect();
         row.extend(several.then(|| step.workload.clone()));

@@ -123,10 +123,7 @@ mod tests {
     #[test]
     fn files_are_named_and_not_their_digests() {
         let with = |digest: &str| json!({"draw": [{"rows": {"path": "users.csv", "count": 2, "content": digest}}]});
-        assert_eq!(
-            between(&with("sha1:aa"), &with("sha1:bb"), &[]),
-            ["draw/1/rows: the content of users.csv has changed"]
-        );
+        assert_eq!(between(&with("sha1:aa"), &with("sha1:bb"), &[]), ["draw/1/rows: the content of users.csv has changed"]);
         let text = |content: &str| json!({"path": "x", "content": content});
         assert_eq!(between(&text("a"), &text("b"), &[]), ["content: \"a\" → \"b\""]);
     }

@@ -172,6 +172,43 @@ workloads:
     assert_eq!(paths(&server)["/more"], 1);
 }
 
+#[test]
+fn a_kind_of_passes_is_shown_and_compared() {
+    let server = Server::friendly();
+    let place = Place::with(&format!(
+        "
+experiment: test
+factors: {{share: [1, 2]}}
+repetitions: 2
+limits: {{generator-cpu: 100%}}
+workloads:
+  clients:
+    url: http://127.0.0.1:{}
+    load: {{closed: {{connections: 2}}, amount: 60}}
+    mix: {{browse: \"${{share}}\", buy: 1, never: 0}}
+    steps: {{browse: [{{get: /}}], buy: [{{name: order, get: /order}}], never: [{{get: /never}}]}}
+expect:
+  - {{metric: throughput, step: (never), above: 1/s}}
+  - {{metric: errors, step: (pass), below: 1%}}
+",
+        server.port
+    ));
+    let shown = place.run_test().stdout;
+    let kinds = shown.split("kinds of passes\n").nth(1).unwrap();
+    for kind in ["browse", "buy"] {
+        assert!(kinds.lines().filter(|line| line.contains(&format!(" {kind} "))).count() == 2, "{shown}");
+    }
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    let run = place.run_directory("test");
+    let compare = |step: &str| place.run(&["compare", run.to_str().unwrap(), "--step", step]);
+    for step in ["buy", "(buy)"] {
+        let text = compare(step).expect(0).flat();
+        assert!(text.contains("`(buy)`") && text.contains("throughput"), "{text}");
+    }
+    assert!(compare("order").expect(0).flat().contains("`order`"));
+    compare("ordre").expect(2).complains(&["no cell has a step `ordre`", "`order`"]);
+}
+
 /// A server in trouble is not asked more often than one that answers.
 #[test]
 fn the_pause_at_the_end_is_made_after_a_failure() {

@@ -125,8 +125,7 @@ fn a_replay_ends_early_and_has_a_warm_up() {
 fn a_replay_ends_with_its_log_and_changes_no_path() {
     for http in ["", "redirects: 1"] {
         let (server, seen) = server();
-        let text =
-            scenario(server.port, http, "format: combined").replace("}}\n", "}, duration: 1h, drain: 0s}\n");
+        let text = scenario(server.port, http, "format: combined").replace("}}\n", "}, duration: 1h, drain: 0s}\n");
         let place = Place::with(&text);
         let line = |second: u32, path: &str| format!("h - - [30/Nov/2026:10:00:0{second} +0000] \"GET {path} HTTP/1.1\" 200 1\n");
         place.write_as_is("access.log", &[line(0, "//double//slash"), line(0, "/a%zz"), line(1, "/b/../%2e%2F?x=//")].concat());

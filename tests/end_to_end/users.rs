@@ -381,7 +381,9 @@ fn throughput_counts_until_the_rows_run_out() {
 #[test]
 fn a_log_in_that_fails_is_followed_by_the_think_time() {
     let before = AtomicU64::new(0);
-    let server = Server::start(move |_| (if before.fetch_add(1, Ordering::Relaxed) < 2 { 200 } else { 403 }, String::new(), String::new()));
+    let server = Server::start(move |_| {
+        (if before.fetch_add(1, Ordering::Relaxed) < 2 { 200 } else { 403 }, String::new(), String::new())
+    });
     let workload = "    load: {closed: {connections: 2, think: {constant: 300ms}}, duration: 1s}
     user: [{name: log-in, post: /login}]
     steps: [{get: /}]

@@ -437,7 +437,10 @@ mod tests {
         assert_eq!(left_out("9"), [0, 1, 2, 3]);
         assert_eq!(left_out("10"), [0, 3]);
         // What a set-up step has found is the same in all passes, and needs no slot.
-        let found = |text: &str| When { known: Some(text.to_owned()), ..When { name: "token".to_owned(), known: None, comparison: Comparison::Is, with: Template::parse("${stock}") } };
+        let found = |text: &str| When {
+            known: Some(text.to_owned()),
+            ..When { name: "token".to_owned(), known: None, comparison: Comparison::Is, with: Template::parse("${stock}") }
+        };
         assert!(Test::new(&found("10"), names.as_slice()).unwrap().holds(Some(&values)).unwrap());
         assert!(!Test::new(&found("11"), names.as_slice()).unwrap().holds(Some(&values)).unwrap());
         let unknown = When { name: "price".to_owned(), known: None, comparison: Comparison::Is, with: Template::parse("1") };

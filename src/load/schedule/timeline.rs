@@ -126,7 +126,10 @@ mod tests {
     fn what_ends_when_nothing_is_left_counts_in_no_phase() {
         let timeline = Timeline::new(&[segment(Phase::WarmUp, ms(10)), segment(Phase::During, ms(20))], 0);
         let counts = |phase, at| timeline.completed_until(15 * MS, phase, at * MS);
-        assert_eq!([9, 14, 15, 29].map(|at| counts(Phase::WarmUp, at)), [Phase::WarmUp, Phase::During, Phase::Drain, Phase::Drain]);
+        assert_eq!(
+            [9, 14, 15, 29].map(|at| counts(Phase::WarmUp, at)),
+            [Phase::WarmUp, Phase::During, Phase::Drain, Phase::Drain]
+        );
         // The last passes of an amount belong to it, however long they take.
         let amount = Timeline::new(&[segment(Phase::During, Length::Amount(5))], 0);
         assert_eq!(amount.completed_until(MS, Phase::During, 2 * MS), Phase::During);

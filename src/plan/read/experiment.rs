@@ -21,8 +21,8 @@ use plan::taps::UNJOINED;
 use plan::{Abort, Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Record, Role, Secrets};
 use schema::source::{self, one_of};
 use schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
-use vocabulary::rows::WHOLE;
 use vocabulary::Phase;
+use vocabulary::rows::WHOLE;
 
 /// More repetitions than this in one run are a typing error.
 const MAX_REPETITIONS: u64 = 1_000_000;

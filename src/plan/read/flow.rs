@@ -114,9 +114,10 @@ pub(super) fn conditions(notes: &mut Diagnostics<'_>, node: &Node, known: Option
         let (comparison, with) = match compared_with(text) {
             Ok(found) => found,
             Err(meant) => {
-                let expected = format!("expected {}, and what it is compared with", one_of(Comparison::ALL.map(|(sign, _)| sign)));
+                let expected =
+                    format!("expected {}, and what it is compared with", one_of(Comparison::ALL.map(|(sign, _)| sign)));
                 let mistake = Mistake::new(notes.file, entry.value.span, format!("`{text}` is not a comparison"));
-                let help = format!("did you mean `{meant}`? A text that is really so is written `== {text}`");
+                let help = format!("did you mean `{meant}`? To compare with this very text, write `== {text}`");
                 notes.mistakes.push(mistake.expected(expected).help(help));
                 continue;
             }
@@ -352,7 +353,9 @@ pub(super) fn flow(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Work
         let part = name.and_then(|name| node.get("steps")?.get(name)).or_else(|| node.get("steps")).unwrap_or(node);
         if !items.is_empty() && moves.iter().map(Move::certain_steps).sum::<u64>() == 0 {
             let (found, expected) = match moves.iter().map(Move::steps).max() {
-                None | Some(0) => ("a pass without a request", "expected at least one step besides the pauses, such as `{get: /}`"),
+                None | Some(0) => {
+                    ("a pass without a request", "expected at least one step besides the pauses, such as `{get: /}`")
+                }
                 Some(_) => (
                     "a pass in which every step can be left out",
                     "expected at least one step without `when`: a pass without a request has no time",
@@ -417,7 +420,8 @@ fn mix(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload) -> Vec
             notes.mistakes.push(mistake.help(format!("`- ` is missing before `{}`", first.key)));
         } else if let [name] = listed.as_slice() {
             let found = format!("a list of steps for one kind of pass, `{name}`");
-            let expected = "expected the steps themselves: `steps: [{get: /}]`; several kinds of passes have their weights in `mix`";
+            let expected =
+                "expected the steps themselves: `steps: [{get: /}]`; several kinds of passes have their weights in `mix`";
             notes.say(node, "steps", found, expected);
         } else if !listed.is_empty() {
             let weights: Vec<String> = listed.iter().map(|name| format!("{name}: 1")).collect();

@@ -8,8 +8,8 @@ use plan::factors::label_of;
 use plan::{Graph, Model, Shape};
 use schema::source::{all_of, one_of};
 use schema::{Mistake, Node, SourceFile, Span, types};
-use vocabulary::rows::WHOLE;
 use vocabulary::metric::Row;
+use vocabulary::rows::WHOLE;
 use vocabulary::{Exists, Metric, Phase, Time};
 
 /// Reads `graphs:`. Also returns the position of each model, whose values are computed when the cells are known.

@@ -295,7 +295,8 @@ mod tests {
 
     #[test]
     fn json_lines_keep_what_they_contain() {
-        let text = "{\"a\": \"x\\ny\", \"b\": 1.50}\n{\"b\": null, \"a\": [1, \"y\"]}\n{\"a\": 12345678901234567890123, \"b\": 1E2}\n";
+        let text =
+            "{\"a\": \"x\\ny\", \"b\": 1.50}\n{\"b\": null, \"a\": [1, \"y\"]}\n{\"a\": 12345678901234567890123, \"b\": 1E2}\n";
         let rows = of_json_lines(Path::new("u.jsonl"), "u.jsonl", text.as_bytes()).unwrap();
         assert_eq!(table(&rows), [["x\ny", "1.50"], ["[1, \"y\"]", ""], ["12345678901234567890123", "1E2"]]);
     }

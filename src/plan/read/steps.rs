@@ -52,7 +52,8 @@ pub(super) fn read_after<T: DeserializeOwned, S: Step>(
     let mut steps: Vec<S> = Vec::new();
     for (kind, items) in flow::kinds(list) {
         let mut known = Known::new(before.known.clone());
-        let mut course = Course { kind, depth: 0, known: &mut known, names: &before.names, of_passes: &before.of_passes, steps: &mut steps };
+        let mut course =
+            Course { kind, depth: 0, known: &mut known, names: &before.names, of_passes: &before.of_passes, steps: &mut steps };
         read_items(notes, items, &mut course, &make);
     }
     steps
@@ -171,18 +172,13 @@ fn unique_name(notes: &mut Diagnostics<'_>, node: &Node, name: &str, mut is_used
 }
 
 /// Every carried value that a step uses must come from a step before it that is never left out without it.
-fn check_carried(
-    notes: &mut Diagnostics<'_>,
-    node: &Node,
-    names: Vec<&str>,
-    values: &Known,
-    of_passes: &BTreeSet<String>,
-) {
+fn check_carried(notes: &mut Diagnostics<'_>, node: &Node, names: Vec<&str>, values: &Known, of_passes: &BTreeSet<String>) {
     let known = ["id", "pass", "connection", "scratch", "repetition"];
     for name in names.into_iter().collect::<BTreeSet<&str>>() {
         let span = || find_name(notes.file, node, name).unwrap_or(node.head);
         if of_passes.contains(name) {
-            let mistake = Mistake::new(notes.file, span(), format!("`{name}` is drawn for each pass, and a log-in belongs to none"));
+            let mistake =
+                Mistake::new(notes.file, span(), format!("`{name}` is drawn for each pass, and a log-in belongs to none"));
             notes.mistakes.push(mistake.expected("expected a row of a file that is drawn with `per: user`, or `${connection}`"));
             continue;
         }

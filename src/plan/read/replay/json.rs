@@ -91,10 +91,8 @@ impl Fields {
     /// What every request needs and a line does not have, in words.
     fn missing(&self, found: &Found<'_>) -> Option<String> {
         let needed = [TIME, METHOD, PATH, REQUEST].into_iter().filter(|field| found[*field].is_none());
-        let missing: Vec<String> = needed
-            .filter_map(|field| self.1[field].as_ref())
-            .map(|(key, pointer)| format!("`{pointer}` for `{key}`"))
-            .collect();
+        let missing: Vec<String> =
+            needed.filter_map(|field| self.1[field].as_ref()).map(|(key, pointer)| format!("`{pointer}` for `{key}`")).collect();
         (!missing.is_empty()).then(|| format!("its first line has nothing at {}", one_after_another(&missing)))
     }
 }

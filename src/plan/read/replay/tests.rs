@@ -72,8 +72,7 @@ fn a_combined_log_is_read_line_by_line() {
     ];
     let expected = expected.map(|(method, path, status, body, at)| (method.to_owned(), path.to_owned(), status, body, at));
     assert_eq!(requests(&replay), expected);
-    let reasons =
-        [(Why::NotALine, 1, 10), (Why::NoRequest, 1, 6), (Why::Method, 1, 5), (Why::Body, 1, 4), (Why::Path, 2, 8)];
+    let reasons = [(Why::NotALine, 1, 10), (Why::NoRequest, 1, 6), (Why::Method, 1, 5), (Why::Body, 1, 4), (Why::Path, 2, 8)];
     let reasons = reasons.map(|(why, count, first)| (why.words(), count, first));
     assert_eq!(left_out(&replay), reasons);
     assert_eq!(replay.steps, ["/items", "/", "/cart"]);
@@ -199,12 +198,16 @@ fn a_har_has_one_host_and_no_websockets() {
 #[test]
 fn a_har_with_wrong_entries_and_with_forms_is_read() {
     let start = r#""startedDateTime": "2026-11-30T10:00:00.500Z""#;
-    let form = |data: &str| format!(r#"{{{start}, "request": {{"method": "POST", "url": "https://x/f", "postData": {data}, "bodySize": 0}}}}"#);
+    let form = |data: &str| {
+        format!(r#"{{{start}, "request": {{"method": "POST", "url": "https://x/f", "postData": {data}, "bodySize": 0}}}}"#)
+    };
     let entries = [
         "null".to_owned(),
         format!("{{{start}}}"),
         format!(r#"{{{start}, "request": "GET /"}}"#),
-        form(r#"{"mimeType": "application/x-www-form-urlencoded; charset=utf-8", "params": [{"name": "a b", "value": "ü&="}, {"name": "c"}]}"#),
+        form(
+            r#"{"mimeType": "application/x-www-form-urlencoded; charset=utf-8", "params": [{"name": "a b", "value": "ü&="}, {"name": "c"}]}"#,
+        ),
         form(r#"{"params": [{"name": "a", "value": "1"}], "text": ""}"#),
         form(r#"{"mimeType": "multipart/form-data; boundary=x", "params": [{"name": "a", "value": "1"}]}"#),
         form(r#"{"params": [{"name": "a", "fileName": "x.png"}]}"#),
