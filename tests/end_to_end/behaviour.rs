@@ -199,6 +199,7 @@ expect:
         assert!(kinds.lines().filter(|line| line.contains(&format!(" {kind} "))).count() == 2, "{shown}");
     }
     assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    assert!(shown.contains("no pass of this cell was of the kind `never`"), "{shown}");
     let run = place.run_directory("test");
     let compare = |step: &str| place.run(&["compare", run.to_str().unwrap(), "--step", step]);
     for step in ["buy", "(buy)"] {

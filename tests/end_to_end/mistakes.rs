@@ -429,7 +429,6 @@ mistakes! {
     revisions_parts
     revisions_unknown_key
     rlimits
-    row_without_column
     rows_column_unknown
     rows_columns
     rows_file

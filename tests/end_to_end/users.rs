@@ -418,12 +418,17 @@ workloads:
   clients:
     url: {base}
     load: {{closed: {{connections: 2}}, amount: 20}}
-    steps: [{{get: \"/${{n}}\", headers: {{x-token: \"${{token}}\"}}}}]
+    headers: {{x-token: \"${{token}}\"}}
+    steps:
+      - get: \"/${{n}}\"
+      - {{name: held, when: {{n: \"> 6\", token: \"== ${{token}}\"}}, get: /held}}
+      - {{name: not, when: {{n: \"> 7\"}}, get: /not}}
 "
     ));
     place.run_test().expect(0);
     let lines: Vec<String> = server.requests().iter().map(Request::line).collect();
-    assert_eq!(lines.iter().filter(|line| *line == "GET /7").count(), 21);
+    let count = |wanted: &str| lines.iter().filter(|line| *line == wanted).count();
+    assert_eq!([count("GET /7"), count("GET /held"), count("GET /not")], [21, 21, 0]);
     assert_eq!(lines.last().map(String::as_str), Some("POST /bye/7"));
 }
 
