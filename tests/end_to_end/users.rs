@@ -231,11 +231,11 @@ fn cookies_of_a_pass_end_with_it_and_odd_ones_are_refused_and_counted() {
     let seen = Arc::clone(&lines);
     let server = Server::start(move |request| {
         let cookie = request.header("cookie").unwrap_or_default();
-        seen.lock().unwrap().insert(format!("{} {cookie}", request.path));
+        seen.lock().unwrap().insert(format!("{} {cookie}", request.path.split('?').next().unwrap()));
         let cookies = ["a=1; Path=/", "b=2; Domain=example.org", "=3", "gone=4; Max-Age=0", "here=5; Path=/second"];
         let long = format!("set-cookie: long={}\r\n", "x".repeat(5000));
         let all = cookies.iter().map(|cookie| format!("set-cookie: {cookie}\r\n")).collect::<String>() + &long;
-        (200, if request.path == "/first" { all } else { String::new() }, String::new())
+        (200, if request.path.starts_with("/first?") { all } else { String::new() }, String::new())
     });
     for http in PATHS {
         lines.lock().unwrap().clear();
@@ -243,7 +243,7 @@ fn cookies_of_a_pass_end_with_it_and_odd_ones_are_refused_and_counted() {
             "    http: {http}
     load: {{closed: {{connections: 1}}, amount: 10}}
     cookies: pass
-    steps: [{{get: /first}}, {{name: second, get: /second/x}}, {{name: third, get: /third}}]
+    steps: [{{get: '/first?of=${{pass}}'}}, {{name: second, get: /second/x}}, {{name: third, get: /third}}]
 "
         );
         let place = Place::with(&scenario(&server, &workload));
@@ -253,7 +253,12 @@ fn cookies_of_a_pass_end_with_it_and_odd_ones_are_refused_and_counted() {
         let users = &place.status("all/run1")["users"][0];
         assert_eq!(users["cookies_refused"], 30);
         let reasons = users["cookies"].to_string();
-        for why in ["`b` is for `example.org`, but 127.0.0.1 set it", "name is empty", "`long` has 5004 bytes"] {
+        for why in [
+            "`b` is for `example.org`, but 127.0.0.1 set it",
+            "name is empty",
+            "`long` has 5004 bytes",
+            "GET /first set a cookie",
+        ] {
             assert!(reasons.contains(why), "{reasons}");
         }
     }
