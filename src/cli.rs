@@ -524,6 +524,9 @@ pub struct Compare {
     /// throughput, or the first metric of a program
     #[arg(long, value_name = "METRIC")]
     pub primary: Option<String>,
+    /// Compare throughput and times of this step, or of this kind of passes of a mix, instead of passes as a whole
+    #[arg(long, value_name = "STEP")]
+    pub step: Option<String>,
     /// Exit with 3 if anything is slower or uses more, with 4 if something is missing, with 5 if anything is undecided
     #[arg(long)]
     pub fail_on_slower: bool,

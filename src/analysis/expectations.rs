@@ -146,7 +146,11 @@ fn unusable(cell: &CellSummary, values: &[f64]) -> Option<(Outcome, String)> {
 fn of_metric(expectation: &Expectation, metric: &Metric, cell: &CellSummary) -> Finding {
     let unit = unit_of(cell, metric);
     let values = values::of_cell(cell, metric, &part(expectation));
-    if let Some((outcome, words)) = unusable(cell, &values) {
+    if let Some((outcome, mut words)) = unusable(cell, &values) {
+        let kind = expectation.step.as_deref().and_then(|step| step.strip_prefix('(')?.strip_suffix(')'));
+        if let Some(kind) = kind.filter(|_| cell.skipped.is_none() && cell.repetitions.valid > 0) {
+            words = format!("no pass of this cell was of the kind `{kind}`");
+        }
         return Finding { outcome, words, ..empty(expectation, &cell.cell) };
     }
     let known = values::estimate_of(cell, metric, &part(expectation));

@@ -7,7 +7,7 @@
 //! and `summarize` turns them, with `shape`, into a `summary`, or the part of it that a `Detail` requests. `values` finds them
 //! by name; `stability`, `expectations`, `decisions` and `compare` draw conclusions from them, and `question` is what a run
 //! compares. `table` is the file of figures,
-//! `text` the table for people, which `grid` fits into a terminal, `overview` the same as data, `notes` what went wrong,
+//! `text` the table for people, which `grid` fits into a terminal, `overview` the same as data, `kinds` that of a mix, `notes` what went wrong,
 //! `report` the summary for continuous integration, and `curves` what graphs need beyond the figures.
 //! `stats` works on plain slices. Repetitions, not requests, are the sample; percentiles come from merged histograms and are
 //! never averaged within a repetition.
@@ -28,6 +28,7 @@ mod frames;
 pub mod gaps;
 pub mod grid;
 pub mod history;
+mod kinds;
 mod measured;
 pub mod nodes;
 pub mod notes;

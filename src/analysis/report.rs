@@ -5,6 +5,7 @@ use quick_xml::events::BytesText;
 use quick_xml::writer::ElementWriter;
 
 use super::expectations::{Finding, Outcome};
+use super::kinds::{Kinds, kinds};
 use super::summary::{CellSummary, StepSummary, Summary};
 use record::tables::WHOLE;
 use vocabulary::columns::WIDTH;
@@ -158,6 +159,14 @@ pub fn markdown(summary: &Summary) -> String {
                 time(|t| t.p99),
             ];
             text += &format!("| {} |\n", cells.join(" | "));
+        }
+    }
+    if let Some(Kinds { columns, rows }) = kinds(summary, &super::overview::varied(summary)) {
+        let header: Vec<String> = columns.iter().map(|(name, _)| escaped_name(name)).collect();
+        let rule: Vec<&str> = columns.iter().map(|(_, is_number)| if *is_number { "---:" } else { "---" }).collect();
+        text += &format!("\n| {} |\n|{}|\n", header.join(" | "), rule.join("|"));
+        for row in rows {
+            text += &format!("| {} |\n", row.iter().map(|cell| escaped_name(cell)).collect::<Vec<_>>().join(" | "));
         }
     }
     let notes = super::notes::notes(summary, WIDTH);

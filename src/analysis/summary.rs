@@ -234,6 +234,12 @@ impl StepSummary {
         self.step == WHOLE && !matches!(self.phase.as_str(), "warm-up" | "search")
     }
 
+    /// Whether it is one kind of passes of a mix, in a phase that was measured.
+    pub fn is_kind(&self) -> bool {
+        // Names of steps have no parentheses.
+        self.step != WHOLE && self.step.starts_with('(') && !matches!(self.phase.as_str(), "warm-up" | "search")
+    }
+
     /// What was due and not answered as expected: wrong, never sent, open at the end.
     pub fn unanswered(&self) -> u64 {
         self.errors.values().sum::<u64>() + self.unsent + self.open

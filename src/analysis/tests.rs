@@ -114,6 +114,30 @@ fn with_file(folder: &Path, file: &str, change: impl FnOnce(&mut Vec<u8>)) -> Su
 }
 
 #[test]
+fn the_kinds_of_a_mix_have_a_table_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), 1, |_, _| false);
+    let mut summary = summary(folder.path());
+    assert!(!super::text::table(&summary).contains("kinds of passes"));
+    let whole = summary.cells[0].steps.iter().find(|step| step.has_row()).unwrap().clone();
+    for (name, requests) in [("(browse)", 75), ("(buy)", 25)] {
+        let step = super::summary::StepSummary { step: name.to_owned(), requests, ..whole.clone() };
+        summary.cells[0].steps.extend([super::summary::StepSummary { phase: "warm-up".to_owned(), ..step.clone() }, step]);
+    }
+    let text = super::text::table(&summary);
+    let table = text.split("kinds of passes\n").nth(1).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+    assert_eq!(words(lines[0]), "kind per second 95 % passes share errors p50 p99", "{table}");
+    assert!(words(lines[2]).starts_with("browse ") && words(lines[2]).contains(" 75 75.0 % "), "{table}");
+    assert!(words(lines[3]).starts_with("buy ") && words(lines[3]).contains(" 25 25.0 % "), "{table}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 80), "{table}");
+    let markdown = super::report::markdown(&summary);
+    assert!(markdown.contains("| kind | per second | 95 % | passes | share | errors | p50 | p99 |\n|---|---:|"), "{markdown}");
+    assert!(markdown.contains("| buy | ") && !markdown.contains("warm-up"), "{markdown}");
+}
+
+#[test]
 fn a_damaged_file_is_named_and_the_rest_is_summarized() {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), 3, |_, _| false);

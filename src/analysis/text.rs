@@ -1,6 +1,7 @@
 //! The summary as a table for people.
 
 use super::grid::{Grid, Kind};
+use super::kinds;
 use super::notes::notes;
 use super::overview::{Column, Overview, ResultColumn, Shows, overview, result_columns, spread, varied};
 use super::summary::{CellSummary, MetricSummary, Stability, Summary};
@@ -35,6 +36,7 @@ pub fn table(summary: &Summary) -> String {
     if !table.is_empty() {
         text += &format!("\n{}\n{}", table.text(), legend(shows));
     }
+    text += &kinds::text(summary, &varied);
     text += &results(summary, &varied);
     if summary.repeated {
         text += &stability(summary, &varied);
@@ -139,7 +141,10 @@ fn results(summary: &Summary, varied: &[&str]) -> String {
     for cell in &summary.cells {
         for limit in &cell.limits {
             let found = match &limit.rate_per_s {
-                Some(rate) => format!("at most {} per second {}", significant(rate.median), spread(rate)),
+                Some(rate) => {
+                    let bound = if limit.above_range > 0 { "at least" } else { "at most" };
+                    format!("{bound} {} per second {}", significant(rate.median), spread(rate))
+                }
                 None => "none of the rates".to_owned(),
             };
             if text.is_empty() {

@@ -99,7 +99,8 @@ pub(super) fn notes(plan: &Plan) -> String {
 fn replays(plan: &Plan) -> Vec<String> {
     let mut notes: Vec<String> = Vec::new();
     for replay in plan.cells.iter().flat_map(|cell| &cell.workloads).filter_map(|workload| workload.flow.replay.as_ref()) {
-        notes.extend(replay.note().filter(|note| !notes.contains(note)));
+        let new: Vec<String> = replay.notes().filter(|note| !notes.contains(note)).collect();
+        notes.extend(new);
     }
     notes
 }

@@ -23,7 +23,8 @@ pub(super) fn compare(args: &cli::Compare) -> Result<Exit, Stop> {
     let wrong = |message: String| Stop::new(Exit::InvalidInput, message);
     let threshold = threshold(&args.threshold)?;
     let metrics: Vec<Metric> = args.metric.iter().map(|name| run::metric("--metric", name)).collect();
-    let options = Options { threshold, metrics, primary: args.primary.as_deref().map(|name| run::metric("--primary", name)) };
+    let primary = args.primary.as_deref().map(|name| run::metric("--primary", name));
+    let options = Options { threshold, metrics, primary, step: args.step.clone() };
     let sides = sides(&args.paths)?;
     let read = |path: &PathBuf| read_samples(path, |run| options.needs(run));
     let paths: Vec<PathBuf> = sides.iter().flatten().cloned().collect();

@@ -212,6 +212,9 @@ fn workload(workload: &Workload) -> String {
     for segment in workload.load.segments.iter().filter(|s| s.active) {
         lengths.push(format!("{}: {}", segment.phase.name(), length(segment.length)));
     }
+    if ends_with_log(&workload.load) {
+        lengths.push("to the end of the log".to_owned());
+    }
     let description = workload.protocol().description();
     let (mut text, lengths) = match workload.protocol().follows() {
         Some(_) => (format!("  workload {}: ", workload.name), None),
@@ -224,6 +227,20 @@ fn workload(workload: &Workload) -> String {
     let course = workload.flow.words(&workload.protocol().steps());
     text += &lengths.into_iter().chain(description.lines).chain(course).map(|line| format!("    {line}\n")).collect::<String>();
     text
+}
+
+/// Whether the last request of a log is the end of a load.
+fn ends_with_log(load: &Load) -> bool {
+    let Arrivals::Open { pattern: Pattern::Replay(replay), .. } = &load.arrivals else { return false };
+    let Some(Length::Amount(rest)) = load.segments.last().map(|segment| segment.length) else { return false };
+    let warm_up = match load.segments.as_slice() {
+        [first, _] => match first.length {
+            Length::Amount(amount) => amount,
+            Length::Duration(length) => replay.before(Some(length)),
+        },
+        _ => 0,
+    };
+    warm_up + rest >= replay.requests
 }
 
 fn connected(connections: u32) -> String {

@@ -456,7 +456,11 @@ impl Ended {
         match (&status.verdict, heard) {
             (Verdict::Valid, _) if !status.trials.is_empty() => {
                 match status.trials.iter().filter(|t| t.reasons.is_empty()).map(|t| t.rate_per_s).reduce(f64::max) {
-                    Some(rate) => format!("at most {} passes/s hold", significant(rate)),
+                    Some(rate) => {
+                        // Where no higher one failed, nothing is known of the limit but this.
+                        let is_limit = status.trials.iter().any(|trial| trial.rate_per_s > rate);
+                        format!("at {} {} passes/s hold", if is_limit { "most" } else { "least" }, significant(rate))
+                    }
                     None => "none of the rates holds".to_owned(),
                 }
             }

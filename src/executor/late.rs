@@ -15,6 +15,8 @@ pub fn fill_workload(workload: &Workload, late: &Late<'_>, reach: impl Fn(&str, 
     let mut workload = workload.clone();
     let protocol = workload.driver.protocol_mut();
     protocol.fill(late);
+    workload.flow.fill(late);
+    let protocol = workload.driver.protocol_mut();
     for (host, port) in protocol.addresses_mut() {
         if let Some(there) = reach(host, *port) {
             (*host, *port) = there;

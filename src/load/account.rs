@@ -163,6 +163,8 @@ impl Account {
         match self.schedules.borrow_mut().get_mut(schedule).map_or(Next::Over, |s| s.next(now_ns)) {
             Next::Begin(arrival) if arrival.pass >= self.enough_for => {
                 self.ran_out_ns.set(Some(now_ns));
+                // What was known of the segment said that it lasts longer.
+                self.span.set((0, 0, Phase::Drain));
                 Next::Over
             }
             next => next,
@@ -239,10 +241,11 @@ impl Account {
         }
         let schedules = self.schedules.borrow();
         let Some(timeline) = schedules.first().map(Schedule::timeline) else { return phase };
-        if let Some(span) = timeline.span_at(at_ns) {
-            self.span.set(span);
+        let until_ns = self.ran_out_ns.get().unwrap_or(u64::MAX);
+        if let Some((begin_ns, end_ns, now)) = timeline.span_at(at_ns) {
+            self.span.set((begin_ns, end_ns.min(until_ns), now));
         }
-        timeline.completed_in(phase, at_ns)
+        timeline.completed_until(until_ns, phase, at_ns)
     }
 
     /// The phase at an instant, for events that belong to no pass.
@@ -308,6 +311,7 @@ impl Account {
             late.len() - 1
         });
         let end_ns = self.schedules.borrow().first().and_then(|s| s.timeline().end_of(ended.phase));
+        let end_ns = end_ns.into_iter().chain(self.ran_out_ns.get()).min();
         late[at].add(ended, end_ns.unwrap_or(ended.completed_ns), self.holds_connections);
     }
 

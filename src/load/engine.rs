@@ -191,6 +191,11 @@ impl<C: Client> Follower<C> {
         let mut ended_ns = None;
         // Whether it ended with a pause.
         let mut paused = false;
+        let mut thinks_ns = || match think {
+            Think::None => 0,
+            Think::Constant(length) => nanos(length),
+            Think::Exponential(mean) => (random.exponential() * mean.as_nanos() as f64) as u64,
+        };
         loop {
             // Where the number of connections changes, this one may have to wait for its turn, or never have one again.
             if let Some((presence, number)) = &presence {
@@ -242,33 +247,31 @@ impl<C: Client> Follower<C> {
                     RequestRow { completed_in, outcome: failure.outcome, ..ended(arrival.phase, now_ns, now_ns, now_ns) };
                 // A pass of one step is recorded as that step.
                 account.record(&RequestRow { step: account.single_step.then_some(0), ..failed });
-                if let Some(kind) = self.script.row(&self.script.begin(arrival.pass)) {
+                let mut walk = self.script.begin(arrival.pass);
+                if let Some(kind) = self.script.row(&walk) {
                     account.record(&RequestRow { step: Some(kind), ..failed });
                 }
                 account.watch.borrow_mut().begins(now_ns);
                 account.pass_ended(self.slot, &failed);
-                free_ns = now_ns.saturating_add(nanos(thread::CONNECT_PAUSE));
+                // A user that gets no connection is in no more of a hurry than one that gets an answer.
+                let rest_ns = self.script.last_pauses(&mut walk).saturating_add(thinks_ns());
+                free_ns = now_ns.saturating_add(rest_ns.max(nanos(thread::CONNECT_PAUSE)));
+                free_ns = account.planned_end_ns().map_or(free_ns, |end_ns| free_ns.min(end_ns));
                 continue;
             }
             // Without think time the next pass is meant to start as soon as this one ends, and it does.
             let intended_ns = if think == Think::None && !paused { None } else { Some(free_ns.max(begin_ns)) };
             let Ended { end_ns, pause_ns } = self.pass(&arrival, intended_ns).await;
             paused = pause_ns > 0;
-            free_ns = match think {
-                Think::None if paused => end_ns.saturating_add(pause_ns),
-                Think::None => {
-                    ended_ns = Some(end_ns);
-                    0
+            if think == Think::None && !paused {
+                (ended_ns, free_ns) = (Some(end_ns), 0);
+            } else {
+                free_ns = end_ns.saturating_add(pause_ns).saturating_add(thinks_ns());
+                // There is no think time before a pass that will never be sent.
+                if account.is_used_up() {
+                    account.idle_from_ns.set(account.idle_from_ns.get().or(Some(end_ns)));
+                    break;
                 }
-                Think::Constant(d) => end_ns.saturating_add(pause_ns).saturating_add(nanos(d)),
-                Think::Exponential(mean) => {
-                    end_ns.saturating_add(pause_ns).saturating_add((random.exponential() * mean.as_nanos() as f64) as u64)
-                }
-            };
-            // There is no think time before a pass that will never be sent.
-            if (think != Think::None || paused) && account.is_used_up() {
-                account.idle_from_ns.set(account.idle_from_ns.get().or(Some(end_ns)));
-                break;
             }
             free_ns = account.planned_end_ns().map_or(free_ns, |end_ns| free_ns.min(end_ns));
         }
@@ -329,8 +332,9 @@ impl<C: Client> Follower<C> {
         let mut due_ns = intended_ns;
         let (mut paused_ns, mut failed) = (0_u64, false);
         let pause_ns = loop {
+            // Its user is as patient at the end as after a pass that was answered.
             if failed {
-                break 0;
+                break script.last_pauses(&mut walk);
             }
             let Turn { pause_ns, then } = script.next(&mut walk, self.client.values());
             let (step, unknown) = match then {

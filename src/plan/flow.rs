@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::text::as_text;
-use super::{Replay, Template};
+use super::{Late, Replay, Template};
 use vocabulary::units::{exact_duration, significant};
 
 /// Groups within groups within groups: deeper than this nobody can read.
@@ -66,6 +66,9 @@ pub enum Move {
 pub struct When {
     /// The name of the value: carried or drawn.
     pub name: String,
+    /// The value itself, if a set-up step has found it; known when a repetition starts.
+    #[serde(skip)]
+    pub known: Option<String>,
     /// How it is compared.
     pub comparison: Comparison,
     /// With what it is compared.
@@ -136,6 +139,8 @@ pub enum Pause {
         from: String,
         /// How many there are.
         count: usize,
+        /// Their digest.
+        content: String,
         /// The pauses themselves.
         #[serde(skip)]
         pauses: Arc<[Duration]>,
@@ -211,6 +216,11 @@ impl Flow {
         Duration::try_from_secs_f64(self.kinds.iter().map(of).sum()).unwrap_or_default()
     }
 
+    /// Fills in what set-up steps have found.
+    pub fn fill(&mut self, late: &Late<'_>) {
+        self.kinds.iter_mut().flat_map(|kind| &mut kind.moves).for_each(|one| one.fill(late));
+    }
+
     /// The names under which passes of each kind are measured, besides all passes together; empty without a mix.
     pub fn rows(&self) -> Vec<String> {
         self.kinds.iter().filter_map(|kind| Some(row_of_kind(kind.name.as_ref()?))).collect()
@@ -252,6 +262,20 @@ pub fn is_row_of_kind(name: &str) -> bool {
 }
 
 impl Move {
+    fn fill(&mut self, late: &Late<'_>) {
+        match self {
+            Self::Step(_) | Self::Pause(_) => {}
+            Self::Repeat { moves, .. } => moves.iter_mut().for_each(|one| one.fill(late)),
+            Self::When { conditions, moves } => {
+                for when in conditions {
+                    when.known = late.get(when.name.as_str()).cloned();
+                    when.with = when.with.fill(late);
+                }
+                moves.iter_mut().for_each(|one| one.fill(late));
+            }
+        }
+    }
+
     /// How many steps it takes at most.
     pub fn steps(&self) -> u64 {
         match self {
@@ -319,7 +343,7 @@ mod tests {
     #[test]
     fn what_a_pass_does_is_said_in_its_order() {
         let second = Duration::from_secs(1);
-        let when = When { name: "stock".to_owned(), comparison: Comparison::Above, with: Template::parse("0") };
+        let when = When { name: "stock".to_owned(), known: None, comparison: Comparison::Above, with: Template::parse("0") };
         let moves = vec![
             Move::Step(0),
             Move::Repeat { times: 3, moves: vec![Move::Pause(Pause::Constant(second)), Move::Step(1)] },

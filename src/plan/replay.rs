@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::text::as_text;
 pub use vocabulary::choices::{LogFormat, Spread};
+use vocabulary::digest::Digest;
 use vocabulary::units::{count, exact_duration, human_duration, significant};
 
 /// A log as a load: its requests arrive at its instants.
@@ -22,6 +23,8 @@ pub struct Replay {
     pub spread: Spread,
     /// How many requests are replayed.
     pub requests: u64,
+    /// The digest of what is replayed.
+    pub content: String,
     /// From the first of them to the last, at this speed.
     #[serde(serialize_with = "as_text")]
     pub length: Duration,
@@ -48,7 +51,7 @@ impl PartialEq for Replay {
 /// Entries of a log that cannot be replayed for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
-    /// The reason, after `is` or `are`.
+    /// The reason, in a few words.
     pub reason: &'static str,
     /// How many they are.
     pub count: u64,
@@ -111,6 +114,37 @@ impl LogRequests {
         self.requests.push(LogRequest { path_at, path_length: path.len() as u16, method, step: 0, status, body });
     }
 
+    /// The digest of all of them.
+    pub fn digest(&self) -> String {
+        let mut digest = Digest::default();
+        digest.add(&self.paths);
+        let mut piece = Vec::with_capacity(1 << 16);
+        for (request, at_ns) in self.requests.iter().zip(&self.at_ns) {
+            let (kind, body) = match request.body {
+                LogBody::Empty => (0, 0),
+                LogBody::Random(length) => (1, length),
+                LogBody::Logged(number) => (2, number),
+            };
+            piece.extend_from_slice(&at_ns.to_le_bytes());
+            piece.extend_from_slice(&request.path_at.to_le_bytes());
+            piece.extend_from_slice(&[request.method, kind]);
+            piece.extend_from_slice(&request.status.to_le_bytes());
+            piece.extend_from_slice(&body.to_le_bytes());
+            // A piece is added as a whole: that costs less than many small ones.
+            if piece.len() + 32 > 1 << 16 {
+                digest.add(&piece);
+                piece.clear();
+            }
+        }
+        digest.add(&piece);
+        for (body, kind) in &self.bodies {
+            digest.add(&(body.len() as u64).to_le_bytes());
+            digest.add(body);
+            digest.add(kind.as_deref().unwrap_or_default().as_bytes());
+        }
+        digest.text()
+    }
+
     /// The path and query of a request.
     pub fn path(&self, request: &LogRequest) -> &[u8] {
         let start = request.path_at as usize;
@@ -144,16 +178,27 @@ impl Replay {
         [steps].into_iter().chain(left).chain(self.remarks.iter().cloned()).chain(spread).collect()
     }
 
+    /// When the request with this number arrives, from 0; the end if there is none.
+    pub fn at(&self, number: u64) -> Duration {
+        let at_ns = usize::try_from(number).ok().and_then(|number| self.log_requests.at_ns.get(number));
+        at_ns.map_or_else(|| self.end(), |at_ns| Duration::from_nanos(*at_ns))
+    }
+
+    /// When all requests have arrived, at the latest.
+    pub fn end(&self) -> Duration {
+        let last_ns = self.log_requests.at_ns.last().copied().unwrap_or_default();
+        Duration::from_nanos(last_ns.saturating_add(self.log_requests.within_ns))
+    }
+
     /// How many of its requests arrive within a time.
     pub fn before(&self, length: Option<Duration>) -> u64 {
         let length_ns = length.map_or(0, |length| u64::try_from(length.as_nanos()).unwrap_or(u64::MAX));
         self.log_requests.at_ns.partition_point(|at_ns| *at_ns < length_ns) as u64
     }
 
-    /// What must be said about it wherever it is used; none if all of the log is replayed as it is.
-    pub fn note(&self) -> Option<String> {
-        let parts: Vec<String> = self.left_out.iter().map(LeftOut::words).chain(self.remarks.iter().cloned()).collect();
-        (!parts.is_empty()).then(|| format!("{}: {}", self.log, parts.join("; ")))
+    /// What must be said about it wherever it is used, line by line; nothing if all of the log is replayed as it is.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        self.left_out.iter().map(LeftOut::words).chain(self.remarks.iter().cloned()).map(|words| format!("{}: {words}", self.log))
     }
 }
 
@@ -162,8 +207,8 @@ impl LeftOut {
     pub fn words(&self) -> String {
         let Self { reason, count: n, first } = self;
         match n {
-            1 => format!("not replayed: entry {first}, which is {reason}"),
-            n => format!("not replayed: {} entries, from entry {first} on, which are {reason}", count(*n)),
+            1 => format!("entry {first} is not replayed: {reason}"),
+            n => format!("{} entries are not replayed, the first is entry {first}: {reason}", count(*n)),
         }
     }
 }

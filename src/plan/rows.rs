@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
+use vocabulary::digest::Digest;
 
 /// The rows of a file.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Rows {
     text: String,
     /// Where each value ends in `text`, row by row.
     ends: Vec<u32>,
+    /// The digest of all of that.
+    content: String,
 }
 
 impl Rows {
@@ -37,11 +40,15 @@ impl Rows {
         true
     }
 
-    /// Gives back what was reserved for more.
+    /// There are no more: gives back what was reserved for them, and notes what they are.
     #[must_use]
-    pub fn shrunk(mut self) -> Self {
+    pub fn complete(mut self) -> Self {
         self.text.shrink_to_fit();
         self.ends.shrink_to_fit();
+        let mut digest = Digest::default();
+        digest.add(self.text.as_bytes());
+        self.ends.chunks(1024).for_each(|ends| digest.add(&ends.iter().flat_map(|end| end.to_le_bytes()).collect::<Vec<u8>>()));
+        self.content = digest.text();
         self
     }
 
@@ -73,10 +80,11 @@ impl fmt::Debug for Rows {
 /// As `plan.json` has it: which file, and what it contained.
 impl Serialize for Rows {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Rows", 3)?;
+        let mut fields = serializer.serialize_struct("Rows", 4)?;
         fields.serialize_field("path", &self.path)?;
         fields.serialize_field("columns", &self.columns)?;
         fields.serialize_field("count", &self.count())?;
+        fields.serialize_field("content", &self.content)?;
         fields.end()
     }
 }
@@ -91,14 +99,29 @@ mod tests {
         for value in ["ann", "", "böb", "Ulm"] {
             assert!(rows.push(value));
         }
-        let rows = rows.shrunk();
+        let rows = rows.complete();
         assert_eq!(rows.count(), 2);
         let found: Vec<&str> =
             (0..2).flat_map(|row| (0..2).map(move |column| (row, column))).map(|(r, c)| rows.value(r, c)).collect();
         assert_eq!(found, ["ann", "", "böb", "Ulm"]);
+        let written = serde_json::to_value(&rows).unwrap();
+        let content = written["content"].as_str().unwrap();
+        assert!(content.starts_with("sha1:") && content.len() == 45, "{content}");
         assert_eq!(
-            serde_json::to_value(&rows).unwrap(),
-            serde_json::json!({"path": "users.csv", "columns": ["name", "city"], "count": 2})
+            written,
+            serde_json::json!({"path": "users.csv", "columns": ["name", "city"], "count": 2, "content": content})
         );
+    }
+
+    #[test]
+    fn rows_with_other_values_have_another_digest() {
+        let content = |values: &[&str]| {
+            let mut rows = Rows::new("users.csv".into(), vec!["a".to_owned(), "b".to_owned()]);
+            values.iter().for_each(|value| assert!(rows.push(value)));
+            rows.complete().content
+        };
+        assert_eq!(content(&["x", "y"]), content(&["x", "y"]));
+        assert_ne!(content(&["x", "y"]), content(&["x", "z"]));
+        assert_ne!(content(&["x", "yz"]), content(&["xy", "z"]));
     }
 }

@@ -260,6 +260,23 @@ pub fn is_sent_as_it_stands(path: &[u8]) -> bool {
     path.len() <= LONGEST && path.iter().enumerate().all(stands)
 }
 
+/// A path and query that a client has sent before, as far as they can be sent again: what [`sent`] would encode is encoded, byte by
+/// byte, and nothing else is changed. `None` if that would mean another request: with a fragment, with white space, or with a `%` that
+/// encodes nothing.
+pub fn sent_again(path: &[u8]) -> Option<Vec<u8>> {
+    let mut encoded = Vec::with_capacity(path.len() + 8);
+    for (at, byte) in path.iter().enumerate() {
+        match *byte {
+            b'%' if !is_encoding(&path[at..]) => return None,
+            b'#' | 0..=b' ' | 0x7f => return None,
+            b'%' => encoded.push(b'%'),
+            byte if PLAIN[usize::from(byte)] => encoded.push(byte),
+            byte => encoded.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+        }
+    }
+    (encoded.len() <= LONGEST).then_some(encoded)
+}
+
 /// Whether bytes begin with `%` and two hexadecimal digits.
 fn is_encoding(bytes: &[u8]) -> bool {
     matches!(bytes, [b'%', one, two, ..] if one.is_ascii_hexdigit() && two.is_ascii_hexdigit())
@@ -359,6 +376,20 @@ mod tests {
         }
         assert!(Address::parse("a:99999").unwrap_err().contains("a port from"));
         assert!(Address::parse("::1:80").unwrap_err().contains("in brackets"));
+    }
+
+    #[test]
+    fn what_was_sent_once_is_sent_again_or_not_at_all() {
+        for (path, again) in [
+            (&b"//a//b?c=%2f"[..], Some(&b"//a//b?c=%2f"[..])),
+            (b"/\"x\"\xff", Some(b"/%22x%22%FF")),
+            (b"/a%zz", None),
+            (b"/a%2", None),
+            (b"/a b", None),
+            (b"/a#b", None),
+        ] {
+            assert_eq!(sent_again(path).as_deref(), again, "{}", String::from_utf8_lossy(path));
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use serde_json::Value as Json;
 
+use vocabulary::digest;
+
 /// Every difference, one line each: `cells/processes=1/targets/blobs/replicas/1/argv/3: "--x" → "--y"`.
 ///
 /// Items of lists are called by their `id`, `name` or `number`, if they have one, and are matched by it. `ignored`: keys
@@ -38,6 +40,10 @@ fn walk(place: &str, a: &Json, b: &Json, found: &mut Vec<String>) {
         (Json::Object(x), Json::Object(y)) => {
             for (key, value) in x {
                 match y.get(key) {
+                    Some(other) if key == "content" && value != other && [value, other].into_iter().all(is_digest) => {
+                        let file = ["path", "log", "from"].into_iter().find_map(|key| x.get(key)?.as_str());
+                        found.push(format!("{place}: the content of {} has changed", file.unwrap_or("the file")));
+                    }
                     Some(other) => walk(&below(key), value, other, found),
                     None => found.push(format!("{}: {} is gone", below(key), short(value))),
                 }
@@ -70,6 +76,11 @@ fn walk(place: &str, a: &Json, b: &Json, found: &mut Vec<String>) {
         }
         _ => found.push(format!("{place}: {} → {}", short(a), short(b))),
     }
+}
+
+/// Whether a value stands for what a file contained.
+fn is_digest(value: &Json) -> bool {
+    value.as_str().is_some_and(|text| text.starts_with(digest::PREFIX))
 }
 
 fn name_of(item: &Json) -> Option<String> {
@@ -107,6 +118,14 @@ mod tests {
             ]
         );
         assert!(between(&a, &a, &[]).is_empty());
+    }
+
+    #[test]
+    fn files_are_named_and_not_their_digests() {
+        let with = |digest: &str| json!({"draw": [{"rows": {"path": "users.csv", "count": 2, "content": digest}}]});
+        assert_eq!(between(&with("sha1:aa"), &with("sha1:bb"), &[]), ["draw/1/rows: the content of users.csv has changed"]);
+        let text = |content: &str| json!({"path": "x", "content": content});
+        assert_eq!(between(&text("a"), &text("b"), &[]), ["content: \"a\" → \"b\""]);
     }
 
     #[test]

@@ -15,6 +15,7 @@
 
 pub mod choices;
 pub mod columns;
+pub mod digest;
 pub mod errors;
 pub mod file_names;
 pub mod key;

@@ -172,6 +172,69 @@ workloads:
     assert_eq!(paths(&server)["/more"], 1);
 }
 
+#[test]
+fn a_kind_of_passes_is_shown_and_compared() {
+    let server = Server::friendly();
+    let place = Place::with(&format!(
+        "
+experiment: test
+factors: {{share: [1, 2]}}
+repetitions: 2
+limits: {{generator-cpu: 100%}}
+workloads:
+  clients:
+    url: http://127.0.0.1:{}
+    load: {{closed: {{connections: 2}}, amount: 60}}
+    mix: {{browse: \"${{share}}\", buy: 1, never: 0}}
+    steps: {{browse: [{{get: /}}], buy: [{{name: order, get: /order}}], never: [{{get: /never}}]}}
+expect:
+  - {{metric: throughput, step: (never), above: 1/s}}
+  - {{metric: errors, step: (pass), below: 1%}}
+",
+        server.port
+    ));
+    let shown = place.run_test().stdout;
+    let kinds = shown.split("kinds of passes\n").nth(1).unwrap();
+    for kind in ["browse", "buy"] {
+        assert!(kinds.lines().filter(|line| line.contains(&format!(" {kind} "))).count() == 2, "{shown}");
+    }
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    assert!(shown.contains("no pass of this cell was of the kind `never`"), "{shown}");
+    let run = place.run_directory("test");
+    let compare = |step: &str| place.run(&["compare", run.to_str().unwrap(), "--step", step]);
+    for step in ["buy", "(buy)"] {
+        let text = compare(step).expect(0).flat();
+        assert!(text.contains("`(buy)`") && text.contains("throughput"), "{text}");
+    }
+    assert!(compare("order").expect(0).flat().contains("`order`"));
+    compare("ordre").expect(2).complains(&["no cell has a step `ordre`", "`order`"]);
+}
+
+/// A server in trouble is not asked more often than one that answers.
+#[test]
+fn the_pause_at_the_end_is_made_after_a_failure() {
+    let before = std::sync::atomic::AtomicU64::new(0);
+    let server = Server::start(move |_| {
+        let is_checked_pass = before.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        (if is_checked_pass { 200 } else { 500 }, String::new(), String::new())
+    });
+    let place = Place::with(&format!(
+        "
+experiment: test
+limits: {{errors: 100%, generator-cpu: 100%, silence: 100%}}
+workloads:
+  clients:
+    url: http://127.0.0.1:{}
+    load: {{closed: {{connections: 2}}, duration: 1s}}
+    steps: [{{get: /}}, {{pause: 100ms}}, {{pause: 200ms}}]
+",
+        server.port
+    ));
+    place.run_test();
+    let asked = server.requests().len();
+    assert!((7..=10).contains(&asked), "{asked} requests of two users within a second");
+}
+
 /// A user who thinks when the load ends waits for nobody.
 #[test]
 fn what_pauses_at_the_end_is_not_open() {

@@ -134,6 +134,7 @@ mistakes! {
     expect_ratio_unknown_level
     expect_ratio_without_levels
     expect_status
+    expect_step_elsewhere
     expect_target_of_requests
     expect_unknown_level
     expect_unknown_names
@@ -352,6 +353,7 @@ mistakes! {
     mix_of_one_list
     mix_one_kind
     mix_same_step_name
+    mix_too_large
     mix_unknown
     mix_zero
     numa
@@ -415,6 +417,7 @@ mistakes! {
     replay_no_lines
     replay_of_redis
     replay_other_format
+    replay_patterns
     replay_phases
     replay_pointers
     replay_speed
@@ -430,6 +433,7 @@ mistakes! {
     rows_columns
     rows_file
     rows_keys
+    rows_of_a_search
     rows_too_few
     set_up_carry
     set_up_carry_on_a_host
@@ -469,6 +473,8 @@ mistakes! {
     step_path_without_slash
     step_two_methods
     steps_of_what
+    steps_one_kind
+    steps_only_pauses
     steps_without_dashes
     tap_join
     tap_metrics
@@ -573,6 +579,7 @@ mistakes! {
     when_left_out
     when_never_carried
     when_number
+    when_signs
     when_text
     window_too_short
     workload_bad_url

@@ -78,8 +78,8 @@ fn a_log_is_sent_at_its_instants_with_what_it_has() {
         place.write_as_is("access.log", LOG);
         let outcome = place.run_test();
         let notes = [
-            "access.log: not replayed: entry 3, which is not in the format of the log",
-            "not replayed: entry 5, which is of a method that cannot be replayed",
+            "access.log: entry 3 is not replayed: not in the format of the log\n",
+            "access.log: entry 5 is not replayed: a method that cannot be replayed\n",
             "1 entry is earlier than the one before, by up to 1s: all are replayed in the order of their times",
         ];
         notes.iter().for_each(|note| assert!(outcome.stderr.contains(note), "{note}: {}", outcome.stderr));
@@ -120,6 +120,27 @@ fn a_replay_ends_early_and_has_a_warm_up() {
     assert_eq!((of("warm-up"), of("during")), (json!({"ok": 1}), json!({"wrong-status": 1})));
 }
 
+/// Nothing is left to send after the last request, and that one is sent even without a drain.
+#[test]
+fn a_replay_ends_with_its_log_and_changes_no_path() {
+    for http in ["", "redirects: 1"] {
+        let (server, seen) = server();
+        let text = scenario(server.port, http, "format: combined").replace("}}\n", "}, duration: 1h, drain: 0s}\n");
+        let place = Place::with(&text);
+        let line = |second: u32, path: &str| format!("h - - [30/Nov/2026:10:00:0{second} +0000] \"GET {path} HTTP/1.1\" 200 1\n");
+        place.write_as_is("access.log", &[line(0, "//double//slash"), line(0, "/a%zz"), line(1, "/b/../%2e%2F?x=//")].concat());
+        let plan = place.run(&["plan", "test.yaml"]).expect(0);
+        assert!(plan.stdout.contains("during: 2 passes, to the end of the log"), "{}", plan.stdout);
+        let outcome = place.run_test().expect(0);
+        let note = "access.log: entry 2 is not replayed: a path that cannot be sent as it stands\n";
+        assert!(outcome.stderr.contains(note), "{}", outcome.stderr);
+        let lines: Vec<String> = seen.lock().unwrap().iter().map(|(_, line, _)| line.clone()).collect();
+        assert_eq!(lines, ["GET //double//slash", "GET /b/../%2e%2F?x=//"]);
+        assert_eq!(outcomes(&place.summary(), "(pass)"), json!({"ok": 2}));
+        assert_eq!(place.status("all/run1")["phases"][0]["unsent"], json!(0));
+    }
+}
+
 #[test]
 fn bodies_of_a_har_are_sent_with_their_types() {
     let entry = |ms: u32, method: &str, url: &str, more: &str| {
@@ -140,7 +161,7 @@ fn bodies_of_a_har_are_sent_with_their_types() {
         .replace("  clients:", "  clients:\n    threads: 1");
     let place = Place::with(&text);
     place.write_as_is("page.har", &format!(r#"{{"log": {{"entries": [{}]}}}}"#, entries.join(",")));
-    place.run_test().expect(0).complains(&["page.har: not replayed: entry 3, which is for another host"]);
+    place.run_test().expect(0).complains(&["page.har: entry 3 is not replayed: another host"]);
     let requests = server.requests();
     let kinds: Vec<Option<&str>> = requests.iter().map(|request| request.header("content-type")).collect();
     assert_eq!(kinds, [Some("application/json"), None, None]);

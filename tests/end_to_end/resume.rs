@@ -343,6 +343,39 @@ fn a_plan_that_has_changed_is_refused() {
 }
 
 #[test]
+fn files_whose_content_has_changed_are_named() {
+    let server = Server::friendly();
+    let place = Place::with(&format!(
+        "
+experiment: test
+workloads:
+  users:
+    url: http://127.0.0.1:{port}
+    load: {{closed: {{connections: 1}}, amount: 2}}
+    draw: {{u: {{rows: users.csv}}}}
+    steps: [{{get: '/${{u.name}}'}}, {{pause: {{recorded: pauses.txt}}}}]
+  log:
+    url: http://127.0.0.1:{port}
+    load: {{replay: {{log: access.log, format: combined}}}}
+",
+        port = server.port
+    ));
+    let data = [
+        ("users.csv", "name\nann\nbob\n"),
+        ("pauses.txt", "1ms\n2ms\n"),
+        ("access.log", "h - - [30/Nov/2026:10:00:00 +0000] \"GET /a HTTP/1.1\" 200 1\n"),
+    ];
+    data.iter().for_each(|(name, content)| drop(place.write_as_is(name, content)));
+    place.run_test();
+    resume(&place, &["--no-graphs"]).expect(0);
+    for ((name, content), (from, to)) in data.iter().zip([("ann", "eve"), ("2ms", "3ms"), ("/a", "/b")]) {
+        place.write_as_is(name, &content.replace(from, to));
+        resume(&place, &[]).expect(2).complains(&["the content of ", &format!("{name} has changed")]);
+        place.write_as_is(name, content);
+    }
+}
+
+#[test]
 fn a_comment_that_has_changed_is_no_difference() {
     let mut place = ended_at("b2", Signal::KILL, SCENARIO);
     let typed = std::fs::read(place.run_directory("test").join("experiment.yaml")).unwrap();

@@ -231,11 +231,11 @@ fn cookies_of_a_pass_end_with_it_and_odd_ones_are_refused_and_counted() {
     let seen = Arc::clone(&lines);
     let server = Server::start(move |request| {
         let cookie = request.header("cookie").unwrap_or_default();
-        seen.lock().unwrap().insert(format!("{} {cookie}", request.path));
+        seen.lock().unwrap().insert(format!("{} {cookie}", request.path.split('?').next().unwrap()));
         let cookies = ["a=1; Path=/", "b=2; Domain=example.org", "=3", "gone=4; Max-Age=0", "here=5; Path=/second"];
         let long = format!("set-cookie: long={}\r\n", "x".repeat(5000));
         let all = cookies.iter().map(|cookie| format!("set-cookie: {cookie}\r\n")).collect::<String>() + &long;
-        (200, if request.path == "/first" { all } else { String::new() }, String::new())
+        (200, if request.path.starts_with("/first?") { all } else { String::new() }, String::new())
     });
     for http in PATHS {
         lines.lock().unwrap().clear();
@@ -243,7 +243,7 @@ fn cookies_of_a_pass_end_with_it_and_odd_ones_are_refused_and_counted() {
             "    http: {http}
     load: {{closed: {{connections: 1}}, amount: 10}}
     cookies: pass
-    steps: [{{get: /first}}, {{name: second, get: /second/x}}, {{name: third, get: /third}}]
+    steps: [{{get: '/first?of=${{pass}}'}}, {{name: second, get: /second/x}}, {{name: third, get: /third}}]
 "
         );
         let place = Place::with(&scenario(&server, &workload));
@@ -253,7 +253,12 @@ fn cookies_of_a_pass_end_with_it_and_odd_ones_are_refused_and_counted() {
         let users = &place.status("all/run1")["users"][0];
         assert_eq!(users["cookies_refused"], 30);
         let reasons = users["cookies"].to_string();
-        for why in ["`b` is for `example.org`, but 127.0.0.1 set it", "name is empty", "`long` has 5004 bytes"] {
+        for why in [
+            "`b` is for `example.org`, but 127.0.0.1 set it",
+            "name is empty",
+            "`long` has 5004 bytes",
+            "GET /first set a cookie",
+        ] {
             assert!(reasons.contains(why), "{reasons}");
         }
     }
@@ -359,6 +364,41 @@ fn unique_rows_run_out_and_the_load_ends_there() {
     }
 }
 
+/// Passes that are under way when the last row is taken complete after the end of the load.
+#[test]
+fn throughput_counts_until_the_rows_run_out() {
+    let server = Server::friendly();
+    let workload = "    load: {open: {rate: 100/s}, duration: 20s}
+    draw: {u: {rows: users.jsonl, order: unique}}
+    steps: [{get: \"/${u.n}\"}, {pause: 500ms}, {get: /}]
+";
+    let mut place = Place::with(&scenario(&server, workload));
+    place.write("users.jsonl", &(0..101).map(|n| format!("{{\"n\": {n}}}\n")).collect::<String>());
+    place.run_test().expect(0);
+    let summary = place.summary();
+    let pass = part(&summary, "all", "clients", "during", "(pass)");
+    assert_eq!((&pass["ok"], &pass["requests"]), (&json!(100), &json!(100)));
+    let rate = pass["throughput_per_s"]["median"].as_f64().unwrap();
+    assert!(rate > 35.0 && rate < 65.0, "half of them end in the second in which they start: {rate}");
+}
+
+/// Who cannot log in tries again after the think time, as after any other pass.
+#[test]
+fn a_log_in_that_fails_is_followed_by_the_think_time() {
+    let before = AtomicU64::new(0);
+    let server = Server::start(move |_| {
+        (if before.fetch_add(1, Ordering::Relaxed) < 2 { 200 } else { 403 }, String::new(), String::new())
+    });
+    let workload = "    load: {closed: {connections: 2, think: {constant: 300ms}}, duration: 1s}
+    user: [{name: log-in, post: /login}]
+    steps: [{get: /}]
+";
+    let place = Place::with(&(scenario(&server, workload).replacen("limits: {", "limits: {errors: 100%, ", 1)));
+    place.run_test();
+    let asked = server.requests().len();
+    assert!((6..=14).contains(&asked), "{asked} requests of two users within a second");
+}
+
 #[test]
 fn what_a_set_up_step_finds_is_known_to_the_load() {
     let server = Server::start(|request| match request.path.as_str() {
@@ -383,12 +423,17 @@ workloads:
   clients:
     url: {base}
     load: {{closed: {{connections: 2}}, amount: 20}}
-    steps: [{{get: \"/${{n}}\", headers: {{x-token: \"${{token}}\"}}}}]
+    headers: {{x-token: \"${{token}}\"}}
+    steps:
+      - get: \"/${{n}}\"
+      - {{name: held, when: {{n: \"> 6\", token: \"== ${{token}}\"}}, get: /held}}
+      - {{name: not, when: {{n: \"> 7\"}}, get: /not}}
 "
     ));
     place.run_test().expect(0);
     let lines: Vec<String> = server.requests().iter().map(Request::line).collect();
-    assert_eq!(lines.iter().filter(|line| *line == "GET /7").count(), 21);
+    let count = |wanted: &str| lines.iter().filter(|line| *line == wanted).count();
+    assert_eq!([count("GET /7"), count("GET /held"), count("GET /not")], [21, 21, 0]);
     assert_eq!(lines.last().map(String::as_str), Some("POST /bye/7"));
 }
 

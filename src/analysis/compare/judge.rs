@@ -40,6 +40,7 @@ pub(super) fn judge(
     options: &Options,
     primary: Option<Metric>,
 ) -> Result<Comparison, Error> {
+    comparison.step = options.step.as_ref().map(|name| step(name, pairs)).transpose()?;
     let mut families: Vec<Vec<Case>> = Vec::new();
     for pair in pairs {
         if let Some(words) = incomparable(pair, &mut comparison) {
@@ -49,8 +50,9 @@ pub(super) fn judge(
         let (base, other) = (pair.base[0], pair.other[0]);
         let mut of_workloads: Vec<(Option<String>, Vec<Case>)> = Vec::new();
         for (metric, workload) in metrics_of(base, other, &options.metrics, primary.as_ref()) {
-            let part = Selection { workload: workload.as_deref(), ..Selection::default() };
-            let of = |cells: &[&CellSummary]| cells.iter().map(|c| values::by_repetition(c, &metric, &part)).collect::<Vec<_>>();
+            let part = Selection { workload: workload.as_deref(), step: comparison.step.as_deref(), ..Selection::default() };
+            let part = &part;
+            let of = |cells: &[&CellSummary]| cells.iter().map(|c| values::by_repetition(c, &metric, part)).collect::<Vec<_>>();
             let (a, b) = (of(&pair.base), of(&pair.other));
             // What neither side has is not missing: a workload that only connects has no response times.
             let [no_a, no_b] = [&a, &b].map(|side| side.iter().any(Vec::is_empty));
@@ -98,6 +100,16 @@ pub(super) fn judge(
     let all: Vec<String> = comparison.rows.first().map(|r| r.levels.keys().cloned().collect()).unwrap_or_default();
     comparison.factors = all.iter().filter(differs).cloned().collect();
     Ok(comparison)
+}
+
+/// The step with this name, or the kind of passes.
+fn step(name: &str, pairs: &[Pair<'_>]) -> Result<String, Error> {
+    let cells = pairs.iter().flat_map(|pair| pair.base.iter().chain(&pair.other));
+    let known: std::collections::BTreeSet<&str> = cells.flat_map(|cell| &cell.steps).map(|step| step.step.as_str()).collect();
+    let kind = format!("({name})");
+    let found = [name, kind.as_str()].into_iter().find(|name| known.contains(name));
+    let unknown = || Error::Step { name: name.to_owned(), known: vocabulary::words::one_of(known.iter().copied()) };
+    found.map(str::to_owned).ok_or_else(unknown)
 }
 
 /// Why two cells are not compared.

@@ -70,6 +70,8 @@ pub enum Error {
     Level { factor: String, level: String, run: String, known: String },
     #[error("the factor `{factor}` has only the level `{level}` in {run}: there is nothing to compare it with")]
     OneLevel { factor: String, level: String, run: String },
+    #[error("no cell has a step `{name}`: expected {known}")]
+    Step { name: String, known: String },
     #[error("no cell has the metric `{0}`")]
     Metric(String),
 }
@@ -83,6 +85,9 @@ pub struct Comparison {
     pub baseline: String,
     /// The factor whose levels are compared; none between runs.
     pub by: Option<String>,
+    /// The step, or kind of passes, whose throughput and times are compared; none: passes as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
     /// A smaller difference does not matter; a share.
     pub threshold: f64,
     /// Over how many comparisons p was corrected: one primary metric each, with the other metrics tested after it.
@@ -232,12 +237,14 @@ pub struct Options {
     pub metrics: Vec<Metric>,
     /// The primary metric; else the scenario's, or what each workload is mainly about where the scenario names none.
     pub primary: Option<Metric>,
+    /// Throughput and times of this step or kind of passes, instead of those of passes as a whole.
+    pub step: Option<String>,
 }
 
 impl Options {
     /// The usual metrics, where a difference within ± `threshold`, a share, does not matter.
     pub fn usual(threshold: f64) -> Self {
-        Self { threshold, metrics: Vec::new(), primary: None }
+        Self { threshold, metrics: Vec::new(), primary: None, step: None }
     }
 
     /// What has to be read of a run to compare it: what is named, or else what is compared by default.
@@ -401,6 +408,7 @@ fn empty(summary: &Summary, options: &Options) -> Comparison {
         experiment: summary.experiment.clone(),
         baseline: String::new(),
         by: None,
+        step: None,
         threshold: options.threshold,
         corrected_over: 0,
         floor_sessions: None,

@@ -107,14 +107,15 @@ fn plain(text: &str) -> String {
 
 /// What is compared with what.
 pub fn title(comparison: &Comparison) -> String {
+    let step = comparison.step.as_ref().map_or_else(String::new, |step| format!(", `{step}`"));
     match &comparison.by {
-        Some(by) => format!("{}: levels of {by} against {}", comparison.experiment, comparison.baseline),
+        Some(by) => format!("{}{step}: levels of {by} against {}", comparison.experiment, comparison.baseline),
         None => {
             let mut sides: Vec<&str> = comparison.rows.iter().map(|r| r.side.as_str()).collect();
             sides.sort_unstable();
             sides.dedup();
             let others = if sides.len() == 1 { sides[0].to_owned() } else { format!("{} runs", sides.len()) };
-            format!("{}: {others} against {}", comparison.experiment, comparison.baseline)
+            format!("{}{step}: {others} against {}", comparison.experiment, comparison.baseline)
         }
     }
 }

@@ -33,6 +33,8 @@ pub struct Script {
 /// A kind of pass.
 struct Laid {
     ops: Vec<Op>,
+    /// Where the pauses start that follow its last step or group.
+    last_pauses: usize,
 }
 
 /// A part of a pass that is looked at in one go.
@@ -60,9 +62,17 @@ enum Op {
 /// A condition whose values are slots.
 struct Test {
     name: String,
-    place: usize,
+    value: Known,
     comparison: Comparison,
     with: Text,
+}
+
+/// A value that is compared.
+enum Known {
+    /// That of the pass in this slot.
+    Slot(usize),
+    /// The same in all passes.
+    Always(String),
 }
 
 /// Where a pass is.
@@ -111,7 +121,8 @@ impl Script {
         let lay = |kind: &Kind| {
             let mut ops = Vec::new();
             lay(&kind.moves, 0, names, &mut ops)?;
-            Ok(Laid { ops })
+            let pauses = kind.moves.iter().rev().take_while(|last| matches!(last, Move::Pause(_))).count();
+            Ok(Laid { last_pauses: ops.len() - pauses, ops })
         };
         let sum = |sum: &mut f64, kind: &Kind| {
             *sum += kind.weight;
@@ -178,11 +189,7 @@ impl Script {
             walk.at += 1;
             match op {
                 Op::Step(step) => return Turn { pause_ns, then: Then::Step(usize::from(*step)) },
-                Op::Pause(pause) => {
-                    let random = mix(mix(walk.pass ^ mix(self.seed)) ^ PAUSE ^ walk.drawn);
-                    walk.drawn += 1;
-                    pause_ns = pause_ns.saturating_add(length_ns(pause, &mut Random::new(random, PAUSE)));
-                }
+                Op::Pause(pause) => pause_ns = pause_ns.saturating_add(self.draw(walk, pause)),
                 Op::Rounds { depth, times } => walk.left[*depth] = *times,
                 Op::Again { depth, to } => {
                     walk.left[*depth] = walk.left[*depth].saturating_sub(1);
@@ -191,7 +198,6 @@ impl Script {
                     }
                 }
                 Op::Unless { conditions, step, to } => {
-                    let Some(values) = values else { continue };
                     let hold = conditions.iter().try_fold(true, |hold, test| Ok(hold && test.holds(values)?));
                     match hold {
                         Ok(true) => {}
@@ -201,6 +207,23 @@ impl Script {
                 }
             }
         }
+    }
+
+    /// The pauses at the end of a pass, which are made whatever happened before, in nanoseconds: an error does not make its user
+    /// hurry.
+    pub fn last_pauses(&self, walk: &mut Walk) -> u64 {
+        let Some(kind) = self.kinds.get(walk.kind) else { return 0 };
+        kind.ops[kind.last_pauses..].iter().fold(0, |sum: u64, op| match op {
+            Op::Pause(pause) => sum.saturating_add(self.draw(walk, pause)),
+            _ => sum,
+        })
+    }
+
+    /// How long the next pause is.
+    fn draw(&self, walk: &mut Walk, pause: &Pause) -> u64 {
+        let random = mix(mix(walk.pass ^ mix(self.seed)) ^ PAUSE ^ walk.drawn);
+        walk.drawn += 1;
+        length_ns(pause, &mut Random::new(random, PAUSE))
     }
 }
 
@@ -263,16 +286,23 @@ fn length_ns(pause: &Pause, random: &mut Random) -> u64 {
 impl Test {
     fn new(when: &When, names: &[String]) -> Result<Self, Error> {
         let step = format!("when {}", when.name);
-        let place = names.iter().position(|name| *name == when.name);
-        let place = place.ok_or_else(|| Error::Request { step: step.clone(), reason: "there is no such value".to_owned() })?;
-        Ok(Self { name: when.name.clone(), place, comparison: when.comparison, with: Text::new(&when.with, names, &step)? })
+        let slot = || names.iter().position(|name| *name == when.name).map(Known::Slot);
+        let value = when.known.clone().map(Known::Always).or_else(slot);
+        let value = value.ok_or_else(|| Error::Request { step: step.clone(), reason: "there is no such value".to_owned() })?;
+        Ok(Self { name: when.name.clone(), value, comparison: when.comparison, with: Text::new(&when.with, names, &step)? })
     }
 
-    fn holds(&self, values: &Values) -> Result<bool, Failure> {
-        let value = values.get(self.place);
-        let with: std::borrow::Cow<'_, str> = match self.with.fixed() {
-            Some(fixed) => fixed.into(),
-            None => self.with.fill(values).into(),
+    fn holds(&self, values: Option<&Values>) -> Result<bool, Failure> {
+        let value = match (&self.value, values) {
+            (Known::Always(value), _) => value.as_str(),
+            (Known::Slot(place), Some(values)) => values.get(*place),
+            // Passes without values compare none.
+            (Known::Slot(_), None) => return Ok(true),
+        };
+        let with: std::borrow::Cow<'_, str> = match (self.with.fixed(), values) {
+            (Some(fixed), _) => fixed.into(),
+            (None, Some(values)) => self.with.fill(values).into(),
+            (None, None) => return Ok(true),
         };
         let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| !number.is_nan());
         let numbers = number(value).zip(number(&with));
@@ -347,6 +377,19 @@ mod tests {
     }
 
     #[test]
+    fn the_pauses_at_the_end_follow_any_failure() {
+        let pause = |seconds| Move::Pause(Pause::Constant(Duration::from_secs(seconds)));
+        let inner = Move::Repeat { times: 2, moves: vec![Move::Step(1), pause(100)] };
+        let script = |moves| Script::new(&Flow::of(vec![Kind { name: None, weight: 1.0, moves }]), &[], 2, 7).unwrap();
+        let paced = script(vec![pause(50), Move::Step(0), pause(20), inner.clone(), pause(1), pause(2)]);
+        let mut walk = paced.begin(0);
+        assert!(matches!(paced.next(&mut walk, None).then, Then::Step(0)));
+        assert_eq!(paced.last_pauses(&mut walk), 3_000_000_000);
+        let unpaced = script(vec![pause(50), Move::Step(0), inner]);
+        assert_eq!(unpaced.last_pauses(&mut unpaced.begin(0)), 0);
+    }
+
+    #[test]
     fn the_shares_of_kinds_are_their_weights_and_follow_from_the_seed() {
         let kinds = vec![
             kind("browse", 70.0, vec![Move::Step(0)]),
@@ -372,8 +415,8 @@ mod tests {
         let mut values = Values::new(&names, 1, 0);
         values.begin_pass(0);
         let holds = |comparison, with: &str| {
-            let when = When { name: "stock".to_owned(), comparison, with: Template::parse(with) };
-            Test::new(&when, names.as_slice()).unwrap().holds(&values)
+            let when = When { name: "stock".to_owned(), known: None, comparison, with: Template::parse(with) };
+            Test::new(&when, names.as_slice()).unwrap().holds(Some(&values))
         };
         // 9 is less than 10 as a number, and more as a text.
         assert!(holds(Comparison::Above, "9").unwrap() && !holds(Comparison::Below, "9").unwrap());
@@ -381,7 +424,7 @@ mod tests {
         assert!(holds(Comparison::AtLeast, "10").unwrap() && holds(Comparison::AtMost, "${stock}").unwrap());
         assert_eq!(holds(Comparison::Above, "ten").unwrap_err().outcome, Outcome::Carry);
         let left_out = |with: &str| {
-            let when = When { name: "stock".to_owned(), comparison: Comparison::Above, with: Template::parse(with) };
+            let when = When { name: "stock".to_owned(), known: None, comparison: Comparison::Above, with: Template::parse(with) };
             let moves = vec![
                 Move::Step(0),
                 Move::When { conditions: vec![when], moves: vec![Move::Step(1), Move::Step(2)] },
@@ -393,7 +436,14 @@ mod tests {
         };
         assert_eq!(left_out("9"), [0, 1, 2, 3]);
         assert_eq!(left_out("10"), [0, 3]);
-        let unknown = When { name: "price".to_owned(), comparison: Comparison::Is, with: Template::parse("1") };
+        // What a set-up step has found is the same in all passes, and needs no slot.
+        let found = |text: &str| When {
+            known: Some(text.to_owned()),
+            ..When { name: "token".to_owned(), known: None, comparison: Comparison::Is, with: Template::parse("${stock}") }
+        };
+        assert!(Test::new(&found("10"), names.as_slice()).unwrap().holds(Some(&values)).unwrap());
+        assert!(!Test::new(&found("11"), names.as_slice()).unwrap().holds(Some(&values)).unwrap());
+        let unknown = When { name: "price".to_owned(), known: None, comparison: Comparison::Is, with: Template::parse("1") };
         assert!(Test::new(&unknown, names.as_slice()).is_err());
     }
 
@@ -414,7 +464,7 @@ mod tests {
         // exp(0.8 * 1.645)
         assert!((log_normal[95_000] - 3.728).abs() < 0.1, "{}", log_normal[95_000]);
         let measured: Arc<[Duration]> = [1, 2, 5].map(Duration::from_secs).into();
-        let recorded = pauses(&Pause::Recorded { from: String::new(), count: 3, pauses: measured });
+        let recorded = pauses(&Pause::Recorded { from: String::new(), count: 3, content: String::new(), pauses: measured });
         let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
         recorded.iter().for_each(|s| *counts.entry(*s as u64).or_default() += 1);
         assert_eq!(counts.keys().copied().collect::<Vec<_>>(), [1, 2, 5]);

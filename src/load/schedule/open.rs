@@ -6,6 +6,7 @@
 //! one, which is done in pieces, between which the generator does its work.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use super::{Arrival, Instants, Next, ThreadSlice, Timeline};
 use plan::{Length, Load, Pattern, Segment, Spacing};
@@ -14,6 +15,8 @@ use vocabulary::units::nanos;
 
 /// The most arrivals that one call examines, besides those that it gives away: some tens of microseconds.
 const PIECE: usize = 2048;
+/// How long the passes of an amount may wait after the last one was due, at least.
+const LEAST_DRAIN: Duration = Duration::from_secs(1);
 
 /// All arrivals of a load in order, whichever thread takes them.
 #[derive(Clone, Debug)]
@@ -195,6 +198,9 @@ pub struct OpenLoop {
 impl OpenLoop {
     /// The share of one thread of a load that starts at `origin_ns`.
     pub fn new(load: &Load, pattern: &Pattern, spacing: Spacing, slice: ThreadSlice, origin_ns: u64) -> Self {
+        // The last pass of an amount is the end of the load, and is sent a little after it was due.
+        let ends_with_pass = load.segments.last().is_some_and(|segment| matches!(segment.length, Length::Amount(_)));
+        let drain = if ends_with_pass { load.drain.max(LEAST_DRAIN) } else { load.drain };
         let mut open = Self {
             walk: Walk::new(load, pattern, spacing, slice, origin_ns),
             thread: slice.thread,
@@ -202,7 +208,7 @@ impl OpenLoop {
             head: None,
             ahead: None,
             end_ns: None,
-            drain_ns: nanos(load.drain),
+            drain_ns: nanos(drain),
             offered: [0; Phase::ALL.len()],
             unsent: [0; Phase::ALL.len()],
         };
@@ -328,7 +334,6 @@ mod tests {
     use super::*;
     use plan::Arrivals;
     use proptest::prelude::*;
-    use std::time::Duration;
 
     const S: u64 = 1_000_000_000;
 
@@ -535,5 +540,9 @@ mod tests {
         assert!(matches!(amount.next(S), Next::Begin(_)));
         assert_eq!(amount.next(S + S / 2), Next::Over);
         assert_eq!(amount.offered_and_unsent(), [(Phase::During, 5, 4)]);
+        // It is itself sent, however soon the load is to end.
+        let load = Load { drain: Duration::ZERO, ..load(vec![segment(Phase::During, Length::Amount(1))]) };
+        let mut last = OpenLoop::new(&load, &Pattern::Rate(10.0), Spacing::Constant, ThreadSlice::of(0, 1, 5), 0);
+        assert!(matches!(last.next(S / 1000), Next::Begin(_)));
     }
 }

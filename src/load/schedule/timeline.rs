@@ -56,9 +56,17 @@ impl Timeline {
     /// phase with an amount lasts until its last pass has ended, and no other pass counts in it. [`Phase::Drain`] if it
     /// counts in none: after the end, or where this workload is not active.
     pub fn completed_in(&self, phase: Phase, at_ns: u64) -> Phase {
+        self.completed_until(u64::MAX, phase, at_ns)
+    }
+
+    /// The same for a load that has nothing left to send at `until_ns`, which ends all phases with a duration.
+    pub fn completed_until(&self, until_ns: u64, phase: Phase, at_ns: u64) -> Phase {
         let own = self.segments.iter().find(|s| s.phase == phase);
         if own.is_some_and(|s| matches!(s.length, Length::Amount(_))) {
             return phase;
+        }
+        if at_ns >= until_ns {
+            return Phase::Drain;
         }
         // An instant before the first start is impossible; it would count as part of the first segment.
         let segment = self.begins.iter().rposition(|begin| *begin <= at_ns).unwrap_or(0);
@@ -112,6 +120,19 @@ mod tests {
         let spans = [6, 7, 16, 17, 41, 42].map(|at| timeline.span_at(at * MS).map(|(.., phase)| phase));
         assert_eq!(spans, [None, Some(Phase::WarmUp), Some(Phase::WarmUp), None, Some(Phase::After), None]);
         assert_eq!((timeline.end_of(Phase::After), timeline.end_of(Phase::During)), (Some(42 * MS), None));
+    }
+
+    #[test]
+    fn what_ends_when_nothing_is_left_counts_in_no_phase() {
+        let timeline = Timeline::new(&[segment(Phase::WarmUp, ms(10)), segment(Phase::During, ms(20))], 0);
+        let counts = |phase, at| timeline.completed_until(15 * MS, phase, at * MS);
+        assert_eq!(
+            [9, 14, 15, 29].map(|at| counts(Phase::WarmUp, at)),
+            [Phase::WarmUp, Phase::During, Phase::Drain, Phase::Drain]
+        );
+        // The last passes of an amount belong to it, however long they take.
+        let amount = Timeline::new(&[segment(Phase::During, Length::Amount(5))], 0);
+        assert_eq!(amount.completed_until(MS, Phase::During, 2 * MS), Phase::During);
     }
 
     #[test]

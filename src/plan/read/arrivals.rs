@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::diagnostics::{Diagnostics, counted, refuse};
 use super::names::expected_metrics;
 use super::replay;
-use plan::{Arrivals, Condition, Find, Length, Load, Pattern, Segment, Spacing, Stage, Think};
+use plan::{Arrivals, Condition, Find, Length, Load, Pattern, Replay, Segment, Spacing, Stage, Think};
 use schema::source::one_of;
 use schema::{Node, types};
 use vocabulary::metric::catalogue;
@@ -176,17 +176,29 @@ fn segments(
         }
         // Without an end of its own, a replay ends with its log.
         (None, Some(Pattern::Replay(replay))) if typed.amount.is_none() && typed.duration.is_none() => {
-            let warm_up = match &typed.warm_up {
-                Some(types::WarmUp::Until(end)) => end.amount.unwrap_or_else(|| replay.before(end.duration.map(|d| d.0))),
-                _ => 0,
-            };
+            let warm_up = warm_up_of(typed, replay);
             if warm_up >= replay.requests {
                 let found = format!("a warm-up of {warm_up} requests, of {} in the log", replay.requests);
                 notes.say(node, "warm-up", found, "expected a warm-up that leaves requests for the measurement");
             }
             Length::Amount(replay.requests.saturating_sub(warm_up).max(1))
         }
-        (None, _) => length(notes, node, "the end of the load", typed.amount, typed.duration, pattern)?,
+        (None, _) => {
+            let length = length(notes, node, "the end of the load", typed.amount, typed.duration, pattern)?;
+            // Nothing is left to send after the last request of a log.
+            match (length, pattern) {
+                (Length::Duration(duration), Some(Pattern::Replay(replay))) => {
+                    let warm_up = warm_up_of(typed, replay);
+                    let start = match &typed.warm_up {
+                        Some(types::WarmUp::Until(end)) => end.duration.map_or_else(|| replay.at(warm_up), |d| d.0),
+                        _ => Duration::ZERO,
+                    };
+                    let ends_with_log = warm_up < replay.requests && start.saturating_add(duration) > replay.end();
+                    if ends_with_log { Length::Amount(replay.requests - warm_up) } else { length }
+                }
+                _ => length,
+            }
+        }
     };
     let warm_up = match (&typed.warm_up, node.get("warm-up")) {
         (Some(types::WarmUp::Until(warm_up)), Some(node)) => {
@@ -196,6 +208,14 @@ fn segments(
     };
     let segment = |phase, length| Segment { phase, length, active: true };
     Some(warm_up.map(|l| segment(Phase::WarmUp, l)).into_iter().chain([segment(Phase::During, during)]).collect())
+}
+
+/// How many requests of a log belong to the warm-up.
+fn warm_up_of(typed: &types::Load, replay: &Replay) -> u64 {
+    match &typed.warm_up {
+        Some(types::WarmUp::Until(end)) => end.amount.unwrap_or_else(|| replay.before(end.duration.map(|d| d.0))),
+        _ => 0,
+    }
 }
 
 fn length(

@@ -8,7 +8,9 @@ use super::diagnostics::{Diagnostics, refuse};
 use super::drivers::READERS;
 use super::experiment::{Builder, FOUND, KEPT, WINDOW};
 use super::expr::Scope;
-use super::{actions, arrivals, collect, faults, flow, hosts, lifetimes, links, reconcile, scrape, taps, targets, workloads};
+use super::{
+    actions, arrivals, collect, faults, flow, hosts, lifetimes, links, reconcile, scrape, taps, targets, values, workloads,
+};
 use plan::{Action, Cell, CellId, Collect, Faults, Length, Link, Reconcile, Steps, Tap, Target, Workload};
 use schema::source::all_of;
 use schema::{Data, Entry, Mistake, Node, Span, decode, types};
@@ -486,6 +488,7 @@ impl Builder<'_> {
             let noted = mistakes.len();
             let resolved = self.resolved_here(scope, entry, mistakes);
             flow::help_with_conditions(entry.value.get("steps"), &mut mistakes[noted..]);
+            values::help_with_rows(self.file, &entry.value, &mut mistakes[noted..]);
             let Some(resolved) = resolved else { continue };
             let workload = decode::decode_and(self.file, &resolved, mistakes, |typed: types::Workload, mistakes| {
                 let mut notes = Diagnostics::new(self.file, mistakes).here(self.places().is_here(typed.on.as_deref()));
@@ -502,7 +505,8 @@ impl Builder<'_> {
                 let mistake = Mistake::new(self.file, entry.key_span, format!("there is also a target `{}`", entry.key));
                 mistakes.push(mistake.expected("expected another name for the program that makes the load"));
             }
-            self.step_names.borrow_mut().extend(workload.rows());
+            let steps = workload.rows().into_iter().map(|step| (workload.name.clone(), step));
+            self.step_names.borrow_mut().extend(steps);
             self.check_windows(&workload, &entry.value, mistakes);
             made.push(workload);
             nodes.push(&entry.value);

@@ -8,6 +8,7 @@ use plan::factors::label_of;
 use plan::{Expectation, Subject};
 use schema::source::one_of;
 use schema::{Data, Mistake, Node, SourceFile};
+use vocabulary::rows::WHOLE;
 use vocabulary::{Exists, Metric, Phase};
 
 const KEYS: [&str; 9] = ["metric", "ratio", "of", "phase", "step", "target", "above", "below", "name"];
@@ -83,7 +84,7 @@ impl ResultQuery<'_> {
             );
         }
         let (phase, over) = self.phase(key == "ratio", metric.as_ref());
-        let step = self.text("step");
+        let step = self.text("step").filter(|step| step != WHOLE);
         let (only, ratio) = self.selection(key == "ratio");
         if let (Some(_), Some((factor, ..))) = (&over, &ratio) {
             self.say(

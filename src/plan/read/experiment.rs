@@ -22,6 +22,7 @@ use plan::{Abort, Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Record, 
 use schema::source::{self, one_of};
 use schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
 use vocabulary::Phase;
+use vocabulary::rows::WHOLE;
 
 /// More repetitions than this in one run are a typing error.
 const MAX_REPETITIONS: u64 = 1_000_000;
@@ -146,7 +147,7 @@ pub(super) struct Builder<'a> {
     pub(super) used: RefCell<BTreeSet<String>>,
     pub(super) active: RefCell<BTreeSet<String>>,
     /// Names of the steps of all workloads in all cells.
-    pub(super) step_names: RefCell<BTreeSet<String>>,
+    pub(super) step_names: RefCell<BTreeSet<(String, String)>>,
     /// Values made by expressions in all cells.
     pub(super) work: StdCell<usize>,
     /// Whether cells are skipped because variables are not set.
@@ -682,19 +683,25 @@ impl<'a> Builder<'a> {
 
     /// Graphs of one step must name one that some workload has.
     fn check_steps_named(&self, mistakes: &mut Vec<Mistake>) {
-        let known = self.step_names.borrow();
+        let all = self.step_names.borrow();
         let items = |key| self.root.get(key).map(Node::items).unwrap_or_default();
-        for node in items("graphs").iter().chain(items("expect")).filter_map(|item| item.get("step")) {
-            if let Some(name) = node.as_text()
-                && !known.contains(name)
-            {
-                let known = || known.iter().map(String::as_str);
-                mistakes.push(
-                    Mistake::new(self.file, node.span, format!("no workload has a step `{name}`"))
-                        .expected(format!("expected {}", one_of(known())))
-                        .did_you_mean(name, known()),
-                );
+        let whose = items("graphs").iter().map(|item| (item, "workload")).chain(items("expect").iter().map(|item| (item, "of")));
+        for (item, of) in whose {
+            let Some((node, name)) = item.get("step").and_then(|node| Some((node, node.as_text()?))) else { continue };
+            // One that does not exist was noted.
+            let of = item.get(of).and_then(Node::as_text).filter(|of| all.iter().any(|(workload, _)| workload == of));
+            let known: BTreeSet<&str> =
+                all.iter().filter(|(workload, _)| of.is_none_or(|of| of == workload)).map(|(_, step)| step.as_str()).collect();
+            if name == WHOLE || known.contains(name) {
+                continue;
             }
+            let found = match of {
+                Some(of) => format!("the workload `{of}` has no step `{name}`"),
+                None => format!("no workload has a step `{name}`"),
+            };
+            let mistake = Mistake::new(self.file, node.span, found);
+            let mistake = mistake.expected(format!("expected {}", one_of(known.iter().copied())));
+            mistakes.push(mistake.did_you_mean(name, known));
         }
     }
 

@@ -12,6 +12,7 @@ use plan::flow::{Comparison, DEEPEST, Flow, Kind, MOST_STEPS, Move, Pause, When}
 use plan::{Length, Load, Template};
 use schema::source::one_of;
 use schema::{Data, Entry, Mistake, Node, decode, types};
+use vocabulary::digest::Digest;
 use vocabulary::units;
 
 /// More repetitions of a group than any user makes.
@@ -94,7 +95,7 @@ pub(super) fn conditions(notes: &mut Diagnostics<'_>, node: &Node, known: Option
     let mut made = Vec::new();
     for (name, text) in typed {
         let Some(entry) = part.entry(&name) else { continue };
-        if let Some(known) = known.filter(|known| !known.certain.contains(&name)) {
+        if let Some(known) = known.filter(|known| !known.certain.contains(&name) && !notes.found.contains(&name)) {
             let found = match known.possible.contains(&name) {
                 true => format!("`{name}` may not have been carried: its step can be left out"),
                 false => format!("`{name}` is a value that no step before this one carries"),
@@ -110,10 +111,17 @@ pub(super) fn conditions(notes: &mut Diagnostics<'_>, node: &Node, known: Option
             notes.mistakes.push(mistake);
         }
         let text = text.0.trim();
-        let (comparison, with) = Comparison::ALL
-            .into_iter()
-            .find_map(|(sign, comparison)| Some((comparison, text.strip_prefix(sign)?.trim())))
-            .unwrap_or((Comparison::Is, text));
+        let (comparison, with) = match compared_with(text) {
+            Ok(found) => found,
+            Err(meant) => {
+                let expected =
+                    format!("expected {}, and what it is compared with", one_of(Comparison::ALL.map(|(sign, _)| sign)));
+                let mistake = Mistake::new(notes.file, entry.value.span, format!("`{text}` is not a comparison"));
+                let help = format!("did you mean `{meant}`? To compare with this very text, write `== {text}`");
+                notes.mistakes.push(mistake.expected(expected).help(help));
+                continue;
+            }
+        };
         let with = Template::parse(with);
         let late: Vec<&str> = with.names().collect();
         if comparison.is_of_numbers() && late.is_empty() && with.to_text().parse::<f64>().is_err() {
@@ -121,16 +129,60 @@ pub(super) fn conditions(notes: &mut Diagnostics<'_>, node: &Node, known: Option
             notes.say(part, &name, found, format!("expected a number after `{}`, such as `\"> 0\"`", comparison.sign()));
         }
         for other in late {
-            if known.is_some_and(|known| !known.certain.contains(other)) {
+            if known.is_some_and(|known| !known.certain.contains(other)) && !notes.found.contains(other) {
                 let span = find_name(notes.file, &entry.value, other).unwrap_or(entry.value.span);
                 let mistake =
                     Mistake::new(notes.file, span, format!("`{other}` is a value that no step before this one carries"));
                 notes.mistakes.push(mistake.expected("expected a number, a text, or a carried or drawn value"));
             }
         }
-        made.push(When { name, comparison, with });
+        made.push(When { name, known: None, comparison, with });
     }
     made
+}
+
+/// Characters of which comparisons consist, and what is easily taken for one.
+const SIGNS: [char; 5] = ['=', '<', '>', '!', '~'];
+
+/// A comparison, and what a value is compared with.
+///
+/// # Errors
+/// What was probably meant, if the text looks like a comparison and is none.
+fn compared_with(text: &str) -> Result<(Comparison, &str), String> {
+    let rest = text.trim_start_matches(SIGNS);
+    let signs = &text[..text.len() - rest.len()];
+    if let Some((_, comparison)) = Comparison::ALL.iter().find(|(sign, _)| *sign == signs) {
+        return Ok((*comparison, rest.trim()));
+    }
+    if !signs.is_empty() {
+        let meant = match signs {
+            "=" | "===" | "~" | "~~" | "=~" => "==",
+            "!" | "=!" | "~=" | "!~" | "!==" | "<>" => "!=",
+            "=>" | ">==" => ">=",
+            "=<" | "<==" => "<=",
+            ">>" => ">",
+            "<<" => "<",
+            // A text that starts with more signs.
+            _ if signs.starts_with("!=") => return Err(format!("!= {}", &text[2..])),
+            _ => return Err(format!("== {}", text.strip_prefix("==").unwrap_or(text))),
+        };
+        return Err(format!("{meant} {}", rest.trim()));
+    }
+    let front = text.trim_end_matches(SIGNS);
+    let signs = &text[front.len()..];
+    // Other texts may well end so, such as those in base64.
+    if signs.contains(['<', '>']) || !signs.is_empty() && front.ends_with(char::is_whitespace) {
+        let meant = match signs {
+            "<" => ">",
+            ">" => "<",
+            "<=" | "=<" => ">=",
+            ">=" | "=>" => "<=",
+            "!=" | "!" => "!=",
+            _ => "==",
+        };
+        return Err(format!("{meant} {}", front.trim()));
+    }
+    Ok((Comparison::Is, text))
 }
 
 /// The values that conditions compare, wherever they are in `steps`.
@@ -197,19 +249,13 @@ pub(super) fn check(notes: &mut Diagnostics<'_>, node: &Node, depth: usize) {
 fn pause(notes: &mut Diagnostics<'_>, node: &Node) -> Option<Pause> {
     let typed = decode::decode::<types::PauseItem>(notes.file, node, notes.mistakes)?;
     let part = node.get("pause")?;
-    let zero = |notes: &mut Diagnostics<'_>, node: &Node, key: &str, time: Duration| {
-        if time.is_zero() {
-            notes.say(node, key, "a pause of 0", "expected a time, such as `1s`");
-        }
-        time
-    };
     let drawn = match typed.pause {
-        types::Pause::Constant(time) => return Some(Pause::Constant(zero(notes, node, "pause", time.0))),
+        types::Pause::Constant(time) => return Some(Pause::Constant(time.0)),
         types::Pause::Drawn(drawn) => drawn,
     };
     Some(match notes.exactly_one(part, "the length of the pause", &["constant", "exponential", "log-normal", "recorded"])? {
-        "constant" => Pause::Constant(zero(notes, part, "constant", drawn.constant?.0)),
-        "exponential" => Pause::Exponential(zero(notes, part, "exponential", drawn.exponential?.0)),
+        "constant" => Pause::Constant(drawn.constant?.0),
+        "exponential" => Pause::Exponential(drawn.exponential?.0),
         "log-normal" => log_normal(notes, part.get("log-normal")?, &drawn.log_normal?)?,
         _ => recorded(notes, part, drawn.recorded?)?,
     })
@@ -260,7 +306,9 @@ fn recorded(notes: &mut Diagnostics<'_>, node: &Node, typed: types::Recorded) ->
         notes.say(node, "recorded", "no pauses", "expected at least one duration");
         return None;
     }
-    Some(Pause::Recorded { from, count: pauses.len(), pauses: pauses.into() })
+    let mut digest = Digest::default();
+    pauses.iter().for_each(|pause| digest.add(&pause.as_nanos().to_le_bytes()));
+    Some(Pause::Recorded { from, count: pauses.len(), content: digest.text(), pauses: pauses.into() })
 }
 
 /// The pauses in a file: a duration, or a number of seconds, on each line that is not empty.
@@ -304,8 +352,15 @@ pub(super) fn flow(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Work
         let weight = name.map_or(1.0, |name| weights.iter().find(|(n, _)| n == name).map_or(0.0, |(_, weight)| *weight));
         let part = name.and_then(|name| node.get("steps")?.get(name)).or_else(|| node.get("steps")).unwrap_or(node);
         if !items.is_empty() && moves.iter().map(Move::certain_steps).sum::<u64>() == 0 {
-            let found = "a pass in which every step can be left out";
-            let expected = "expected at least one step without `when`: a pass without a request has no time";
+            let (found, expected) = match moves.iter().map(Move::steps).max() {
+                None | Some(0) => {
+                    ("a pass without a request", "expected at least one step besides the pauses, such as `{get: /}`")
+                }
+                Some(_) => (
+                    "a pass in which every step can be left out",
+                    "expected at least one step without `when`: a pass without a request has no time",
+                ),
+            };
             notes.mistakes.push(Mistake::new(notes.file, part.span, found).expected(expected));
         }
         let most = moves.iter().map(Move::steps).fold(0, u64::saturating_add);
@@ -332,7 +387,8 @@ fn moves(notes: &mut Diagnostics<'_>, items: &[Node], next: &mut u16) -> Vec<Mov
                 *next += 1;
                 vec![Move::Step(*next - 1)]
             }
-            Item::Pause => pause(&mut quiet, node).map(Move::Pause).into_iter().collect(),
+            // A pause of 0 is none, as where a factor has a level without pauses.
+            Item::Pause => pause(&mut quiet, node).filter(|pause| !pause.mean().is_zero()).map(Move::Pause).into_iter().collect(),
             Item::Group(items) => {
                 let inner = self::moves(&mut quiet, items, next);
                 let times = node.get("repeat").and_then(|n| n.to_json().as_u64()).unwrap_or(1) as u32;
@@ -362,6 +418,11 @@ fn mix(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload) -> Vec
             let mistake = Mistake::new(notes.file, steps.head, "one step instead of a list of steps");
             let mistake = mistake.expected("expected a list, such as `steps: [{get: /}]`");
             notes.mistakes.push(mistake.help(format!("`- ` is missing before `{}`", first.key)));
+        } else if let [name] = listed.as_slice() {
+            let found = format!("a list of steps for one kind of pass, `{name}`");
+            let expected =
+                "expected the steps themselves: `steps: [{get: /}]`; several kinds of passes have their weights in `mix`";
+            notes.say(node, "steps", found, expected);
         } else if !listed.is_empty() {
             let weights: Vec<String> = listed.iter().map(|name| format!("{name}: 1")).collect();
             let found = "lists of steps for several kinds of passes, and no `mix`";
@@ -386,9 +447,10 @@ fn mix(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload) -> Vec
         }
     }
     for entry in node.get("steps").map(Node::entries).unwrap_or_default() {
-        kind_named(notes, entry, &weights);
+        kind_named(notes, entry, part);
     }
-    match weights.as_slice() {
+    // What is wrong with a weight was noted.
+    match if weights.len() == part.entries().len() { weights.as_slice() } else { return weights } {
         [] => notes.say(node, "mix", "a mix of nothing", "expected at least two kinds, such as `{browse: 70, buy: 30}`"),
         [(name, _)] => {
             let expected = "expected at least two kinds; for one kind of pass, `steps` is a list and there is no `mix`";
@@ -397,13 +459,17 @@ fn mix(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Workload) -> Vec
         many if many.iter().all(|(_, weight)| *weight == 0.0) => {
             notes.say(node, "mix", "a mix in which every weight is 0", "expected at least one weight above 0");
         }
+        many if !many.iter().map(|(_, weight)| weight).sum::<f64>().is_finite() => {
+            let expected = "expected smaller ones, such as `{browse: 70, buy: 30}`: only their proportions matter";
+            notes.say(node, "mix", "weights whose sum is larger than any number", expected);
+        }
         _ => {}
     }
     weights
 }
 
 /// Notes what is wrong with a list of steps below a name.
-fn kind_named(notes: &mut Diagnostics<'_>, entry: &schema::Entry, weights: &[(String, f64)]) {
+fn kind_named(notes: &mut Diagnostics<'_>, entry: &schema::Entry, mix: &Node) {
     let name = &entry.key;
     let named_well = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b));
@@ -414,7 +480,7 @@ fn kind_named(notes: &mut Diagnostics<'_>, entry: &schema::Entry, weights: &[(St
         say(format!("`{name}` cannot be the name of a kind of pass"), "expected lower-case letters, digits, `-` and `_`");
     } else if name == "pass" {
         say("a kind of pass cannot be named `pass`".to_owned(), "expected another name: `(pass)` means all passes together");
-    } else if !weights.is_empty() && !weights.iter().any(|(weighed, _)| weighed == name) {
+    } else if !mix.entries().is_empty() && mix.get(name).is_none() {
         say(format!("the kind `{name}` has no weight in `mix`"), "expected its weight, such as `30`, or `0` for none");
     }
     if !matches!(entry.value.data, Data::List(_) | Data::Poison) {
@@ -462,6 +528,41 @@ pub(super) fn refuse_flow(notes: &mut Diagnostics<'_>, node: &Node, why: &str) {
     for (_, items) in kinds(node.get("steps")) {
         for item in items {
             super::diagnostics::refuse(notes, item, &["pause", "repeat", "when"], why);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comparisons_are_told_from_texts() {
+        for (text, comparison, with) in [
+            ("> 0", Comparison::Above, "0"),
+            (">=${x}", Comparison::AtLeast, "${x}"),
+            ("==  a b ", Comparison::Is, "a b"),
+            ("== => 3", Comparison::Is, "=> 3"),
+            ("!= !", Comparison::IsNot, "!"),
+            ("open", Comparison::Is, "open"),
+            ("c2VjcmV0MQ==", Comparison::Is, "c2VjcmV0MQ=="),
+            ("", Comparison::Is, ""),
+        ] {
+            assert_eq!(compared_with(text), Ok((comparison, with)), "{text}");
+        }
+        for (text, meant) in [
+            ("=> 3", ">= 3"),
+            ("=3", "== 3"),
+            ("=== 3", "== 3"),
+            ("~ 3", "== 3"),
+            ("!closed", "!= closed"),
+            ("<> 3", "!= 3"),
+            ("==!x", "== !x"),
+            ("3 <", "> 3"),
+            ("3>=", "<= 3"),
+            ("3 =", "== 3"),
+        ] {
+            assert_eq!(compared_with(text), Err(meant.to_owned()), "{text}");
         }
     }
 }

@@ -9,6 +9,7 @@ use plan::{Graph, Model, Shape};
 use schema::source::{all_of, one_of};
 use schema::{Mistake, Node, SourceFile, Span, types};
 use vocabulary::metric::Row;
+use vocabulary::rows::WHOLE;
 use vocabulary::{Exists, Metric, Phase, Time};
 
 /// Reads `graphs:`. Also returns the position of each model, whose values are computed when the cells are known.
@@ -205,7 +206,8 @@ impl ResultQuery<'_> {
             series,
             facet: typed.facet.0.clone(),
             only,
-            step: typed.step.clone(),
+            // The pass as a whole is what a graph shows anyway.
+            step: typed.step.clone().filter(|step| step != WHOLE),
             workload: typed.workload.clone(),
             y: typed.y,
             title: typed.title.clone(),

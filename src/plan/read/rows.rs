@@ -3,6 +3,7 @@
 //!
 //! What reads Parquet is handed in ([`set_parquet_reader`]): its library is known to floors above this one only.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ use super::commands::find_file;
 use super::diagnostics::Diagnostics;
 use plan::Rows;
 use schema::{Mistake, Node};
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// Reads a Parquet file; the error is in words.
 pub type ParquetReader = fn(&Path) -> Result<Rows, String>;
@@ -83,7 +86,7 @@ fn of_file(path: &Path, name: &str) -> Result<Rows, Wrong> {
     if rows.count() == 0 {
         return Err((format!("{name} has no row"), "expected at least one, below the names of the columns".to_owned()));
     }
-    Ok(rows.shrunk())
+    Ok(rows.complete())
 }
 
 /// Names of columns are names of values.
@@ -132,6 +135,10 @@ fn of_csv(path: &Path, name: &str, bytes: &[u8]) -> Result<Rows, Wrong> {
         let (line, start) = record.position().map_or((line, 0), |at| (at.line(), at.byte() as usize));
         let skipped = bytes[start..].iter().take_while(|byte| matches!(**byte, b'\r' | b'\n'));
         let line = line + skipped.filter(|byte| **byte == b'\n').count() as u64;
+        if reader.position().byte() as usize >= bytes.len() && is_unclosed(&bytes[start..]) {
+            let expected = "expected `\"` behind the value; one that belongs to a value is doubled";
+            return Err((format!("a quotation mark in line {line} of {name} is never closed"), expected.to_owned()));
+        }
         let Some(rows) = &mut rows else {
             let columns = record.iter().map(|value| as_utf8(name, line, value).map(|v| v.trim().to_owned()));
             let columns: Vec<String> = columns.collect::<Result<_, _>>()?;
@@ -159,6 +166,19 @@ fn of_csv(path: &Path, name: &str, bytes: &[u8]) -> Result<Rows, Wrong> {
     })
 }
 
+/// Whether the last record of a file ends within quotation marks.
+fn is_unclosed(record: &[u8]) -> bool {
+    let (mut starts, mut quoted) = (true, false);
+    for byte in record {
+        match byte {
+            b'"' if starts || quoted => (starts, quoted) = (quoted, !quoted),
+            b',' | b'\r' | b'\n' if !quoted => starts = true,
+            _ => starts = false,
+        }
+    }
+    quoted
+}
+
 /// An object of JSON on each line; those of the first are the columns.
 fn of_json_lines(path: &Path, name: &str, bytes: &[u8]) -> Result<Rows, Wrong> {
     let mut rows: Option<Rows> = None;
@@ -169,34 +189,75 @@ fn of_json_lines(path: &Path, name: &str, bytes: &[u8]) -> Result<Rows, Wrong> {
             continue;
         }
         let expected = || "expected one object of JSON on each line, with the same names in all of them".to_owned();
-        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).map_err(|e| {
+        let object: Object<'_> = serde_json::from_str(line).map_err(|e| {
             // Its own place in the line says little.
             let why = e.to_string();
             let why = why.split(" at line ").next().unwrap_or_default();
             (format!("line {number} of {name} is not an object of JSON: {why}"), expected())
         })?;
         if rows.is_none() {
-            let columns: Vec<String> = object.keys().cloned().collect();
+            let columns: Vec<String> = object.0.iter().map(|(name, _)| name.clone().into_owned()).collect();
             check_columns(name, &columns)?;
             rows = Some(Rows::new(path.to_owned(), columns));
         }
         let Some(rows) = &mut rows else { continue };
-        if let Some(missing) = rows.columns.iter().find(|column| !object.contains_key(*column)) {
+        if let Some(missing) = rows.columns.iter().find(|column| object.get(column).is_none()) {
             return Err((format!("line {number} of {name} has no `{missing}`"), expected()));
         }
-        if let Some(more) = object.keys().find(|key| !rows.columns.contains(key)) {
+        if let Some((more, _)) = object.0.iter().find(|(key, _)| !rows.columns.iter().any(|column| column == key)) {
             return Err((format!("line {number} of {name} has `{more}`, which the first one has not"), expected()));
         }
         for at in 0..rows.columns.len() {
-            match &object[&rows.columns[at]] {
-                serde_json::Value::String(text) => add(rows, name, text)?,
-                serde_json::Value::Null => add(rows, name, "")?,
-                other => add(rows, name, &other.to_string())?,
+            let value = object.get(&rows.columns[at]).unwrap_or_default();
+            // What is not a text stands in requests as it stands in the file: a price keeps its zeros, and a long number its digits.
+            match value.as_bytes().first() {
+                Some(b'"') => add(rows, name, &serde_json::from_str::<Cow<'_, str>>(value).unwrap_or_default())?,
+                Some(b'n') => add(rows, name, "")?,
+                _ => add(rows, name, value)?,
             }
         }
     }
     rows.ok_or_else(|| (format!("{name} has no row"), "expected one object of JSON on each line".to_owned()))
 }
+
+/// The members of an object in their order, each value as it is written.
+struct Object<'a>(Vec<(Cow<'a, str>, &'a str)>);
+
+impl<'a> Object<'a> {
+    /// The value of this name.
+    fn get(&self, name: &str) -> Option<&'a str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Object<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a map")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members: Vec<(Cow<'de, str>, &'de str)> = Vec::new();
+                while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+                    match members.iter_mut().find(|(known, _)| *known == name) {
+                        Some((_, last)) => *last = value.get(),
+                        None => members.push((name, value.get())),
+                    }
+                }
+                Ok(Object(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// The name of a member, without a copy where that is possible.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests {
@@ -219,6 +280,9 @@ mod tests {
         let of = |text: &[u8]| of_csv(Path::new("u.csv"), "u.csv", text).unwrap_err().0;
         assert_eq!(of(b"a,b\n1,2\n\n1,2,3\n"), "line 4 of u.csv has 3 values, but there are 2 columns");
         assert_eq!(of(b"a,b\n\"x\ny\",2\n1\n"), "line 4 of u.csv has 1 value, but there are 2 columns");
+        assert_eq!(of(b"a,b\n1,2\n3,\"4\n5,6\n"), "a quotation mark in line 3 of u.csv is never closed");
+        assert!(of_csv(Path::new("u.csv"), "u.csv", b"a,b\n1,5\" disk\n").is_ok());
+        assert!(of_csv(Path::new("u.csv"), "u.csv", b"a,b\n1,\"x\"\"\"\n").is_ok());
         assert_eq!(of(b"a,b\n1,\xff\n"), "line 2 of u.csv is not UTF-8");
         assert_eq!(of(b"a,a\n"), "u.csv has two columns `a`");
         assert_eq!(of(b"a;b\n1;2\n"), "u.csv: `a;b` cannot be the name of a column");
@@ -231,8 +295,9 @@ mod tests {
 
     #[test]
     fn json_lines_keep_what_they_contain() {
-        let text = "{\"a\": \"x\", \"b\": 1.50}\n{\"b\": null, \"a\": [1, \"y\"]}\n";
+        let text =
+            "{\"a\": \"x\\ny\", \"b\": 1.50}\n{\"b\": null, \"a\": [1, \"y\"]}\n{\"a\": 12345678901234567890123, \"b\": 1E2}\n";
         let rows = of_json_lines(Path::new("u.jsonl"), "u.jsonl", text.as_bytes()).unwrap();
-        assert_eq!(table(&rows), [["x", "1.5"], ["[1,\"y\"]", ""]]);
+        assert_eq!(table(&rows), [["x\ny", "1.50"], ["[1, \"y\"]", ""], ["12345678901234567890123", "1E2"]]);
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn read<T: DeserializeOwned, S: Step>(
     drawn: impl IntoIterator<Item = String>,
     make: impl Fn(&mut Diagnostics<'_>, &Node, &T) -> Option<S>,
 ) -> Vec<S> {
-    read_after(notes, workload.get("steps"), Before { known: drawn.into_iter().collect(), names: Vec::new() }, make)
+    read_after(notes, workload.get("steps"), Before { known: drawn.into_iter().collect(), ..Before::default() }, make)
 }
 
 /// What exists before the first step of a list.
@@ -38,6 +38,8 @@ pub(super) struct Before {
     pub known: BTreeSet<String>,
     /// Names of other steps.
     pub names: Vec<String>,
+    /// Names of values that only passes have, and these steps belong to none.
+    pub of_passes: BTreeSet<String>,
 }
 
 /// The same for any list of steps, or lists for several kinds of passes.
@@ -50,7 +52,8 @@ pub(super) fn read_after<T: DeserializeOwned, S: Step>(
     let mut steps: Vec<S> = Vec::new();
     for (kind, items) in flow::kinds(list) {
         let mut known = Known::new(before.known.clone());
-        let mut course = Course { kind, depth: 0, known: &mut known, names: &before.names, steps: &mut steps };
+        let mut course =
+            Course { kind, depth: 0, known: &mut known, names: &before.names, of_passes: &before.of_passes, steps: &mut steps };
         read_items(notes, items, &mut course, &make);
     }
     steps
@@ -66,6 +69,8 @@ struct Course<'a, S> {
     known: &'a mut Known,
     /// Names of steps of other lists.
     names: &'a [String],
+    /// Names of values that only passes have.
+    of_passes: &'a BTreeSet<String>,
     /// The steps so far.
     steps: &'a mut Vec<S>,
 }
@@ -90,8 +95,8 @@ fn read_items<T: DeserializeOwned, S: Step>(
             && course.depth < plan::flow::DEEPEST
         {
             let mut known = course.known.clone();
-            let Course { kind, depth, names, ref mut steps, .. } = *course;
-            read_items(notes, inner, &mut Course { kind, depth: depth + 1, known: &mut known, names, steps }, make);
+            let Course { kind, depth, names, of_passes, ref mut steps, .. } = *course;
+            read_items(notes, inner, &mut Course { kind, depth: depth + 1, known: &mut known, names, of_passes, steps }, make);
             if has_conditions { course.known.add_possible(known) } else { *course.known = known }
         }
         // Includes values that a step with a mistake would carry, so that they are not reported as missing as well.
@@ -113,7 +118,7 @@ fn read_step<T: DeserializeOwned, S: Step>(
     });
     let Some(mut step) = step else { return };
     flow::conditions(notes, item, Some(course.known));
-    check_carried(notes, item, step.inserted(), course.known);
+    check_carried(notes, item, step.inserted(), course.known, course.of_passes);
     // In a mix, steps without a name of their own have that of their kind in theirs.
     if let Some(kind) = course.kind.filter(|_| item.get("name").is_none()) {
         *step.name() = format!("{kind}/{}", step.name());
@@ -167,10 +172,16 @@ fn unique_name(notes: &mut Diagnostics<'_>, node: &Node, name: &str, mut is_used
 }
 
 /// Every carried value that a step uses must come from a step before it that is never left out without it.
-fn check_carried(notes: &mut Diagnostics<'_>, node: &Node, names: Vec<&str>, values: &Known) {
+fn check_carried(notes: &mut Diagnostics<'_>, node: &Node, names: Vec<&str>, values: &Known, of_passes: &BTreeSet<String>) {
     let known = ["id", "pass", "connection", "scratch", "repetition"];
     for name in names.into_iter().collect::<BTreeSet<&str>>() {
         let span = || find_name(notes.file, node, name).unwrap_or(node.head);
+        if of_passes.contains(name) {
+            let mistake =
+                Mistake::new(notes.file, span(), format!("`{name}` is drawn for each pass, and a log-in belongs to none"));
+            notes.mistakes.push(mistake.expected("expected a row of a file that is drawn with `per: user`, or `${connection}`"));
+            continue;
+        }
         // A column of a row; other names with a point are known elsewhere.
         let columns: Vec<&str> = match name.split_once('.') {
             Some((row, _)) => {

@@ -1,13 +1,15 @@
 //! Values of passes: drawn values, carried values, and the names of steps.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::diagnostics::{Diagnostics, refuse};
 use super::flow;
 use super::names::RESERVED;
 use super::rows;
 use plan::{Arrivals, Draw, DrawnFrom, DrawnRow, Length, Load};
-use schema::{Entry, Mistake, Node, types};
+use schema::source::one_of;
+use schema::{Entry, Mistake, Node, SourceFile, types};
 use vocabulary::choices::{DrawnPer, RowOrder};
 
 /// Values that are drawn for each pass.
@@ -73,10 +75,32 @@ fn drawn_row(notes: &mut Diagnostics<'_>, node: &Node, typed: &types::Draw) -> O
     Some(DrawnRow { rows, order, per, seed: typed.seed, conditions: Vec::new() })
 }
 
+/// Says which columns a row has, where only the name of the row was inserted. `workload`: as it was typed.
+pub(super) fn help_with_rows(file: &Arc<SourceFile>, workload: &Node, mistakes: &mut [Mistake]) {
+    for entry in workload.get("draw").map(Node::entries).unwrap_or_default() {
+        let found = format!("there is no name `{}` here", entry.key);
+        let Some(name) = entry.value.get("rows").and_then(Node::as_text) else { continue };
+        for mistake in mistakes.iter_mut().filter(|mistake| mistake.found == found) {
+            // What is wrong with the file is said once it is known that somebody wants its rows.
+            let mut unread = Vec::new();
+            let Some(rows) = rows::read(&mut Diagnostics::new(file, &mut unread), &entry.value, name) else { continue };
+            mistake.found = format!("`{}` is a row, not a value", entry.key);
+            let columns: Vec<String> = rows.columns.iter().map(|column| format!("{}.{column}", entry.key)).collect();
+            mistake.expected = Some(format!("expected one of its columns: {}", one_of(columns.iter().map(String::as_str))));
+            mistake.help = None;
+        }
+    }
+}
+
 /// The names of values that exist from the start of a pass: what is drawn, also where it has a mistake.
 pub(super) fn drawn(typed: &BTreeMap<String, types::Draw>, draws: &[Draw]) -> BTreeSet<String> {
     let plain = typed.iter().filter(|(_, draw)| draw.rows.is_none()).map(|(name, _)| name.clone());
     plain.chain(draws.iter().flat_map(Draw::names)).collect()
+}
+
+/// Those of them that only passes have.
+pub(super) fn drawn_by_passes(draws: &[Draw]) -> BTreeSet<String> {
+    draws.iter().filter(|draw| !draw.is_of_user()).flat_map(Draw::names).collect()
 }
 
 /// Those of them that exist from the start of a user.
@@ -93,6 +117,11 @@ pub(super) fn check_enough(notes: &mut Diagnostics<'_>, node: &Node, draws: &[Dr
         if drawn.order == RowOrder::Unique && matches!(load.arrivals, Arrivals::Open { per_connection: Some(_), .. }) {
             let found = "`unique` rows for connections that have schedules of their own";
             notes.say(&entry.value, "order", found, "expected `in turn` or `shuffled`, or a load without `per: connection`");
+            continue;
+        }
+        if drawn.order == RowOrder::Unique && drawn.per == DrawnPer::Pass && load.find.is_some() {
+            let found = "`unique` rows for a search, which makes as many passes as it needs";
+            notes.say(&entry.value, "order", found, "expected `in turn` or `shuffled`, or `per: user` beside it");
             continue;
         }
         let needed = if drawn.per == DrawnPer::User { Some(users) } else { amounts };

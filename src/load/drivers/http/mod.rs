@@ -496,7 +496,9 @@ impl HttpClient {
     /// Reports cookies that were not kept.
     #[cold]
     fn refuse_cookies(&mut self, step: usize) {
+        // The query as it was typed says nothing more, and filled in it may be secret.
         let step = self.http.steps[step].typed();
+        let step = step.split('?').next().unwrap_or_default();
         let refused = std::mem::take(&mut self.values.cookies_refused);
         self.group.count_users(|users| {
             for why in refused {

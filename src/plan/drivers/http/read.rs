@@ -236,7 +236,11 @@ fn steps(
         step.auth.clone_from(&auth);
         Some(step)
     };
-    let before = steps::Before { known: values::drawn_by_users(draws), names: Vec::new() };
+    let before = steps::Before {
+        known: values::drawn_by_users(draws),
+        of_passes: values::drawn_by_passes(draws),
+        ..steps::Before::default()
+    };
     let user = steps::read_after(notes, node.get("user"), before, |notes, item, typed: &types::Step| {
         let step = make(notes, item, typed)?;
         refuse(notes, item, &["outcomes"], "a user is logged in or not: expected only `expect`");
@@ -252,7 +256,7 @@ fn steps(
     let typed_there = typed_there.flat_map(Node::entries).map(|entry| entry.key.clone());
     let known = values::drawn(&typed.draw, draws).into_iter().chain(of_user).chain(typed_there).collect();
     let names = user.iter().map(|step| step.name.clone()).collect();
-    let steps = steps::read_after(notes, node.get("steps"), steps::Before { known, names }, make);
+    let steps = steps::read_after(notes, node.get("steps"), steps::Before { known, names, ..steps::Before::default() }, make);
     (user, steps)
 }
 

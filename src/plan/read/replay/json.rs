@@ -22,9 +22,9 @@ const STATUS: usize = 4;
 const BODY: usize = 5;
 const FIELDS: usize = 6;
 
-/// Where fields are.
+/// Where fields are: a tree of them, and their keys and pointers.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fields(Place);
+pub(super) struct Fields(Place, [Option<(&'static str, String)>; FIELDS]);
 
 /// What is wanted at a place, and below it.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +60,7 @@ impl Fields {
         if let Some(part) = node.get("fields").filter(|_| named.request.is_some()) {
             refuse(notes, part, &["method", "path"], "`request` has the method and the path");
         }
-        let mut root = Place::default();
+        let (mut root, mut pointers) = (Place::default(), [const { None }; FIELDS]);
         let apart = named.request.is_none();
         let fields = [
             (TIME, "time", &named.time, Some("/time")),
@@ -83,8 +83,17 @@ impl Fields {
                 continue;
             }
             root.add(pointer, field);
+            pointers[field] = Some((key, pointer.to_owned()));
         }
-        Some(Self(root))
+        Some(Self(root, pointers))
+    }
+
+    /// What every request needs and a line does not have, in words.
+    fn missing(&self, found: &Found<'_>) -> Option<String> {
+        let needed = [TIME, METHOD, PATH, REQUEST].into_iter().filter(|field| found[*field].is_none());
+        let missing: Vec<String> =
+            needed.filter_map(|field| self.1[field].as_ref()).map(|(key, pointer)| format!("`{pointer}` for `{key}`")).collect();
+        (!missing.is_empty()).then(|| format!("its first line has nothing at {}", one_after_another(&missing)))
     }
 }
 
@@ -103,11 +112,20 @@ pub(super) fn read(content: &[u8], fields: &Fields, all: &mut Collector) {
         let mut found: Found<'_> = Default::default();
         let mut json = serde_json::Deserializer::from_slice(line);
         let whole = Seed { place: &fields.0, found: &mut found }.deserialize(&mut json).and_then(|()| json.end());
+        let is_json = whole.is_ok() && line.trim_ascii_start().starts_with(b"{");
         match whole.ok().and_then(|()| logged(&found)) {
             Some(Ok(logged)) => all.take(logged),
             Some(Err(why)) => all.leave_out(why),
+            None if is_json => all.lacking(line, || fields.missing(&found)),
             None => all.strange(line),
         }
+    }
+}
+
+fn one_after_another(texts: &[String]) -> String {
+    match texts {
+        [first @ .., last] if !first.is_empty() => format!("{}, nor at {last}", first.join(", nor at ")),
+        _ => texts.concat(),
     }
 }
 

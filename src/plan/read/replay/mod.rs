@@ -21,7 +21,7 @@ use super::commands::find_file;
 use super::diagnostics::Diagnostics;
 use plan::Replay;
 use plan::replay::{LeftOut, LogBody, LogFormat, LogRequests, METHODS, Spread};
-use schema::{Node, types};
+use schema::{Mistake, Node, types};
 use vocabulary::units::{self, count, exact_duration};
 
 /// The longest log: more do not fit into memory beside what is measured.
@@ -49,7 +49,7 @@ pub(super) enum Why {
     Body,
     /// Another host.
     OtherHost,
-    /// A path that cannot be sent.
+    /// A path that cannot be sent without a change.
     Path,
     /// A connection that becomes one of another protocol.
     Upgrade,
@@ -61,17 +61,17 @@ impl Why {
     const ALL: [Self; 8] =
         [Self::NotALine, Self::NoRequest, Self::Method, Self::Body, Self::OtherHost, Self::Path, Self::Upgrade, Self::NoServer];
 
-    /// After `is` or `are`.
+    /// In a few words.
     fn words(self) -> &'static str {
         match self {
             Self::NotALine => "not in the format of the log",
-            Self::NoRequest => "without a request",
-            Self::Method => "of a method that cannot be replayed",
-            Self::Body => "with a body that the log does not have",
-            Self::OtherHost => "for another host",
-            Self::Path => "with a path that cannot be sent",
-            Self::Upgrade => "for another protocol than HTTP",
-            Self::NoServer => "for a URL without a server, such as `data:`",
+            Self::NoRequest => "no request",
+            Self::Method => "a method that cannot be replayed",
+            Self::Body => "a body that the log does not have",
+            Self::OtherHost => "another host",
+            Self::Path => "a path that cannot be sent as it stands",
+            Self::Upgrade => "another protocol than HTTP",
+            Self::NoServer => "a URL without a server, such as `data:`",
         }
     }
 }
@@ -107,8 +107,8 @@ pub(super) struct Collector {
     whole_seconds: bool,
     left_out: [(u64, u64); Why::ALL.len()],
     entries: u64,
-    /// The first entry that is not in the format.
-    strange: Option<String>,
+    /// The first entry that is not in the format, and what it lacks, if that is known.
+    strange: Option<(String, Option<String>)>,
     hosts: Vec<String>,
     body: Option<types::LogBody>,
     /// Paths of requests, reused.
@@ -133,9 +133,14 @@ impl Collector {
 
     /// An entry that is not what the format says.
     pub fn strange(&mut self, entry: &[u8]) {
+        self.lacking(entry, || None);
+    }
+
+    /// The same for one of which it is known what it lacks.
+    pub fn lacking(&mut self, entry: &[u8], what: impl FnOnce() -> Option<String>) {
         if self.strange.is_none() {
             let start: String = String::from_utf8_lossy(&entry[..entry.len().min(240)]).chars().take(60).collect();
-            self.strange = Some(start);
+            self.strange = Some((start, what()));
         }
         self.entries += 1;
         self.leave(Why::NotALine);
@@ -166,14 +171,11 @@ impl Collector {
     fn add(&mut self, logged: Logged<'_>) -> Result<(), Why> {
         let method = METHODS.iter().position(|method| method.as_bytes() == logged.method).ok_or(Why::Method)? as u8;
         let path = self.path(&logged.target)?;
-        if !plan::url::is_sent_as_it_stands(path) {
-            let text = String::from_utf8_lossy(path);
-            let text = text.split('#').next().unwrap_or_default();
-            self.encoded = plan::url::sent(text).map_err(|_| Why::Path)?.into_owned().into_bytes();
-        } else {
-            let path = path.to_owned();
+        if plan::url::is_sent_as_it_stands(&path) {
             self.encoded.clear();
             self.encoded.extend_from_slice(&path);
+        } else {
+            self.encoded = plan::url::sent_again(&path).ok_or(Why::Path)?;
         }
         let has_body = matches!(METHODS[usize::from(method)], "POST" | "PUT" | "PATCH");
         let random = |length: u64| match u32::try_from(length) {
@@ -208,9 +210,9 @@ impl Collector {
     }
 
     /// The path and query of a target.
-    fn path<'t>(&mut self, target: &'t [u8]) -> Result<&'t [u8], Why> {
+    fn path<'t>(&mut self, target: &'t [u8]) -> Result<Cow<'t, [u8]>, Why> {
         if target.first() == Some(&b'/') {
-            return Ok(target);
+            return Ok(Cow::Borrowed(target));
         }
         let scheme = target.iter().position(|b| *b == b':').map(|colon| target[..colon].to_ascii_lowercase());
         match scheme.as_deref() {
@@ -234,7 +236,9 @@ impl Collector {
         if !self.hosts.iter().any(|wanted| *wanted == host || wanted == bare) {
             return Err(Why::OtherHost);
         }
-        Ok(if path.first() == Some(&b'/') { path } else { b"/" })
+        // A fragment is for the client; no server has seen it.
+        let path = &path[..memchr::memchr(b'#', path).unwrap_or(path.len())];
+        Ok(if path.first() == Some(&b'/') { Cow::Borrowed(path) } else { Cow::Owned([b"/", path].concat()) })
     }
 }
 
@@ -276,13 +280,11 @@ pub(super) fn read(notes: &mut Diagnostics<'_>, workload: &Node, typed: &types::
         let found = format!("{} patterns of paths", typed.paths.0.len());
         notes.say(node, "paths", found, format!("expected at most {MOST_PATTERNS}"));
     }
-    for pattern in typed.paths.0.iter().filter(|pattern| !pattern.starts_with(['/', '*'])) {
-        notes.say(
-            node,
-            "paths",
-            format!("`{pattern}` fits no path"),
-            "expected a pattern that starts with `/`, such as `/items/*`",
-        );
+    for (at, pattern) in typed.paths.0.iter().enumerate().filter(|(_, pattern)| !pattern.starts_with(['/', '*'])) {
+        let part = node.get("paths").map_or(node, |list| list.items().get(at).unwrap_or(list));
+        let mistake = Mistake::new(notes.file, part.span, format!("`{pattern}` fits no path"));
+        let expected = "expected a pattern that starts with `/` or `*`, such as `/items/*` or `*.css`";
+        notes.mistakes.push(mistake.expected(expected));
     }
     let fields = json::Fields::read(notes, node, typed);
     let name = notes.fixed(node, "log", &typed.log)?;
@@ -338,7 +340,8 @@ fn make(path: &Path, name: &str, typed: &types::Replay, fields: Option<json::Fie
         .collect();
     if all.times.is_empty() {
         let found = match (&all.strange, left_out.as_slice()) {
-            (Some(line), _) => format!("`{name}` has no request that can be replayed; it starts with `{line}`"),
+            (Some((_, Some(lack))), _) => format!("`{name}` has no request that can be replayed: {lack}"),
+            (Some((line, None)), _) => format!("`{name}` has no request that can be replayed; it starts with `{line}`"),
             (None, []) => format!("`{name}` is empty"),
             (None, left) => {
                 let reasons: Vec<String> = left.iter().map(LeftOut::words).collect();
@@ -367,6 +370,7 @@ fn make(path: &Path, name: &str, typed: &types::Replay, fields: Option<json::Fie
         speed,
         spread: typed.spread.unwrap_or_default(),
         requests: log.requests.len() as u64,
+        content: log.digest(),
         length,
         left_out,
         remarks,

@@ -51,7 +51,9 @@ const COMBINED: &str = r#"10.0.0.1 - - [30/Nov/2026:10:00:00 +0000] "GET /items/
 10.0.0.3 - we[ird [30/Nov/2026:10:00:01 +0000] "POST /cart HTTP/1.1" 201 17 "-" "-"
 10.0.0.3 - - [30/Nov/2026:10:00:01 +0000] "CONNECT example.org:443 HTTP/1.1" 405 0 "-" "-"
 10.0.0.3 - - [30/Nov/2026:10:00:01 +0000] "-" 408 0 "-" "-"
-10.0.0.3 - - [30/Nov/2026:10:00:01 +0000] "GET /a%zz#b HTTP/1.1" 400 0 "-" "-"
+10.0.0.3 - - [30/Nov/2026:10:00:01 +0000] "GET //a/%c3//b HTTP/1.1" 400 0 "-" "-"
+10.0.0.3 - - [30/Nov/2026:10:00:01 +0000] "GET /a%zz HTTP/1.1" 400 0 "-" "-"
+10.0.0.3 - - [30/Nov/2026:10:00:01 +0000] "GET /a#b HTTP/1.1" 400 0 "-" "-"
 
 # a comment
 10.0.0.3 - - [30/Nov/2026:10:00:04 +0000] "HEAD / HTTP/1.0" 304 0 "-" "-"
@@ -65,15 +67,15 @@ fn a_combined_log_is_read_line_by_line() {
         ("GET", "/items/1?page=2", 200, empty, 0),
         ("GET", "/items/%22a%22", 404, empty, S / 2),
         ("DELETE", "/cart/7", 204, empty, S),
-        ("GET", "/a%25zz", 400, empty, S + S / 2),
+        ("GET", "//a/%c3//b", 400, empty, S + S / 2),
         ("HEAD", "/", 304, empty, 4 * S),
     ];
     let expected = expected.map(|(method, path, status, body, at)| (method.to_owned(), path.to_owned(), status, body, at));
     assert_eq!(requests(&replay), expected);
-    let reasons =
-        [(Why::NotALine.words(), 1, 8), (Why::NoRequest.words(), 1, 6), (Why::Method.words(), 1, 5), (Why::Body.words(), 1, 4)];
+    let reasons = [(Why::NotALine, 1, 10), (Why::NoRequest, 1, 6), (Why::Method, 1, 5), (Why::Body, 1, 4), (Why::Path, 2, 8)];
+    let reasons = reasons.map(|(why, count, first)| (why.words(), count, first));
     assert_eq!(left_out(&replay), reasons);
-    assert_eq!(replay.steps, ["/items", "/cart", "/a%25zz", "/"]);
+    assert_eq!(replay.steps, ["/items", "/", "/cart"]);
     assert_eq!((replay.requests, replay.length), (5, Duration::from_secs(4)));
 }
 
@@ -121,9 +123,12 @@ fn logs_without_a_request_are_mistakes() {
     assert!(strange.contains("it starts with `hello`"), "{strange}");
     let json = made_of(COMBINED.as_bytes(), "json", "").unwrap_err();
     assert!(json.contains("expected requests in the format `json`"), "{json}");
+    let fields = r#"{"when": 1, "request": {"method": "GET", "uri": "/"}}"#;
+    let fields = made_of(fields.as_bytes(), "json", "fields: {time: /when, method: /request/method, path: /uri}").unwrap_err();
+    assert!(fields.contains("can be replayed: its first line has nothing at `/uri` for `path`|"), "{fields}");
     let post = b"h - - [30/Nov/2026:10:00:00 +0000] \"POST /a HTTP/1.1\" 200 1\n";
     let post = made_of(post, "combined", "").unwrap_err();
-    assert!(post.contains("which is with a body that the log does not have"), "{post}");
+    assert!(post.contains("entry 1 is not replayed: a body that the log does not have"), "{post}");
     assert!(made_of(b"{}", "har", "").unwrap_err().contains("is not a HAR: missing field `log`"));
 }
 
@@ -179,7 +184,7 @@ fn a_har_has_one_host_and_no_websockets() {
     let replay = made_of(log.as_bytes(), "har", "").unwrap();
     let all = requests(&replay);
     let paths: Vec<&str> = all.iter().map(|(_, path, ..)| path.as_str()).collect();
-    assert_eq!(paths, ["/", "/cart?x=1", "/"]);
+    assert_eq!(paths, ["/", "/cart?x=1", "/?q=1"]);
     assert_eq!(all[1].3, LogBody::Logged(0));
     assert_eq!(replay.log_requests.bodies[0], (br#"{"a": 1}"#.to_vec(), Some("application/json".to_owned())));
     assert_eq!(
@@ -188,6 +193,46 @@ fn a_har_has_one_host_and_no_websockets() {
     );
     let both = made_of(log.as_bytes(), "har", "hosts: [shop.example, cdn.example], body: random").unwrap();
     assert_eq!(both.requests, 5);
+}
+
+#[test]
+fn a_har_with_wrong_entries_and_with_forms_is_read() {
+    let start = r#""startedDateTime": "2026-11-30T10:00:00.500Z""#;
+    let form = |data: &str| {
+        format!(r#"{{{start}, "request": {{"method": "POST", "url": "https://x/f", "postData": {data}, "bodySize": 0}}}}"#)
+    };
+    let entries = [
+        "null".to_owned(),
+        format!("{{{start}}}"),
+        format!(r#"{{{start}, "request": "GET /"}}"#),
+        form(
+            r#"{"mimeType": "application/x-www-form-urlencoded; charset=utf-8", "params": [{"name": "a b", "value": "ü&="}, {"name": "c"}]}"#,
+        ),
+        form(r#"{"params": [{"name": "a", "value": "1"}], "text": ""}"#),
+        form(r#"{"mimeType": "multipart/form-data; boundary=x", "params": [{"name": "a", "value": "1"}]}"#),
+        form(r#"{"params": [{"name": "a", "fileName": "x.png"}]}"#),
+        form(r#"{"mimeType": "text/plain", "text": "a=b", "params": [{"name": "a", "value": "c"}]}"#),
+    ];
+    let replay = made_of(format!(r#"{{"log": {{"entries": [{}]}}}}"#, entries.join(",")).as_bytes(), "har", "").unwrap();
+    assert_eq!(left_out(&replay), [(Why::NotALine.words(), 2, 1), (Why::NoRequest.words(), 1, 2), (Why::Body.words(), 2, 6)]);
+    let bodies: Vec<(&str, Option<&str>)> =
+        replay.log_requests.bodies.iter().map(|(body, kind)| (std::str::from_utf8(body).unwrap(), kind.as_deref())).collect();
+    let expected = [
+        ("a+b=%C3%BC%26%3D&c=", Some("application/x-www-form-urlencoded; charset=utf-8")),
+        ("a=1", Some("application/x-www-form-urlencoded")),
+        ("a=b", Some("text/plain")),
+    ];
+    assert_eq!(bodies, expected);
+}
+
+#[test]
+fn another_log_has_another_digest() {
+    let content = |from: &str, to: &str| made_of(COMBINED.replace(from, to).as_bytes(), "combined", "").unwrap().content;
+    let same = content("", "");
+    assert_eq!(same, content("curl/8", "curl/9"), "what is not replayed does not matter");
+    for (from, to) in [("/cart/7", "/cart/8"), ("HEAD", "GET"), ("\" 304", "\" 200"), ("10:00:04", "10:00:05")] {
+        assert_ne!(same, content(from, to), "{from}");
+    }
 }
 
 #[test]

@@ -49,7 +49,8 @@ pub struct Load {
     pub warm_up: Option<WarmUp>,
     /// How much longer passes may take that are under way when a load with a duration ends. In an open loop it also holds for
     /// passes that wait to be sent. A pass that is not sent by then counts as unsent, and one that is not answered by then as
-    /// open, with the time that it had waited. A closed loop with an `amount` has no drain.
+    /// open, with the time that it had waited. A closed loop with an `amount` has no drain; in an open one, passes that wait are
+    /// sent for at least 1 s after the last one was due, and all answers are awaited.
     #[serde(default)]
     #[schemars(extend("x-default" = "1s; of a `command` its `timeout`", "examples" = ["0s"]))]
     pub drain: Option<Duration>,
