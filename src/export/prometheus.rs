@@ -87,9 +87,13 @@ fn add(families: &mut BTreeMap<String, Family>, of: &Labels, series: &Series) {
         }
         (true, _) => (theirs.clone(), "unknown", ""),
     };
-    if families.get(&name).is_some_and(|family| family.kind != kind) {
-        // Another series of this name is something else.
-        (name, kind, end) = (format!("{name}{end}"), "unknown", "");
+    // Another series of this name may be something else.
+    let is_taken = |name: &str, kind: &str| families.get(name).is_some_and(|family| family.kind != kind);
+    if is_taken(&name, kind) {
+        (name, kind, end) = match end {
+            "" => (format!("{name}_{kind}"), kind, ""),
+            end => (format!("{name}{end}"), "unknown", ""),
+        };
     }
     // A unit is the end of its name.
     let unit = if series.scraped || !name.ends_with(suffix.1) { "" } else { suffix.1 };
@@ -216,13 +220,21 @@ mod tests {
         let all =
             [("q_total", Shape::Counter), ("q", Shape::Gauge), ("w_bucket", Shape::Counter), ("/queue/length", Shape::Unknown)];
         let points = Points { series: all.map(|(name, shape)| series(name, shape)).into(), ..Points::default() };
-        assert_eq!(
-            text(&[points]),
-            "# TYPE q counter\nq_total{} 2 1.000000000\n# TYPE queue_length unknown\nqueue_length{} 2 1.000000000\n\
-             # TYPE w_bucket unknown\nw_bucket{} 2 1.000000000\n# EOF\n"
-                .replace("# TYPE queue", "q{} 2 1.000000000\n# TYPE queue")
-                .replacen("q{} 2 1.000000000\n", "", 1)
-        );
+        let expected = [
+            "q counter",
+            "q_total",
+            "q_gauge gauge",
+            "q_gauge",
+            "queue_length unknown",
+            "queue_length",
+            "w_bucket unknown",
+            "w_bucket",
+        ];
+        let line = |(at, word): (usize, &&str)| match at % 2 {
+            0 => format!("# TYPE {word}\n"),
+            _ => format!("{word}{{}} 2 1.000000000\n"),
+        };
+        assert_eq!(text(&[points]), expected.iter().enumerate().map(line).collect::<String>() + "# EOF\n");
     }
 
     #[test]

@@ -236,7 +236,7 @@ links: {{wan: {{to: web, delay: 2ms, mechanism: {mechanism}, tolerance: {{delay:
 workloads:
   clients:
     url: http://127.0.0.1:PORT1
-    load: {{open: {{rate: 100, connections: 64}}, duration: 4s}}
+    load: {{open: {{rate: 100, connections: 64}}, duration: 7s}}
     steps: [{{get: /, timeout: 3s}}]
 faults: [{{at: 1s, link: wan, {fault}, for: 1s, name: slow}}]
 record: {{requests: true}}
@@ -249,8 +249,9 @@ repetitions: 1
         let slowest = max.as_f64().map_or_else(|| panic!("{summary:#}"), |ns| ns / 1e9);
         // TCP tries again after a second, and then after two.
         assert!((least..3.5).contains(&slowest), "{mechanism} {fault}: {slowest}");
+        // What was sent last through a cut link is answered with the next attempt of TCP, up to 1.4 s after the link is back.
         let recovery = figure(&place, "slow", "recovery_time");
-        assert!((0.9..2.0).contains(&recovery), "{mechanism} {fault}: {recovery}");
+        assert!((0.9..3.0).contains(&recovery), "{mechanism} {fault}: {recovery}");
         place.assert_cleared(Duration::from_secs(5));
     }
 }
