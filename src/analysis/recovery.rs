@@ -9,7 +9,8 @@
 //!
 //! Where the windows before varied more than the band, each limit is instead 3.5 robust standard deviations from their median
 //! (1.4826 times the median absolute deviation; Iglewicz & Hoaglin 1993), times on a logarithmic scale. Medians do not move because of one
-//! hiccup before the fault, as a mean or an extreme would.
+//! hiccup before the fault, as a mean or an extreme would. However much the rate varied, a window with less than 40 % of a median of 20
+//! passes or more is outside, and so is one without any where the median is 5 or more.
 //!
 //! The load has *recovered* at the start of the first stretch of windows, from the one that contains the fault on, that are within the
 //! band and together at least `hold` long. The recovery time is 0 if that stretch starts with the window of the fault and is all within
@@ -69,6 +70,16 @@ impl Usual {
         let distances: Vec<f64> = values.iter().map(|value| (value - median).abs()).collect();
         // 1.4826: the deviation of normally distributed values.
         Some(Self { median, spread: DEVIATIONS * 1.4826 * stats::median(&distances) })
+    }
+}
+
+/// What is an outage, however much the rate varied before: few passes in a window say little, and none at all says something where five
+/// were usual.
+fn least_of(median: f64) -> f64 {
+    match median {
+        20.0.. => 0.4 * median,
+        5.0.. => 1.0,
+        _ => 0.0,
     }
 }
 
@@ -138,7 +149,7 @@ pub fn recovery(points: &[PassPoint], criteria: &Criteria) -> Option<Recovery> {
     // On a logarithmic scale.
     let times: Vec<f64> = before.iter().filter_map(|point| point.p99_ns).map(|ns| (ns.max(1) as f64).ln()).collect();
     let (Some(rate), Some(time), Some(wrong)) = (Usual::of(&rates), Usual::of(&times), Usual::of(&wrong)) else { return None };
-    let least_rate = (rate.median * (1.0 - band)).min(rate.median - rate.spread);
+    let least_rate = (rate.median * (1.0 - band)).min((rate.median - rate.spread).max(least_of(rate.median)));
     let most_time = time.median + (1.0 + band).ln().max(time.spread);
     let most_wrong = WRONG.max(wrong.median + wrong.spread);
     let slowest_before = times.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -373,6 +384,16 @@ mod tests {
         [1, 3, 5, 7].into_iter().for_each(|at| windows[at] = (80, 0, 14));
         windows[8..12].fill((75, 0, 15));
         assert_eq!(judged(4000, &windows), Some(Recovery::After(0)), "it was so before, too");
+    }
+
+    #[test]
+    fn however_noisy_a_load_is_an_outage_is_one() {
+        let mut windows = [GOOD; 20];
+        [0, 2, 4, 6].into_iter().for_each(|at| windows[at] = (20, 0, 90));
+        windows[8..10].fill((0, 0, 0));
+        assert_eq!(judged(4000, &windows), Some(Recovery::After(1000 * MS)));
+        let few = windows.map(|(right, wrong, ms)| (right / 10, wrong, ms));
+        assert_eq!(judged(4000, &few), Some(Recovery::After(1000 * MS)));
     }
 
     #[test]

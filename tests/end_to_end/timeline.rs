@@ -70,10 +70,10 @@ fn seconds(ns: &Json) -> f64 {
 #[test]
 fn haproxy_carries_on_when_a_server_dies_and_takes_it_back() {
     let place = behind_haproxy(
-        "faults: [{at: 2s, kill: web.2, restart: 700ms}]
+        "faults: [{at: 1s, kill: web.2, restart: 700ms}]
 graphs: [{lines: throughput, x: time}]
 repetitions: 5
-expect: [{metric: recovery_time, of: kill-web-2, below: 1500ms}]
+expect: [{metric: recovery_time, of: kill-web-2, below: 3s}]
 ",
     );
     let outcome = place.run_test();
@@ -81,12 +81,12 @@ expect: [{metric: recovery_time, of: kill-web-2, below: 1500ms}]
     assert_eq!(status["verdict"]["is"], "valid", "{status:#}");
     let killed = fault(&status, "kill-web-2");
     let (begun, ended) = (seconds(&killed["begun_ns"]), seconds(&killed["ended_ns"]));
-    assert!((2.0..2.2).contains(&begun), "{killed}");
+    assert!((1.0..1.2).contains(&begun), "{killed}");
     assert!((0.7..1.7).contains(&(ended - begun)), "{killed}");
     let victim = status["targets"].as_array().unwrap().iter().find(|t| t["target"] == "web" && t["replica"] == 2).unwrap();
     assert_eq!((&victim["outcome"], &victim["killed"]), (&"killed-by-fault".into(), &false.into()), "{victim}");
     let recovery = figure(&place, "kill-web-2", "recovery_time");
-    assert!((0.0..1.5).contains(&recovery), "{recovery}");
+    assert!((0.0..2.0).contains(&recovery), "{recovery}");
     assert!(figure(&place, "kill-web-2", "not_recovered").abs() < 1e-9);
     let events = std::fs::read_to_string(place.run_directory("test").join("cells/all/run1/events.jsonl")).unwrap();
     for event in ["fault", "killed", "started-again", "fault-over"] {
@@ -384,6 +384,7 @@ workloads:
     url: http://127.0.0.1:PORT1
     load: {closed: {connections: 1, think: {constant: 10ms}}, duration: LENGTH}
     steps: [{get: /}]
+limits: {silence: 100%, open: 100%}
 repetitions: 1
 ";
     let place = Place::with(&scenario.replace("LENGTH", "2s"));
