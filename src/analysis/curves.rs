@@ -1,5 +1,7 @@
 //! What graphs need beyond the summary: values over time and whole distributions.
 
+use std::collections::BTreeMap;
+
 use polars::prelude::*;
 
 use super::cores::{on_a_thread, on_all_cores};
@@ -239,6 +241,7 @@ fn of_step(
     let (sent, received) = (number("sent_bytes")?, number("received_bytes")?);
     let (all, ok, errors) = (number("requests")?, number("ok")?, number("error")?);
     let rows = lists(&by_window)?;
+    let window_ns = ((window_s * 1e9).round() as u64).max(1);
     let line = |repetition: &&Repetition, metric: &Metric| -> PolarsResult<Line> {
         // The first and the last window are only as long as the load was in them; a very short piece of a window says
         // nothing about a rate.
@@ -246,27 +249,16 @@ fn of_step(
         let end_s = phases().map(|p| p.end_ns).max().unwrap_or_default() as f64 / 1e9;
         let begin_s = phases().map(|p| p.start_ns).min().unwrap_or_default() as f64 / 1e9;
         let covered = |start_s: f64| ((start_s + window_s).min(end_s) - start_s.max(begin_s)).clamp(0.0, window_s);
-        let mut line = Line::new();
-        let mut add = |start_s: f64, value: f64| {
-            if covered(start_s) >= window_s / 5.0 {
-                line.push((start_s.max(begin_s) + covered(start_s) / 2.0, value));
-            }
-        };
         // A window in which nothing ended has no row: nothing per second is 0, and there are no times. Behind the last phase nothing
         // is expected.
-        let last_s = phases().filter(|p| p.phase != Phase::Drain.name()).map(|p| p.end_ns).max().unwrap_or_default() as f64 / 1e9;
         let nothing = match metric {
             Metric::Throughput | Metric::Upload | Metric::Download => 0.0,
             _ => f64::NAN,
         };
-        let mut window = (begin_s / window_s) as u64;
-        let mut fill = |until: u64, add: &mut dyn FnMut(f64, f64)| {
-            while window < until && window as f64 * window_s < last_s {
-                add(window as f64 * window_s, nothing);
-                window += 1;
-            }
-            window = until + 1;
-        };
+        let first_ns = phases().map(|p| p.start_ns).min().unwrap_or_default() / window_ns * window_ns;
+        let last_ns = phases().filter(|p| p.phase != Phase::Drain.name()).map(|p| p.end_ns).max().unwrap_or_default();
+        let expected = (first_ns..last_ns).step_by(window_ns as usize);
+        let mut values: BTreeMap<u64, f64> = expected.map(|start_ns| (start_ns, nothing)).collect();
         for at in (0..by_window.height()).filter(|at| numbers.get(*at) == Some(repetition.status.repetition)) {
             let of = |column: &UInt64Chunked| column.get(at).unwrap_or_default() as f64;
             let start_s = of(starts) / 1e9;
@@ -280,15 +272,15 @@ fn of_step(
                 }
                 _ => None,
             };
-            fill((start_s / window_s).round() as u64, &mut add);
-            add(start_s, value.unwrap_or(f64::NAN));
+            values.insert(starts.get(at).unwrap_or_default(), value.unwrap_or(f64::NAN));
         }
-        fill((last_s / window_s).ceil() as u64, &mut add);
         // What was never measured at all is no line.
-        if line.iter().all(|(_, value)| value.is_nan()) {
-            line.clear();
+        if values.values().all(|value| value.is_nan()) {
+            return Ok(Line::new());
         }
-        Ok(line)
+        let long_enough = values.into_iter().map(|(start_ns, value)| (start_ns as f64 / 1e9, value));
+        let long_enough = long_enough.filter(|(start_s, _)| covered(*start_s) >= window_s / 5.0);
+        Ok(long_enough.map(|(start_s, value)| (start_s.max(begin_s) + covered(start_s) / 2.0, value)).collect())
     };
     Ok(metrics.iter().map(|metric| repetitions.iter().map(|repetition| line(repetition, metric)).collect()).collect())
 }

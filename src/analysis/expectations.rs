@@ -11,11 +11,11 @@ use serde::Serialize;
 
 use super::compare::{self, Rounds};
 use super::estimate::estimate;
-use super::recovery::{NOT_RECOVERED, RECOVERY};
 use super::summary::CellSummary;
 use super::values::{self, Selection, unit_of};
 use record::{Expectation, Subject};
 use vocabulary::Metric;
+use vocabulary::metric::{NOT_RECOVERED, RECOVERY};
 
 /// With fewer repetitions, an interval from resamples says little: 3 values have only 10 different resamples.
 pub const FEWEST: usize = 5;

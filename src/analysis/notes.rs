@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::recovery::{NOT_RECOVERED, RECOVERY};
 use super::summary::{CellSummary, StepSummary, Summary, TargetSummary};
 use record::tables::WHOLE;
 use vocabulary::Outcome;
 use vocabulary::columns::wrap;
+use vocabulary::metric::{NOT_RECOVERED, RECOVERY};
 use vocabulary::units::{human_bytes, human_duration, significant};
 use vocabulary::words::{alike, first_line};
 

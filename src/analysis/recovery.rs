@@ -33,16 +33,11 @@ use super::windows::PassPoint;
 use record::status::{FaultStatus, PhaseStatus};
 use record::tables::column;
 use vocabulary::Phase;
-
-/// The metrics of a fault, by the names that plans use.
-pub const RECOVERY: &str = "recovery_time";
-/// Whether the load had not recovered at its end, in percent.
-pub const NOT_RECOVERED: &str = "not_recovered";
+use vocabulary::metric::{NOT_RECOVERED, RECOVERY};
+use vocabulary::rows::FEWEST_BEFORE_FAULT;
 
 /// How long before a fault is looked at.
 const BEFORE_NS: u64 = 10_000_000_000;
-/// With fewer windows, nobody knows what was usual.
-const FEWEST: usize = 4;
 /// Fewer wrong answers are no disturbance.
 const WRONG: f64 = 0.01;
 /// A single slow window is passed over after this many that are within the band.
@@ -141,7 +136,7 @@ pub fn recovery(points: &[PassPoint], criteria: &Criteria) -> Option<Recovery> {
     };
     let (hit, end) = (at_ns / window_ns, end_ns / window_ns);
     let before: Vec<PassPoint> = whole_windows(before_ns, window_ns).map(at).collect();
-    if before.len() < FEWEST {
+    if before.len() < FEWEST_BEFORE_FAULT as usize {
         return None;
     }
     let rates: Vec<f64> = before.iter().map(|point| point.right as f64).collect();
@@ -212,7 +207,7 @@ fn of_fault<'p>(
         let warm_ns = mine().filter(|p| p.phase != Phase::WarmUp.name()).map(|p| p.start_ns).min().unwrap_or_default();
         let from_ns = from_ns.max(if warm_ns < at_ns { warm_ns } else { 0 }).max(at_ns.saturating_sub(BEFORE_NS));
         let mut before_ns = (from_ns, at_ns);
-        if whole_windows(before_ns, window_ns.max(1)).count() < FEWEST {
+        if whole_windows(before_ns, window_ns.max(1)).count() < FEWEST_BEFORE_FAULT as usize {
             // The load has hardly been as usual since the fault before.
             before_ns = earlier.unwrap_or(before_ns);
         }

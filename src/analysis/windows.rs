@@ -229,33 +229,10 @@ impl Windows {
     /// # Errors
     /// When a column is missing; of a repetition, when a histogram is damaged.
     pub(super) fn series(&self, workloads: &[&str]) -> PolarsResult<ByWorkload<PolarsResult<Vec<WindowPoint>>>> {
-        let mine = workloads.iter().fold(lit(false), |any, name| any.or(col("workload").eq(lit(*name))));
-        let passes = self
-            .lazy()
-            .filter(mine.and(col("step").eq(lit(WHOLE))).and(col("completed_in").eq(lit(Phase::During.name()))))
-            .group_by_stable([col("repetition"), col("workload"), col("window_start_ns")])
-            .agg([col("requests").sum(), col("requests").filter(col("ok")).sum().alias("right"), col("row").filter(col("ok"))])
-            .sort(["window_start_ns"], SortMultipleOptions::default().with_maintain_order(true))
-            .collect()?;
-        let (numbers, names) = (passes.column("repetition")?.u32()?, passes.column("workload")?.str()?);
-        let number = |name: &str| passes.column(name)?.u64();
-        let (starts, requests, right) = (number("window_start_ns")?, number("requests")?, number("right")?);
-        let rows = lists(&passes)?;
-        let mut found: ByWorkload<PolarsResult<Vec<WindowPoint>>> = BTreeMap::new();
-        for (at, rows) in rows.iter().enumerate() {
-            let key = (numbers.get(at).unwrap_or_default(), names.get(at).unwrap_or_default().to_owned());
-            let Ok(points) = found.entry(key.clone()).or_insert_with(|| Ok(Vec::new())) else { continue };
-            let part = |column: &UInt64Chunked| column.get(at).unwrap_or_default();
-            match self.median_response(rows) {
-                Ok(median_ns) => {
-                    points.push(WindowPoint { start_ns: part(starts), requests: part(requests), ok: part(right), median_ns });
-                }
-                Err(error) => {
-                    found.insert(key, Err(error));
-                }
-            }
-        }
-        Ok(found)
+        let in_during = col("completed_in").eq(lit(Phase::During.name()));
+        self.of_passes(workloads, in_during, |start_ns, [requests, ok], rows| {
+            Ok(WindowPoint { start_ns, requests, ok, median_ns: self.median_response(rows)? })
+        })
     }
 
     /// For each repetition and workload the passes that ended in each window, whatever the phase, ascending; windows without any are
@@ -264,10 +241,25 @@ impl Windows {
     /// # Errors
     /// When a column is missing; of a repetition, when a histogram is damaged.
     pub(super) fn points(&self, workloads: &[&str]) -> PolarsResult<ByWorkload<PolarsResult<Vec<PassPoint>>>> {
+        self.of_passes(workloads, lit(true), |start_ns, [passes, right], rows| {
+            let times = sum(&self.parts(rows, Time::Response)?, Time::Response)?;
+            let [p99] = times.quantiles([0.99]);
+            Ok(PassPoint { start_ns, passes, right, p99_ns: (!times.is_empty()).then_some(p99) })
+        })
+    }
+
+    /// A point for each window in which passes of these workloads ended, ascending, by repetition and workload. `point`: made of the start
+    /// of the window, the number of its passes and of the right ones, and the rows of the latter.
+    fn of_passes<P>(
+        &self,
+        workloads: &[&str],
+        wanted: Expr,
+        point: impl Fn(u64, [u64; 2], &[IdxSize]) -> PolarsResult<P>,
+    ) -> PolarsResult<ByWorkload<PolarsResult<Vec<P>>>> {
         let mine = workloads.iter().fold(lit(false), |any, name| any.or(col("workload").eq(lit(*name))));
         let passes = self
             .lazy()
-            .filter(mine.and(col("step").eq(lit(WHOLE))))
+            .filter(mine.and(col("step").eq(lit(WHOLE))).and(wanted))
             .group_by_stable([col("repetition"), col("workload"), col("window_start_ns")])
             .agg([col("requests").sum(), col("requests").filter(col("ok")).sum().alias("right"), col("row").filter(col("ok"))])
             .sort(["window_start_ns"], SortMultipleOptions::default().with_maintain_order(true))
@@ -275,17 +267,13 @@ impl Windows {
         let (numbers, names) = (passes.column("repetition")?.u32()?, passes.column("workload")?.str()?);
         let number = |name: &str| passes.column(name)?.u64();
         let (starts, requests, right) = (number("window_start_ns")?, number("requests")?, number("right")?);
-        let mut found: ByWorkload<PolarsResult<Vec<PassPoint>>> = BTreeMap::new();
+        let mut found: ByWorkload<PolarsResult<Vec<P>>> = BTreeMap::new();
         for (at, rows) in lists(&passes)?.iter().enumerate() {
             let key = (numbers.get(at).unwrap_or_default(), names.get(at).unwrap_or_default().to_owned());
             let Ok(points) = found.entry(key.clone()).or_insert_with(|| Ok(Vec::new())) else { continue };
             let part = |column: &UInt64Chunked| column.get(at).unwrap_or_default();
-            match self.parts(rows, Time::Response).and_then(|parts| sum(&parts, Time::Response)) {
-                Ok(times) => {
-                    let [p99] = times.quantiles([0.99]);
-                    let p99_ns = (!times.is_empty()).then_some(p99);
-                    points.push(PassPoint { start_ns: part(starts), passes: part(requests), right: part(right), p99_ns });
-                }
+            match point(part(starts), [part(requests), part(right)], rows) {
+                Ok(point) => points.push(point),
                 Err(error) => {
                     found.insert(key, Err(error));
                 }

@@ -97,27 +97,27 @@ pub(super) fn notes(plan: &Plan) -> String {
 
 /// What is in logs and cannot be replayed, or not as it is.
 fn replays(plan: &Plan) -> Vec<String> {
-    let mut notes: Vec<String> = Vec::new();
-    for replay in plan.cells.iter().flat_map(|cell| &cell.workloads).filter_map(|workload| workload.flow.replay.as_ref()) {
-        let new: Vec<String> = replay.notes().filter(|note| !notes.contains(note)).collect();
-        notes.extend(new);
-    }
-    notes
+    let workloads = plan.cells.iter().flat_map(|cell| &cell.workloads);
+    once(workloads.filter_map(|workload| workload.flow.replay.as_ref()).flat_map(|replay| replay.notes()))
 }
 
 /// Faults that come so early that nothing can be compared with what was before.
 fn faults(plan: &Plan) -> Vec<String> {
-    let mut notes: Vec<String> = Vec::new();
-    for cell in plan.cells.iter().filter(|cell| cell.skipped.is_none()) {
+    once(plan.cells.iter().filter(|cell| cell.skipped.is_none()).flat_map(|cell| {
         let loads = || cell.workloads.iter().map(|workload| (workload.name.as_str(), &workload.load));
-        let remarks = cell.faults.list.iter().filter_map(|fault| fault.remark(loads(), plan.window));
-        for remark in remarks {
-            if !notes.contains(&remark) {
-                notes.push(remark);
-            }
+        cell.faults.list.iter().filter_map(move |fault| fault.remark(loads(), plan.window))
+    }))
+}
+
+/// Each note once: what is the same in several cells is one.
+fn once(notes: impl Iterator<Item = String>) -> Vec<String> {
+    let mut said = Vec::new();
+    for note in notes {
+        if !said.contains(&note) {
+            said.push(note);
         }
     }
-    notes
+    said
 }
 
 /// A note on targets that are to be kept for a cell, but rarely can be.

@@ -105,16 +105,10 @@ impl Timeline {
         events.now(json!({"event": "fault", "fault": self.statuses[at].fault, "what": self.statuses[at].words}));
     }
 
-    /// Records that a fault is over now.
+    /// Records that a fault is over now: it was undone, or what it had killed is ready again. Of several replicas, the last one counts.
     pub(super) fn ended(&mut self, at: usize, events: &Events) {
         self.statuses[at].ended_ns = Some(self.since_epoch());
         events.now(json!({"event": "fault-over", "fault": self.statuses[at].fault}));
-    }
-
-    /// Records that a replica that a fault had killed is ready again.
-    pub(super) fn back(&mut self, at: usize, events: &Events) {
-        // Of several replicas, the last one counts.
-        self.ended(at, events);
     }
 
     /// Why the repetition does not count: faults that never came, since the load was over before.
@@ -149,12 +143,7 @@ impl Breaker<'_> {
         running: &mut [Running],
     ) -> Result<Vec<usize>, Error> {
         timeline.begun(at, self.events);
-        let hit = |running: &[Running]| -> Vec<usize> {
-            let Some(victim) = fault.action.victim() else { return Vec::new() };
-            let all = running.iter().enumerate().filter(|(_, one)| one.process.is_some());
-            all.filter(|(_, one)| victim.is(&one.status.target, one.status.replica)).map(|(at, _)| at).collect()
-        };
-        let hit = hit(running);
+        let hit = hit(&fault.action, running);
         match &fault.action {
             FaultAction::Kill { .. } => {
                 let mut victims: Vec<&mut Running> =
@@ -197,10 +186,9 @@ impl Breaker<'_> {
     pub async fn end(&self, timeline: &mut Timeline, at: usize, running: &[Running]) -> Result<(), Error> {
         let fault = timeline.faults[at].clone();
         match &fault.action {
-            FaultAction::Stop { victim } => {
-                let hit = running.iter().filter(|one| one.process.is_some());
-                for one in hit.filter(|one| victim.is(&one.status.target, one.status.replica)) {
-                    self.pause(one, false).await?;
+            FaultAction::Stop { .. } => {
+                for index in hit(&fault.action, running) {
+                    self.pause(&running[index], false).await?;
                 }
             }
             FaultAction::Link { link, .. } => self.network.change(link, None, false).await?,
@@ -241,6 +229,13 @@ impl Breaker<'_> {
             (None, None) => Ok(()),
         }
     }
+}
+
+/// The replicas that a fault hits, by their index: those that are there.
+fn hit(action: &FaultAction, running: &[Running]) -> Vec<usize> {
+    let Some(victim) = action.victim() else { return Vec::new() };
+    let is_hit = |one: &Running| one.process.is_some() && victim.is(&one.status.target, one.status.replica);
+    running.iter().enumerate().filter(|(_, one)| is_hit(one)).map(|(at, _)| at).collect()
 }
 
 /// Fills the file system of a file to its last byte.

@@ -117,7 +117,7 @@ impl Reviver<'_> {
                     let ready = ready?;
                     one.ready_again(ready);
                     self.events.now(json!({"event": "ready", "target": one.name}));
-                    faults.back(fault, self.events);
+                    faults.ended(fault, self.events);
                     continue;
                 }
                 () = due => {

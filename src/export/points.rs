@@ -12,6 +12,7 @@ use analysis::cells::Series as FigureSeries;
 use analysis::counts::{Counts, Sum};
 use analysis::summary::CellSummary;
 use analysis::table::unit;
+use extract::exposition::quoted;
 use record::read::CellRecord;
 use record::rows::{Kind, Value};
 use record::{Repetition, RunRecord, Verdict};
@@ -379,21 +380,11 @@ fn parts(series: &str) -> (String, Labels) {
     let Some((name, rest)) = series.split_once('{') else { return (series.to_owned(), Labels::new()) };
     let mut labels = Labels::new();
     let mut rest = rest;
-    while let Some((label, after)) = rest.split_once("=\"") {
-        let (mut value, mut end) = (String::new(), after.len());
-        let mut chars = after.char_indices();
-        while let Some((at, c)) = chars.next() {
-            match c {
-                '"' => {
-                    end = at + 1;
-                    break;
-                }
-                '\\' => value.extend(chars.next().map(|(_, c)| if c == 'n' { '\n' } else { c })),
-                c => value.push(c),
-            }
-        }
-        labels.push((label.trim_start_matches(',').to_owned(), value));
-        rest = &after[end..];
+    while let Some((label, after)) = rest.split_once('=')
+        && let Some((value, after)) = quoted(after)
+    {
+        labels.push((label.trim_start_matches(',').to_owned(), value.into_owned()));
+        rest = after;
     }
     (name.to_owned(), labels)
 }

@@ -130,7 +130,7 @@ pub(super) fn number(word: &str) -> Option<f64> {
 }
 
 /// A text in double quotes at the start, and what follows.
-fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
+pub fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let inner = text.strip_prefix('"')?;
     let mut owned: Option<String> = None;
     let mut from = 0;

@@ -7,7 +7,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::panic))]
 
 mod csv;
-mod exposition;
+pub mod exposition;
 mod numbers;
 pub mod scraped;
 mod sqlite;

@@ -7,8 +7,9 @@ use plan::links::Link;
 /// Only TBF, where a direction has a rate, in a namespace with the devices `near` and `far`.
 pub fn rates(namespace: &str, link: &Link) -> Result<(), Error> {
     let buffer = shaping::buffer(link);
-    let lines = [("far", &link.forward), ("near", &link.back)]
-        .map(|(device, shape)| shape.rate_bits_per_s.map_or_else(String::new, |rate| shaping::tbf(device, "root", rate, buffer)));
+    let lines = [("far", &link.forward), ("near", &link.back)].map(|(device, shape)| {
+        shape.rate_bits_per_s.map_or_else(String::new, |rate| shaping::tbf("add", device, "root", rate, buffer))
+    });
     tc(namespace, &lines.concat())
 }
 

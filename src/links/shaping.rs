@@ -25,7 +25,7 @@ pub fn buffer(link: &Link) -> Duration {
 pub fn netem(device: &str, shape: &Shape, buffer: Duration, changes: bool) -> String {
     let Shape { delay, jitter, loss, rate_bits_per_s } = *shape;
     if delay.is_zero() && jitter.is_zero() && loss == 0.0 && !changes {
-        return rate_bits_per_s.map_or_else(String::new, |rate| tbf(device, "root", rate, buffer));
+        return rate_bits_per_s.map_or_else(String::new, |rate| tbf("add", device, "root", rate, buffer));
     }
     // Where it exists already, it keeps its packets.
     let verb = if changes { "replace" } else { "add" };
@@ -42,7 +42,7 @@ pub fn netem(device: &str, shape: &Shape, buffer: Duration, changes: bool) -> St
     }
     line += "\n";
     if let Some(rate) = rate_bits_per_s {
-        line += &tbf(device, "parent 1:", rate, buffer).replacen("qdisc add", &format!("qdisc {verb}"), 1);
+        line += &tbf(verb, device, "parent 1:", rate, buffer);
     }
     line
 }
@@ -60,9 +60,7 @@ pub fn netem_change(device: &str, from: &Shape, to: &Shape, buffer: Duration) ->
 pub fn rate_change(device: &str, from: &Shape, to: &Shape, buffer: Duration) -> String {
     match (from.rate_bits_per_s, to.rate_bits_per_s) {
         (Some(_), None) => format!("qdisc del dev {device} root\n"),
-        (before, Some(rate)) if before != Some(rate) => {
-            tbf(device, "root", rate, buffer).replacen("qdisc add", "qdisc replace", 1)
-        }
+        (before, Some(rate)) if before != Some(rate) => tbf("replace", device, "root", rate, buffer),
         _ => String::new(),
     }
 }
@@ -76,10 +74,10 @@ fn micros(duration: Duration) -> f64 {
 ///
 /// The bucket holds 1 ms' worth, and at least two packets: small enough that a burst does not distort anything at the scale
 /// of round trips, large enough that a timer that is late by some tenths of a millisecond costs no throughput.
-pub fn tbf(device: &str, place: &str, rate: f64, buffer: Duration) -> String {
+pub fn tbf(verb: &str, device: &str, place: &str, rate: f64, buffer: Duration) -> String {
     let handle = if place == "root" { "1:" } else { "10:" };
     format!(
-        "qdisc add dev {device} {place} handle {handle} tbf rate {}bit burst {}b latency {}us\n",
+        "qdisc {verb} dev {device} {place} handle {handle} tbf rate {}bit burst {}b latency {}us\n",
         rate.round(),
         burst(rate),
         buffer.as_micros()

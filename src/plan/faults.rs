@@ -8,16 +8,10 @@ use super::links::Shape;
 use super::load::{Length, Load};
 use super::text::{as_optional_text, as_text};
 use vocabulary::choices::Signal;
+use vocabulary::metric::{NOT_RECOVERED, RECOVERY};
+use vocabulary::rows::FEWEST_BEFORE_FAULT;
 use vocabulary::units::exact_duration;
 use vocabulary::{Better, Interest, NamedMetric, Phase};
-
-/// The time from a fault until the load is as before.
-pub const RECOVERY: &str = "recovery_time";
-/// The share of repetitions, in percent, in which the load was not as before when it ended; of one repetition 0 or 100.
-pub const NOT_RECOVERED: &str = "not_recovered";
-
-/// With fewer windows before a fault, nobody knows what was usual.
-pub const FEWEST_WINDOWS: u32 = 4;
 
 /// What a cell's faults are, and which limits do not apply because of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -86,11 +80,11 @@ impl Fault {
                 Length::Amount(_) => None,
             });
             let from = lengths.sum::<Option<Duration>>().filter(|until| *until < self.at).unwrap_or_default();
-            self.at.saturating_sub(from) < window.saturating_mul(FEWEST_WINDOWS)
+            self.at.saturating_sub(from) < window.saturating_mul(FEWEST_BEFORE_FAULT)
         });
         too_few.then(|| {
             format!(
-                "note: the fault `{}` at {} has fewer than {FEWEST_WINDOWS} windows of {} before it that are measured, so it has no recovery \
+                "note: the fault `{}` at {} has fewer than {FEWEST_BEFORE_FAULT} windows of {} before it that are measured, so it has no recovery \
                  time: a later fault or a shorter `window` would have one",
                 self.name,
                 exact_duration(self.at),

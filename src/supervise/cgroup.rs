@@ -51,9 +51,7 @@ impl Counts {
             oom_kills: since(self.oom_kills, before.oom_kills),
         }
     }
-}
 
-impl Counts {
     /// Together with what others have counted.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {

@@ -197,6 +197,11 @@ impl Row {
     }
 }
 
+/// The time from a fault until the load is as before.
+pub const RECOVERY: &str = "recovery_time";
+/// The share of repetitions, in percent, in which the load was not as before when it ended; of one repetition 0 or 100.
+pub const NOT_RECOVERED: &str = "not_recovered";
+
 const PASSES: (&str, f64) = ("passes/s", 1.0);
 const PERCENT: (&str, f64) = ("%", 100.0);
 const MEGABYTES: (&str, f64) = ("MB/s", 1e-6);

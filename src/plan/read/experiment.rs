@@ -16,12 +16,12 @@ use super::names::{RESERVED, ScenarioNames};
 use super::options::{Options, Rejection};
 use super::{expectations, faults, files, graphs, hosts, lifetimes, rows, scrape, spelling};
 use plan::experiment::Scratch;
-use plan::faults::{NOT_RECOVERED, RECOVERY};
 use plan::taps::UNJOINED;
 use plan::{Abort, Action, Cell, CellId, Graph, Limits, Plan, Reconcile, Record, Role, Secrets};
 use schema::source::{self, one_of};
 use schema::{Data, Entry, Mistake, Node, SourceFile, Span, decode, node, types};
 use vocabulary::Phase;
+use vocabulary::metric::{NOT_RECOVERED, RECOVERY};
 use vocabulary::rows::WHOLE;
 
 /// More repetitions than this in one run are a typing error.

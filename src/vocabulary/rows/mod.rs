@@ -16,3 +16,6 @@ pub const WHOLE: &str = "(pass)";
 
 /// Fewer windows than this cannot show a steady state: a changepoint needs some windows on both sides.
 pub const FEWEST_WINDOWS: u32 = 10;
+
+/// With fewer windows before a fault, nobody knows what was usual.
+pub const FEWEST_BEFORE_FAULT: u32 = 4;
