@@ -142,7 +142,7 @@ pub enum Error {
         reason: String,
     },
     /// `abort` gave the repetition up.
-    #[error("given up, as `abort` says: {0}")]
+    #[error("given up because of `abort`: {0}")]
     Hopeless(String),
     /// Whoever directs the machines asked for an end.
     #[error("{0}")]

@@ -336,7 +336,7 @@ abort: {errors: '> 20%', for: 1s}
     assert!(begun.elapsed() < Duration::from_secs(30), "it was not given up: {:?}", begun.elapsed());
     let sick = place.status("sick/run1");
     let reason = sick["verdict"]["reason"].as_str().unwrap_or_default().to_owned();
-    assert!(reason.contains("given up, as `abort` says"), "{sick:#}");
+    assert!(reason.contains("given up because of `abort`"), "{sick:#}");
     assert!(reason.contains("passes of `clients` in the last 1.00 s were not answered as expected"), "{reason}");
     assert_eq!(place.status("sound/run1")["verdict"]["is"], "valid");
     let kept = files(&place.run_directory("test").join("cells/sick/run1"));
