@@ -77,6 +77,7 @@ pub(super) struct Account {
     /// Start, end and phase of the segment in which the last pass ended.
     span: Cell<(u64, u64, Phase)>,
     late: RefCell<Vec<Late>>,
+    flushed: Cell<bool>,
     /// When the load was over, and what the thread had used by then.
     ending: Cell<Option<Ending>>,
     /// The pass of each client that carries one at a time, by its number; `None` while it is idle.
@@ -119,6 +120,7 @@ impl Account {
             phases: RefCell::default(),
             span: Cell::new((0, 0, Phase::Drain)),
             late: RefCell::default(),
+            flushed: Cell::new(false),
             ending: Cell::new(None),
             under_way: RefCell::new(vec![None; at_a_time]),
             watch: RefCell::new(Watch::new(false, 0)),
@@ -156,6 +158,7 @@ impl Account {
     }
 
     /// What the schedule with this number has to do at `now_ns`.
+    #[inline(always)]
     pub fn next_of(&self, schedule: usize, now_ns: u64) -> Next {
         if self.ran_out_ns.get().is_some() {
             return Next::Over;
@@ -172,11 +175,13 @@ impl Account {
     }
 
     /// What is known of a step that was carried out; `times`: a row with its phase and its instants.
+    #[inline(always)]
     pub fn row_of(&self, step: usize, exchange: &Exchange, times: RequestRow) -> RequestRow {
         RequestRow {
             outcome: exchange.result.as_ref().err().map_or(Outcome::Ok, |failure| failure.outcome),
             connect_ns: exchange.connect.map(|took| took.as_nanos() as u64),
-            first_byte_ns: exchange.first_byte.map(|at| self.ns(at)),
+            // Most answers arrive in one piece.
+            first_byte_ns: exchange.first_byte.map(|at| if at == exchange.completed { times.completed_ns } else { self.ns(at) }),
             sent_bytes: exchange.sent_bytes,
             received_bytes: exchange.received_bytes,
             step: Some(step as u16),
@@ -227,11 +232,20 @@ impl Account {
     }
 
     /// Records a request, or a pass, that ended.
+    #[inline(always)]
     pub fn record(&self, ended: &RequestRow) {
-        self.tally.borrow_mut().record(ended);
+        if self.tally.borrow_mut().record(ended) {
+            self.flushed.set(true);
+        }
+    }
+
+    /// Whether a window was sent since this was last asked, which takes a while.
+    pub fn has_flushed(&self) -> bool {
+        self.flushed.replace(false)
     }
 
     /// The phase in which a pass of `phase` that ends at `at_ns` counts as completed.
+    #[inline(always)]
     pub fn completed_in(&self, phase: Phase, at_ns: u64) -> Phase {
         // Nearly all passes end in the phase in which they started, and in the same segment of time as the previous
         // one.
@@ -275,6 +289,7 @@ impl Account {
     }
 
     /// A client starts a pass.
+    #[inline(always)]
     pub fn begins(&self, slot: usize, pass: UnderWay) {
         self.under_way.borrow_mut()[slot] = Some(pass);
         self.watch.borrow_mut().begins(pass.intended_ns);
@@ -331,6 +346,7 @@ impl Account {
         self.ends_after(ended, 0);
     }
 
+    #[inline(always)]
     fn ends_after(&self, ended: &RequestRow, paused_ns: u64) {
         let RequestRow { phase, outcome, sent_ns, completed_ns: end_ns, .. } = *ended;
         self.watch.borrow_mut().ends(outcome.is_error(), end_ns);

@@ -1,7 +1,8 @@
 //! The load engine: a schedule says when, a script says what, a driver says how, and the engine records the results.
 //!
-//! `schedule` is pure (instants and budgets), and so is `script` (what a pass does next); `drivers` speak a protocol each, `engine` lets the clients of one thread
-//! follow the schedule, `pacer` wakes them at exact instants, `windows` counts, `tally` hands results over through the
+//! `schedule` is pure (instants and budgets), and so is `script` (what a pass does next); `drivers` speak a protocol each,
+//! `engine` starts the clients of one thread, which follow the schedule: each in a task (`follower`), or all that are
+//! connected in one loop (`direct`). `pass` is what they carry, whoever does, `pacer` wakes them at exact instants, `windows` counts, `tally` hands results over through the
 //! `queue`, `silence` notices when nothing is answered, `search` tries rates. A workload may follow another one instead
 //! of a schedule, as its `observer`; `traffic` counts what was written to the wire. A generator thread shares nothing
 //! with another: it has its own runtime, connections, share of the schedule and histograms, and sends finished windows
@@ -11,12 +12,15 @@
 
 mod account;
 pub mod control;
+mod direct;
 pub mod drivers;
 pub mod engine;
+mod follower;
 pub mod gate;
 pub mod observer;
 mod pacer;
 pub mod page;
+mod pass;
 pub mod queue;
 pub mod schedule;
 pub mod search;

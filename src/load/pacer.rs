@@ -21,9 +21,12 @@ use vocabulary::rows::new_histogram;
 
 /// Wakes an idle client.
 #[derive(Clone, Copy, Debug)]
-enum Call {
+pub enum Call {
+    /// Nothing is due; or the instant that it waited for is there.
     Waiting,
+    /// This pass is due.
     Arrival(Arrival),
+    /// Nothing is due any more.
     Over,
 }
 
@@ -31,6 +34,8 @@ struct Slot {
     waker: Option<Waker>,
     call: Call,
     due: bool,
+    /// Whether it has no task, and is called by its number.
+    is_called: bool,
 }
 
 /// The clock of one generator thread.
@@ -44,6 +49,10 @@ pub struct Pacer {
     instants: RefCell<BinaryHeap<Reverse<(u64, usize)>>>,
     idle: RefCell<VecDeque<usize>>,
     slots: RefCell<Vec<Slot>>,
+    /// Clients without a task for which something is due.
+    called: RefCell<VecDeque<usize>>,
+    /// Whoever waits for one of them.
+    caller: RefCell<Option<Waker>>,
     late: RefCell<Histogram<u32>>,
 }
 
@@ -56,7 +65,7 @@ impl Pacer {
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         let since = epoch.elapsed().as_nanos() as u64;
-        let slots = (0..clients).map(|_| Slot { waker: None, call: Call::Waiting, due: false }).collect();
+        let slots = (0..clients).map(|_| Slot { waker: None, call: Call::Waiting, due: false, is_called: false }).collect();
         Ok(Self {
             epoch,
             zero_ns: (now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64).saturating_sub(since),
@@ -66,6 +75,8 @@ impl Pacer {
             instants: RefCell::default(),
             idle: RefCell::default(),
             slots: RefCell::new(slots),
+            called: RefCell::default(),
+            caller: RefCell::default(),
             late: RefCell::new(new_histogram()),
         })
     }
@@ -93,9 +104,7 @@ impl Pacer {
         if at_ns <= self.now_ns() {
             return;
         }
-        self.slots.borrow_mut()[client].due = false;
-        self.instants.borrow_mut().push(Reverse((at_ns, client)));
-        self.arm(at_ns);
+        self.wait_until(client, at_ns, false);
         poll_fn(|cx| {
             let slot = &mut self.slots.borrow_mut()[client];
             if slot.due {
@@ -109,9 +118,7 @@ impl Pacer {
 
     /// Waits for an arrival that nobody else takes; the next one is due at `at_ns`. `None` when the schedule is over.
     pub async fn arrival(&self, client: usize, at_ns: u64) -> Option<Arrival> {
-        self.slots.borrow_mut()[client].call = Call::Waiting;
-        self.idle.borrow_mut().push_back(client);
-        self.arm(at_ns);
+        self.wait_for_arrival(client, at_ns, false);
         poll_fn(|cx| {
             let slot = &mut self.slots.borrow_mut()[client];
             match slot.call {
@@ -126,12 +133,75 @@ impl Pacer {
         .await
     }
 
+    /// An instant for which a client starts to wait; `is_called`: without a task.
+    pub fn wait_until(&self, client: usize, at_ns: u64, is_called: bool) {
+        let slot = &mut self.slots.borrow_mut()[client];
+        (slot.due, slot.call, slot.is_called) = (false, Call::Waiting, is_called);
+        self.instants.borrow_mut().push(Reverse((at_ns, client)));
+        self.arm(at_ns);
+    }
+
+    /// A client starts to wait for an arrival that nobody else takes; the next one is due at `at_ns`.
+    pub fn wait_for_arrival(&self, client: usize, at_ns: u64, is_called: bool) {
+        let slot = &mut self.slots.borrow_mut()[client];
+        (slot.call, slot.is_called) = (Call::Waiting, is_called);
+        self.idle.borrow_mut().push_back(client);
+        self.arm(at_ns);
+    }
+
+    /// A client does not wait for arrivals any more. Returns whether it did.
+    pub fn forget(&self, client: usize) -> bool {
+        let mut idle = self.idle.borrow_mut();
+        let place = idle.iter().position(|other| *other == client);
+        place.and_then(|place| idle.remove(place)).is_some()
+    }
+
+    /// The next client without a task for which something is due.
+    pub fn take_called(&self) -> Option<(usize, Call)> {
+        let client = self.called.borrow_mut().pop_front()?;
+        Some((client, self.slots.borrow()[client].call))
+    }
+
+    /// Waits until there is one.
+    pub async fn calls(&self) {
+        poll_fn(|cx| {
+            if !self.called.borrow().is_empty() {
+                return Poll::Ready(());
+            }
+            *self.caller.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
     fn wake(&self, client: usize, change: impl FnOnce(&mut Slot)) {
         let slot = &mut self.slots.borrow_mut()[client];
         change(slot);
-        if let Some(waker) = slot.waker.take() {
+        if slot.is_called {
+            self.called.borrow_mut().push_back(client);
+            if let Some(caller) = self.caller.take() {
+                caller.wake();
+            }
+        } else if let Some(waker) = slot.waker.take() {
             waker.wake();
         }
+    }
+
+    /// The timer, for whoever watches it, too; it is readable when [`Pacer::tick`] is due.
+    pub fn timer(&self) -> &OwnedFd {
+        self.timer.get_ref()
+    }
+
+    /// Hands out what is due, if the timer has gone off.
+    pub fn tick(&self, next: impl Fn(u64) -> Next) {
+        let mut expirations = [0; 8];
+        // It was set again while it went off, or somebody else has read it: then there is nothing to read, and the next time counts.
+        if rustix::io::read(self.timer.get_ref(), &mut expirations).is_err() {
+            return;
+        }
+        let now_ns = self.now_ns();
+        self.late.borrow_mut().saturating_record(now_ns.saturating_sub(self.armed_ns.replace(u64::MAX)));
+        self.dispatch(now_ns, &next);
     }
 
     /// Hands out what is due at `now_ns`, and sets the timer for the next arrival.
@@ -167,14 +237,7 @@ impl Pacer {
         loop {
             let Ok(mut ready) = self.timer.readable().await else { return };
             ready.clear_ready();
-            let mut expirations = [0; 8];
-            // It was set again while it went off: then there is nothing to read, and the next time counts.
-            if rustix::io::read(self.timer.get_ref(), &mut expirations).is_err() {
-                continue;
-            }
-            let now_ns = self.now_ns();
-            self.late.borrow_mut().saturating_record(now_ns.saturating_sub(self.armed_ns.replace(u64::MAX)));
-            self.dispatch(now_ns, &next);
+            self.tick(&next);
         }
     }
 

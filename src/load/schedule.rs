@@ -89,6 +89,7 @@ impl Schedule {
     }
 
     /// What a client does that is free at `now_ns`.
+    #[inline(always)]
     pub fn next(&mut self, now_ns: u64) -> Next {
         match self {
             Self::Closed(closed) => closed.next(now_ns),

@@ -32,8 +32,9 @@ impl Tally {
         }
     }
 
-    /// Counts a request.
-    pub fn record(&mut self, ended: &RequestRow) {
+    /// Counts a request. Returns whether it was the first one of another window.
+    #[inline(always)]
+    pub fn record(&mut self, ended: &RequestRow) -> bool {
         if let Some(requests) = &mut self.requests {
             requests.push(*ended);
             if requests.len() == REQUESTS {
@@ -41,9 +42,12 @@ impl Tally {
                 self.send(Rows::Requests { workload: self.workload, rows });
             }
         }
-        if let Some(rows) = self.windows.record(ended) {
+        let rows = self.windows.record(ended);
+        let is_first = rows.is_some();
+        if let Some(rows) = rows {
             self.send(Rows::Windows(rows));
         }
+        is_first
     }
 
     /// Sends the last window if it is over.

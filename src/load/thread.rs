@@ -129,7 +129,32 @@ pub(super) async fn make_ready<C: 'static>(all: Vec<C>, more: Duration, ready: i
     all
 }
 
-/// Lets tasks follow their schedules to the end: no longer than the drain after the planned end, if there is one, and
+/// What follows the schedules of a thread.
+pub(super) trait Followers {
+    /// Waits until all have ended.
+    ///
+    /// # Errors
+    /// When one of them panics, or cannot be followed.
+    async fn all_ended(&mut self) -> Result<(), Error>;
+
+    /// Abandons whatever is under way.
+    async fn abandon(self);
+}
+
+impl Followers for JoinSet<()> {
+    async fn all_ended(&mut self) -> Result<(), Error> {
+        while let Some(ended) = self.join_next().await {
+            ended.map_err(|e| Error::Thread(e.to_string()))?;
+        }
+        Ok(())
+    }
+
+    async fn abandon(mut self) {
+        self.shutdown().await;
+    }
+}
+
+/// Lets them follow their schedules to the end: no longer than the drain after the planned end, if there is one, and
 /// no shorter either. `leave`: handles what is still under way then.
 ///
 /// # Errors
@@ -137,13 +162,11 @@ pub(super) async fn make_ready<C: 'static>(all: Vec<C>, more: Duration, ready: i
 pub(super) async fn to_the_end(
     account: &Account,
     job: &Job,
-    mut tasks: JoinSet<()>,
+    mut followers: impl Followers,
     leave: impl FnOnce(u64),
 ) -> Result<(), Error> {
     let ended = async {
-        while let Some(ended) = tasks.join_next().await {
-            ended.map_err(|e| Error::Thread(e.to_string()))?;
-        }
+        followers.all_ended().await?;
         // A thread with nothing left to send still waits for the end: a phase lasts as long as planned.
         if let Some(end_ns) = account.planned_end_ns().filter(|_| !account.has_run_out()) {
             account.until(end_ns).await;
@@ -159,7 +182,7 @@ pub(super) async fn to_the_end(
     };
     if !all_ended {
         leave(account.pacer.now_ns());
-        tasks.shutdown().await;
+        followers.abandon().await;
     }
     account.end();
     // Counting millions of arrivals that nobody took may take a while; a request to end is noticed meanwhile.

@@ -26,6 +26,7 @@ pub mod websocket;
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::Future;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -149,6 +150,17 @@ pub trait Client: 'static {
         Vec::new()
     }
 
+    /// Lets a loop watch its socket from now on, instead of a task: only if it is connected, and whatever its steps do is to send
+    /// and to receive there. Returns whether that is so; then [`Client::direct`] is there until the connection is lost.
+    fn detach(&mut self) -> bool {
+        false
+    }
+
+    /// The same client as whoever watches its socket sees it.
+    fn direct(&mut self) -> Option<&mut dyn Direct> {
+        None
+    }
+
     /// How many connections it opened so far.
     fn connects(&self) -> u64;
 
@@ -170,6 +182,62 @@ pub trait Client: 'static {
     /// The requests that the clients of a thread have written so far; empty if that is not counted.
     fn traffic(_group: &Self::Group) -> Traffic {
         Traffic::default()
+    }
+}
+
+/// A client whose steps need nothing but its socket, and no task: whoever watches the socket lets it go on.
+pub trait Direct {
+    /// Its socket.
+    fn socket(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Whether a step can be started; this also notices a connection that the server has closed meanwhile.
+    fn is_open(&mut self) -> bool;
+
+    /// Starts a step. `read_at`: when the last answer was read, if nothing else was done since; a step that is sent as it stands
+    /// starts then.
+    fn start(&mut self, step: usize, read_at: Option<Instant>) -> Started;
+
+    /// Something has happened to the socket, or the time-out is over. Returns the result of the step once it is known.
+    fn go_on(&mut self, what: Readiness) -> Option<Exchange>;
+
+    /// Whether there may be more to read, so that the step is to go on without another event.
+    fn has_more(&self) -> bool;
+
+    /// When the time-out of the step is over, if one is under way.
+    fn deadline(&self) -> Option<Instant>;
+
+    /// Gives the socket up: it cannot be watched.
+    fn lose(&mut self);
+}
+
+/// A step that was started.
+pub enum Started {
+    /// It is under way, and its time-out is over at this instant.
+    Until(Instant),
+    /// Its result was known at once.
+    Ended(Exchange),
+}
+
+/// What is known of a socket.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Readiness {
+    /// There may be something to read.
+    pub readable: bool,
+    /// Something may be written.
+    pub writable: bool,
+    /// The other side has ended it, or it is broken: reading says which.
+    pub ended: bool,
+    /// The time-out of what is under way is over.
+    pub late: bool,
+}
+
+impl Readiness {
+    /// Adds what has happened meanwhile.
+    pub fn add(&mut self, more: Self) {
+        self.readable |= more.readable;
+        self.writable |= more.writable;
+        self.ended |= more.ended;
+        self.late = more.late;
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Script {
     first_row: Option<u16>,
     /// Whether a pass may have pauses.
     pauses: bool,
+    /// Whether every pass is one step, and always the same.
+    is_one_step: bool,
     /// The log whose requests the passes are.
     replay: Option<Arc<LogRequests>>,
     seed: u64,
@@ -134,6 +136,8 @@ impl Script {
             until: flow.kinds.iter().scan(0.0, sum).collect(),
             first_row: (!flow.rows().is_empty()).then_some(steps as u16),
             kinds,
+            is_one_step: flow.replay.is_none()
+                && matches!(flow.kinds.as_slice(), [Kind { moves, .. }] if matches!(moves.as_slice(), [Move::Step(0)])),
             replay: flow.replay.as_ref().map(|replay| Arc::clone(&replay.log_requests)),
             seed,
         })
@@ -175,7 +179,16 @@ impl Script {
     }
 
     /// What a pass does next. `values`: those of the pass, if it has any.
+    #[inline(always)]
     pub fn next(&self, walk: &mut Walk, values: Option<&Values>) -> Turn {
+        if self.is_one_step {
+            let begins = std::mem::replace(&mut walk.at, 1) == 0;
+            return Turn { pause_ns: 0, then: if begins { Then::Step(0) } else { Then::End } };
+        }
+        self.next_of_several(walk, values)
+    }
+
+    fn next_of_several(&self, walk: &mut Walk, values: Option<&Values>) -> Turn {
         if let Some(log) = &self.replay {
             let begins = std::mem::replace(&mut walk.at, 1) == 0;
             let request = log.requests.get(walk.pass as usize).filter(|_| begins);

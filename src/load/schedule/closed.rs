@@ -48,6 +48,7 @@ impl ClosedLoop {
     }
 
     /// What a connection does that is free at `now_ns`.
+    #[inline(always)]
     pub fn next(&mut self, now_ns: u64) -> Next {
         loop {
             let Some(segment) = self.segments.last_mut() else { return Next::Over };

@@ -6,34 +6,36 @@
 //! bytes.
 
 pub(super) mod answer;
+mod wire;
 
 use std::cell::RefCell;
 use std::io::IoSlice;
 use std::ops::Range;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::os::fd::BorrowedFd;
+use std::sync::LazyLock;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant as StdInstant};
 
 use bytes::{Buf as _, Bytes};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use hyper::http::uri::PathAndQuery;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use super::judge::{self, judge};
-use super::request::{self, Step, unfit_header, unfit_in_header};
+use super::request::{self, Step, Whole, unfit_header, unfit_in_header};
 use super::{RoundTrip, of_io};
-use crate::drivers::Failure;
 use crate::drivers::cookies::Recipient;
 use crate::drivers::judged::Body;
 use crate::drivers::socks::Unanswered;
 use crate::drivers::transfer::Transfer;
-use crate::drivers::values::Values;
+use crate::drivers::values::{ValueNames, Values};
+use crate::drivers::{Failure, Readiness};
 use answer::{Answer, AnswerSink, EarlyEnd, Garbage, LastHead};
 use plan::Selector;
 use vocabulary::Outcome;
 use vocabulary::rows::Stage;
+use wire::Wire;
 
 /// The header in which a server reports when it had received each tenth of an upload.
 const RECEIVED_AT: &str = "x-received-at";
@@ -54,35 +56,42 @@ struct Buffers {
     seen: LastHead,
 }
 
+/// Headers of an answer of which none are needed.
+static NONE: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
+
 thread_local! {
     static BUFFERS: RefCell<Buffers> = const { RefCell::new(Buffers { output: Vec::new(), input: Vec::new(), seen: LastHead::new() }) };
 }
 
 /// A connection that is written to and read from directly.
 pub struct Lean {
-    stream: TcpStream,
+    wire: Wire,
     host: HeaderValue,
     open: bool,
     /// What a proxy still has to send before the server can answer.
     unanswered: Option<Unanswered>,
-    clock: Pin<Box<Sleep>>,
-    armed_until: Instant,
-    registered: bool,
+    /// The number of its server, among those of the workload.
+    server: usize,
+    /// What is under way, or was.
+    way: UnderWay,
+    is_under_way: bool,
 }
 
 /// A request that is on its way, and its answer.
-struct UnderWay<'a> {
+///
+/// It stays where it is from one request to the next.
+struct UnderWay {
     sending: Sending,
+    /// Length of its body.
+    length: u64,
     /// Bytes of the request that are not yet written.
     to_go: u64,
     answer: Answer,
-    kept: NeededParts<'a>,
+    kept: Kept,
     /// When the first and the last bytes of the answer were read.
     first_read: Option<StdInstant>,
     last_read: Option<StdInstant>,
     deadline: Instant,
-    /// Where the times of stages are recorded.
-    transfer: Option<&'a mut Transfer>,
 }
 
 /// The progress of sending a request.
@@ -90,15 +99,6 @@ enum Sending {
     Done,
     Partly(Unsent),
     Failed(std::io::Error),
-}
-
-/// A request whose sending has started.
-struct Begun {
-    sending: Sending,
-    /// Length of its body, which comes last: while more than that is unwritten, nothing of the body is written.
-    length: u64,
-    /// Bytes of it that are not yet written.
-    to_go: u64,
 }
 
 /// The part of a request that the system did not accept at once.
@@ -109,15 +109,21 @@ struct Unsent {
     body: Bytes,
 }
 
-/// What a step needs from an answer.
-struct NeededParts<'a> {
-    step: &'a Step,
-    headers: HeaderMap,
+/// What is kept of an answer.
+#[derive(Default)]
+struct Kept {
+    headers: Option<HeaderMap>,
     body: Option<Body>,
     /// Whether the header in which the server reports the progress of an upload is wanted.
     wants_told: bool,
     told: Option<Vec<u8>>,
     keeps_cookies: bool,
+}
+
+/// What a step needs from an answer, and where that is kept.
+struct NeededParts<'a> {
+    step: &'a Step,
+    kept: &'a mut Kept,
 }
 
 /// Why an exchange stopped.
@@ -130,27 +136,27 @@ enum ExchangeError {
 
 impl AnswerSink for NeededParts<'_> {
     fn wants_headers(&self, coded: bool, sets_cookies: bool) -> bool {
-        self.wants_told
-            || coded && self.body.is_some()
-            || sets_cookies && self.keeps_cookies
+        self.kept.wants_told
+            || coded && self.kept.body.is_some()
+            || sets_cookies && self.kept.keeps_cookies
             || self.step.judged.selectors().any(|selector| selector.header().is_some())
     }
 
     fn header(&mut self, name: &str, value: &[u8]) {
-        if self.wants_told && name.eq_ignore_ascii_case(RECEIVED_AT) {
-            self.told = Some(value.to_vec());
+        if self.kept.wants_told && name.eq_ignore_ascii_case(RECEIVED_AT) {
+            self.kept.told = Some(value.to_vec());
         }
         let carries = |selector: &Selector| selector.header().is_some_and(|wanted| name.eq_ignore_ascii_case(wanted));
         let wanted = self.step.judged.selectors().any(carries)
-            || self.body.is_some() && name.eq_ignore_ascii_case("content-encoding")
-            || self.keeps_cookies && name.eq_ignore_ascii_case("set-cookie");
+            || self.kept.body.is_some() && name.eq_ignore_ascii_case("content-encoding")
+            || self.kept.keeps_cookies && name.eq_ignore_ascii_case("set-cookie");
         if wanted && let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
-            self.headers.append(name, value);
+            self.kept.headers.get_or_insert_default().append(name, value);
         }
     }
 
     fn body(&mut self, bytes: &[u8]) {
-        if let Some(body) = &mut self.body {
+        if let Some(body) = &mut self.kept.body {
             body.keep(bytes);
         }
     }
@@ -158,10 +164,9 @@ impl AnswerSink for NeededParts<'_> {
 
 impl Lean {
     /// Starts to speak on a stream.
-    pub fn new(stream: TcpStream, host: HeaderValue, timeout: Duration) -> Self {
-        let armed_until = Instant::now() + timeout;
-        let clock = Box::pin(tokio::time::sleep_until(armed_until));
-        Self { stream, host, open: true, unanswered: None, clock, armed_until, registered: false }
+    pub fn new(stream: TcpStream, server: usize, host: HeaderValue, timeout: Duration) -> Self {
+        let wire = Wire::new(stream, timeout);
+        Self { wire, host, open: true, unanswered: None, server, way: UnderWay::none(), is_under_way: false }
     }
 
     /// The same on a stream on which a proxy still has to report that it is connected: the first request does not wait
@@ -171,13 +176,28 @@ impl Lean {
     }
 
     /// Whether a request can be sent. Costs no system call while the server has sent nothing.
+    #[inline(always)]
     pub fn is_open(&mut self) -> bool {
         if self.open && self.unanswered.is_none() {
-            let mut probe = [0; 1];
             // Anything unexpected, including the end of the stream, makes the connection unfit for another request.
-            self.open = matches!(self.stream.try_read(&mut probe), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock);
+            self.open = self.wire.is_silent();
         }
         self.open
+    }
+
+    /// Hands its socket to a loop that watches it from now on. Returns whether that is so.
+    pub fn detach(&mut self) -> bool {
+        self.unanswered.is_none() && self.wire.detach()
+    }
+
+    /// Whether a loop watches its socket.
+    pub fn is_detached(&self) -> bool {
+        matches!(self.wire, Wire::Own(_))
+    }
+
+    /// The socket, if a loop watches it.
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.wire.socket()
     }
 
     /// Sends the request of a step, reads the answer to its end and checks it. Its time-out counts from `begin`.
@@ -188,14 +208,13 @@ impl Lean {
         values: &mut Values,
         mut transfer: Option<&mut Transfer>,
     ) -> RoundTrip {
-        let deadline = Instant::from_std(begin) + step.timeout;
-        let Begun { sending, length, to_go } = match self.send(step, values, transfer.as_deref_mut()) {
-            Ok(sent) => sent,
-            Err(failure) => return RoundTrip { usable: true, ..RoundTrip::broken(None, failure) },
-        };
-        if let Some(unanswered) = self.unanswered.take() {
-            self.open = false;
-            let stream = &mut self.stream;
+        if let Err(failure) = self.begin(begin, step, values, transfer.as_deref_mut()) {
+            return RoundTrip { usable: true, ..RoundTrip::broken(None, failure) };
+        }
+        if let Some(unanswered) = self.unanswered.take()
+            && let Wire::Task(waited) = &mut self.wire
+        {
+            let (stream, deadline) = (&mut waited.stream, self.way.deadline);
             let reading = async {
                 match transfer.as_deref_mut() {
                     Some(transfer) => unanswered.read(stream, deadline, transfer).await,
@@ -204,32 +223,95 @@ impl Lean {
             };
             // Rare parts are boxed: each of many connections contains an exchange.
             if let Err(failure) = Box::pin(reading).await {
-                return RoundTrip { sent_bytes: length.saturating_sub(to_go), ..RoundTrip::broken(None, failure) };
+                return RoundTrip { sent_bytes: self.way.sent_bytes(), ..RoundTrip::broken(None, failure) };
             }
         }
-        let wants_told = transfer.is_some() && length > 0;
+        let Self { way, wire, .. } = self;
+        let ended = std::future::poll_fn(|cx| way.poll(cx, wire, step, transfer.as_deref_mut())).await;
+        self.end(ended, step, values, transfer)
+    }
+
+    /// Starts the same without a task. Returns when its time-out is over.
+    ///
+    /// # Errors
+    /// The result, if the request cannot be made.
+    #[inline(always)]
+    pub fn start(&mut self, begin: StdInstant, step: &Step, values: &mut Values) -> Result<Instant, RoundTrip> {
+        if let Err(failure) = self.begin(begin, step, values, None) {
+            return Err(RoundTrip { usable: true, ..RoundTrip::broken(None, failure) });
+        }
+        if matches!(self.way.sending, Sending::Failed(_))
+            && let Poll::Ready(ended) = self.way.poll(&mut Context::from_waker(Waker::noop()), &mut self.wire, step, None)
+        {
+            return Err(self.end(ended, step, values, None));
+        }
+        // The answer takes a while, and there is an event when it comes.
+        self.is_under_way = true;
+        Ok(self.way.deadline)
+    }
+
+    /// Goes on after something has happened to its socket, or its time is over. Returns the result once it is known.
+    #[inline(always)]
+    pub fn go_on(&mut self, what: Readiness, step: &Step, values: &mut Values) -> Option<RoundTrip> {
+        self.wire.happened(what);
+        if !self.is_under_way {
+            return None;
+        }
+        match self.way.poll(&mut Context::from_waker(Waker::noop()), &mut self.wire, step, None) {
+            Poll::Pending => None,
+            Poll::Ready(ended) => {
+                self.is_under_way = false;
+                Some(self.end(ended, step, values, None))
+            }
+        }
+    }
+
+    /// Whether there may be more to read than the last event said.
+    pub fn has_more(&self) -> bool {
+        self.is_under_way && self.wire.has_more()
+    }
+
+    /// When the time-out of what is under way is over.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.is_under_way.then_some(self.way.deadline)
+    }
+
+    /// Sends the request of a step, as much of it as is accepted at once.
+    #[inline(always)]
+    fn begin(
+        &mut self,
+        begin: StdInstant,
+        step: &Step,
+        values: &mut Values,
+        transfer: Option<&mut Transfer>,
+    ) -> Result<(), Failure> {
+        let wants_told = transfer.is_some();
+        (self.way.sending, self.way.length, self.way.to_go) = (Sending::Done, 0, 0);
+        self.send(step, values, transfer)?;
         // Only an answer that is read to its end leaves the connection fit for the next request.
         self.open = false;
-        let mut way = UnderWay {
-            sending,
-            to_go,
-            answer: Answer::new(step.method == hyper::Method::HEAD),
-            kept: NeededParts {
-                step,
-                headers: HeaderMap::new(),
-                body: step.needs_body().then(Body::new),
-                wants_told,
-                told: None,
-                keeps_cookies: values.cookies.is_some(),
-            },
-            first_read: None,
-            last_read: None,
-            deadline,
-            transfer,
-        };
-        let ended = std::future::poll_fn(|cx| self.poll_under_way(cx, &mut way)).await;
-        let UnderWay { answer, kept, first_read, last_read, transfer, to_go, .. } = way;
-        let sent_bytes = length.saturating_sub(to_go);
+        let way = &mut self.way;
+        way.answer.await_another(step.method == hyper::Method::HEAD);
+        way.kept.headers = None;
+        way.kept.body = step.needs_body().then(Body::new);
+        (way.kept.wants_told, way.kept.told) = (wants_told && way.length > 0, None);
+        way.kept.keeps_cookies = values.cookies.is_some();
+        (way.first_read, way.last_read) = (None, None);
+        way.deadline = Instant::from_std(begin) + step.timeout;
+        Ok(())
+    }
+
+    /// Judges how it ended. `ended`: whether all of the request was sent.
+    #[inline(always)]
+    fn end(
+        &mut self,
+        ended: Result<bool, ExchangeError>,
+        step: &Step,
+        values: &mut Values,
+        transfer: Option<&mut Transfer>,
+    ) -> RoundTrip {
+        let UnderWay { answer, kept, first_read, last_read, .. } = &self.way;
+        let sent_bytes = self.way.sent_bytes();
         if let (Some(transfer), Some(told)) = (transfer, &kept.told) {
             transfer.told(told);
         }
@@ -237,137 +319,199 @@ impl Lean {
         let (completed, result) = match ended {
             Ok(sent) => {
                 self.open = sent && answer.keeps_alive();
-                let got = judge::Answer {
-                    status: answer.status(),
-                    received_bytes,
-                    body: kept.body.as_ref().map(Body::kept),
-                    headers: &kept.headers,
-                };
-                keep_cookies(step, self.host.as_bytes(), &kept.headers, values);
-                (last_read, judge(step, &got, values))
+                let headers = kept.headers.as_ref().unwrap_or(&NONE);
+                let got =
+                    judge::Answer { status: answer.status(), received_bytes, body: kept.body.as_ref().map(Body::kept), headers };
+                keep_cookies(step, self.host.as_bytes(), headers, values);
+                (*last_read, judge(step, &got, values))
             }
             Err(broken) => (None, Err(broken.into_failure(step, values, answer.has_begun()))),
         };
         let completed = completed.unwrap_or_else(StdInstant::now);
-        let (status, usable) = (answer.status(), self.open);
-        RoundTrip { first_byte: first_read, completed, sent_bytes, received_bytes, status, usable, result }
+        let (status, usable, first_byte) = (answer.status(), self.open, *first_read);
+        // An idle connection keeps nothing of its last answer.
+        (self.way.kept.headers, self.way.kept.body, self.way.kept.told) = (None, None, None);
+        RoundTrip { first_byte, completed, sent_bytes, received_bytes, status, usable, result }
     }
 
     /// Composes the request and sends as much of it as the system accepts at once.
-    fn send(&self, step: &Step, values: &mut Values, transfer: Option<&mut Transfer>) -> Result<Begun, Failure> {
+    fn send(&mut self, step: &Step, values: &mut Values, transfer: Option<&mut Transfer>) -> Result<(), Failure> {
+        if let (Some(whole), None) = (step.wholes.get(self.server), &values.cookies) {
+            let sent = self.wire.try_write(&whole.bytes, None);
+            self.way.sent(sent, &whole.bytes, whole.body_length, None, transfer);
+            return Ok(());
+        }
         BUFFERS.with_borrow_mut(|buffers| {
-            let out = &mut buffers.output;
-            let (length, body) = self.compose(step, values, out)?;
-            let sent = match &body {
-                None => self.stream.try_write(out),
-                Some(body) => self.stream.try_write_vectored(&[IoSlice::new(out), IoSlice::new(body)]),
-            };
-            let whole = out.len() + body.as_ref().map_or(0, Bytes::len);
-            let sent = match sent {
-                Ok(sent) => sent,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
-                Err(error) => return Ok(Begun { sending: Sending::Failed(error), length, to_go: whole as u64 }),
-            };
-            let to_go = (whole - sent) as u64;
-            if let Some(transfer) = transfer {
-                transfer.upload = length;
-                transfer.wrote(sent as u64, to_go);
+            let (length, body) = compose(step, &self.host, values, &mut buffers.output)?;
+            let sent = self.wire.try_write(&buffers.output, body.as_deref());
+            self.way.sent(sent, &buffers.output, length, body, transfer);
+            Ok(())
+        })
+    }
+}
+
+/// Composes the request of a step in advance for each of these servers, if it is the same each time and short.
+pub(super) fn compose_in_advance<'a>(step: &mut Step, hosts: impl Iterator<Item = &'a HeaderValue>, names: &ValueNames) {
+    if !step.is_the_same_each_time() {
+        return;
+    }
+    let mut values = Values::new(names, 0, 0);
+    let whole = |host| {
+        let mut out = Vec::new();
+        match compose(step, host, &mut values, &mut out) {
+            Ok((body_length, None)) => Some(Whole { bytes: out.into(), body_length }),
+            _ => None,
+        }
+    };
+    let wholes: Option<Vec<Whole>> = hosts.map(whole).collect();
+    step.wholes = wholes.unwrap_or_default();
+}
+
+/// Writes a request into `out`. Returns the length of its body, and the body itself if it was not copied.
+fn compose(step: &Step, host: &HeaderValue, values: &mut Values, out: &mut Vec<u8>) -> Result<(u64, Option<Bytes>), Failure> {
+    out.clear();
+    out.extend_from_slice(step.method.as_str().as_bytes());
+    out.push(b' ');
+    let path_at = out.len();
+    step.write_path(values, out)?;
+    let path = path_at..out.len();
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    if !step.has_host {
+        out.extend_from_slice(b"host: ");
+        out.extend_from_slice(host.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(&step.fixed_head);
+    if let Some(jar) = &mut values.cookies {
+        // The path was checked: it is ASCII.
+        let path = std::str::from_utf8(&out[path]).unwrap_or("/");
+        let line = jar.line(Recipient { tls: false, host: step.cookie_host(host.as_bytes()), path });
+        if !line.is_empty() {
+            out.extend_from_slice(b"cookie: ");
+            out.extend_from_slice(line.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+    for (name, value) in &step.late_headers {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        let value_at = out.len();
+        value.write(values, out);
+        if let Some(byte) = unfit_in_header(&out[value_at..]) {
+            return Err(unfit_header(name, value, byte));
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+    Ok(match &step.body {
+        request::Body::Empty if matches!(step.method.as_str(), "PUT" | "POST" | "PATCH") => finish(out, &Bytes::new(), 0..0),
+        request::Body::Empty => {
+            out.extend_from_slice(b"\r\n");
+            (0, None)
+        }
+        request::Body::Fixed(bytes) => finish(out, bytes, 0..bytes.len()),
+        request::Body::Text(text) => {
+            let text = Bytes::from(text.fill(values));
+            finish(out, &text, 0..text.len())
+        }
+        request::Body::Random(length) => {
+            let length = *length as usize;
+            let spare = step.random.len() - length;
+            let start = (values.next_random() % (spare as u64 + 1)) as usize;
+            finish(out, &step.random, start..start + length)
+        }
+    })
+}
+
+impl UnderWay {
+    /// Nothing.
+    fn none() -> Self {
+        Self {
+            sending: Sending::Done,
+            length: 0,
+            to_go: 0,
+            answer: Answer::new(false),
+            kept: Kept::default(),
+            first_read: None,
+            last_read: None,
+            deadline: Instant::now(),
+        }
+    }
+
+    /// Bytes of the body that are written.
+    fn sent_bytes(&self) -> u64 {
+        self.length.saturating_sub(self.to_go)
+    }
+
+    /// Notes how much of a request was `sent`: what was `composed`, with a body of `length` bytes, or with this one behind it.
+    #[inline(always)]
+    fn sent(
+        &mut self,
+        sent: std::io::Result<usize>,
+        composed: &[u8],
+        length: u64,
+        body: Option<Bytes>,
+        transfer: Option<&mut Transfer>,
+    ) {
+        let whole = composed.len() + body.as_ref().map_or(0, Bytes::len);
+        let sent = match sent {
+            Ok(sent) => sent,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
+            Err(error) => {
+                (self.sending, self.length, self.to_go) = (Sending::Failed(error), length, whole as u64);
+                return;
             }
-            if to_go == 0 {
-                return Ok(Begun { sending: Sending::Done, length, to_go });
-            }
-            let mut unsent = Unsent { composed: Bytes::copy_from_slice(out), body: body.unwrap_or_default() };
+        };
+        let to_go = (whole - sent) as u64;
+        (self.length, self.to_go) = (length, to_go);
+        if let Some(transfer) = transfer {
+            transfer.upload = length;
+            transfer.wrote(sent as u64, to_go);
+        }
+        if to_go > 0 {
+            let mut unsent = Unsent { composed: Bytes::copy_from_slice(composed), body: body.unwrap_or_default() };
             unsent.advance(sent);
-            Ok(Begun { sending: Sending::Partly(unsent), length, to_go })
-        })
+            self.sending = Sending::Partly(unsent);
+        }
     }
 
-    /// Writes the request into `out`. Returns the length of its body, and the body itself if it was not copied.
-    fn compose(&self, step: &Step, values: &mut Values, out: &mut Vec<u8>) -> Result<(u64, Option<Bytes>), Failure> {
-        out.clear();
-        out.extend_from_slice(step.method.as_str().as_bytes());
-        out.push(b' ');
-        let path_at = out.len();
-        step.write_path(values, out)?;
-        let path = path_at..out.len();
-        out.extend_from_slice(b" HTTP/1.1\r\n");
-        if !step.has_host {
-            out.extend_from_slice(b"host: ");
-            out.extend_from_slice(self.host.as_bytes());
-            out.extend_from_slice(b"\r\n");
-        }
-        out.extend_from_slice(&step.fixed_head);
-        if let Some(jar) = &mut values.cookies {
-            // The path was checked: it is ASCII.
-            let path = std::str::from_utf8(&out[path]).unwrap_or("/");
-            let line = jar.line(Recipient { tls: false, host: step.cookie_host(self.host.as_bytes()), path });
-            if !line.is_empty() {
-                out.extend_from_slice(b"cookie: ");
-                out.extend_from_slice(line.as_bytes());
-                out.extend_from_slice(b"\r\n");
-            }
-        }
-        for (name, value) in &step.late_headers {
-            out.extend_from_slice(name.as_str().as_bytes());
-            out.extend_from_slice(b": ");
-            let value_at = out.len();
-            value.write(values, out);
-            if let Some(byte) = unfit_in_header(&out[value_at..]) {
-                return Err(unfit_header(name, value, byte));
-            }
-            out.extend_from_slice(b"\r\n");
-        }
-        Ok(match &step.body {
-            request::Body::Empty if matches!(step.method.as_str(), "PUT" | "POST" | "PATCH") => finish(out, &Bytes::new(), 0..0),
-            request::Body::Empty => {
-                out.extend_from_slice(b"\r\n");
-                (0, None)
-            }
-            request::Body::Fixed(bytes) => finish(out, bytes, 0..bytes.len()),
-            request::Body::Text(text) => {
-                let text = Bytes::from(text.fill(values));
-                finish(out, &text, 0..text.len())
-            }
-            request::Body::Random(length) => {
-                let length = *length as usize;
-                let spare = step.random.len() - length;
-                let start = (values.next_random() % (spare as u64 + 1)) as usize;
-                finish(out, &step.random, start..start + length)
-            }
-        })
-    }
-
-    /// Sends the rest of the request and reads the answer. Returns whether all of the request was sent.
+    /// Sends the rest of the request and reads the answer. Returns whether all of the request was sent. `transfer`: where the
+    /// times of stages are recorded.
     ///
     /// Both happen as soon as they can: a server may answer before it has read everything, and one that sends a long
     /// answer meanwhile may stop reading until that is read.
-    fn poll_under_way(&mut self, cx: &mut Context<'_>, way: &mut UnderWay<'_>) -> Poll<Result<bool, ExchangeError>> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        wire: &mut Wire,
+        step: &Step,
+        mut transfer: Option<&mut Transfer>,
+    ) -> Poll<Result<bool, ExchangeError>> {
         loop {
-            if let Sending::Partly(unsent) = &mut way.sending {
-                let before = way.to_go;
-                let polled = self.poll_unsent(cx, unsent);
-                way.to_go = unsent.len() as u64;
-                if let Some(transfer) = &mut way.transfer {
-                    transfer.wrote(before - way.to_go, way.to_go);
+            if let Sending::Partly(unsent) = &mut self.sending {
+                let before = self.to_go;
+                let polled = unsent.poll(cx, wire);
+                self.to_go = unsent.len() as u64;
+                if let Some(transfer) = &mut transfer {
+                    transfer.wrote(before - self.to_go, self.to_go);
                 }
                 match polled {
-                    Poll::Ready(Ok(())) => way.sending = Sending::Done,
-                    Poll::Ready(Err(error)) => way.sending = Sending::Failed(error),
+                    Poll::Ready(Ok(())) => self.sending = Sending::Done,
+                    Poll::Ready(Err(error)) => self.sending = Sending::Failed(error),
                     Poll::Pending => {}
                 }
             }
-            if way.answer.is_whole() {
-                match way.sending {
+            if self.answer.is_whole() {
+                match self.sending {
                     Sending::Done => return Poll::Ready(Ok(true)),
                     Sending::Failed(_) => return Poll::Ready(Ok(false)),
-                    Sending::Partly(_) if self.timed_out(cx, way.deadline) => return Poll::Ready(Ok(false)),
+                    Sending::Partly(_) if wire.timed_out(cx, self.deadline) => return Poll::Ready(Ok(false)),
                     Sending::Partly(_) => return Poll::Pending,
                 }
             }
-            let polled = self.poll_answer(cx, way);
+            let polled = self.poll_answer(cx, wire, step, transfer.as_deref_mut());
             // An early answer explains the end of the connection better than the end itself.
-            if let Sending::Failed(error) = &mut way.sending
-                && !way.answer.has_begun()
+            if let Sending::Failed(error) = &mut self.sending
+                && !self.answer.has_begun()
                 && !matches!(polled, Poll::Ready(Ok(()) | Err(ExchangeError::Garbage(_))))
             {
                 let error = std::mem::replace(error, std::io::ErrorKind::BrokenPipe.into());
@@ -376,86 +520,63 @@ impl Lean {
             match polled {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
-                Poll::Pending if self.timed_out(cx, way.deadline) => return Poll::Ready(Err(ExchangeError::Timeout)),
+                Poll::Pending if wire.timed_out(cx, self.deadline) => return Poll::Ready(Err(ExchangeError::Timeout)),
                 Poll::Pending => return Poll::Pending,
             }
         }
     }
 
+    /// Reads once, into the buffer of the thread, and consumes the bytes.
+    fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        wire: &mut Wire,
+        step: &Step,
+        mut transfer: Option<&mut Transfer>,
+    ) -> Poll<Result<(), ExchangeError>> {
+        BUFFERS.with_borrow_mut(|buffers| {
+            let size = if self.answer.missing() > INPUT as u64 { LARGE_INPUT } else { INPUT };
+            if buffers.input.len() < size {
+                buffers.input.resize(size, 0);
+            }
+            let count = ready!(wire.poll_read(cx, &mut buffers.input[..size])).map_err(ExchangeError::Io)?;
+            if count == 0 {
+                return Poll::Ready(self.answer.end().map_err(ExchangeError::EarlyEnd));
+            }
+            let now = StdInstant::now();
+            if self.first_read.is_none()
+                && let Some(transfer) = &mut transfer
+            {
+                transfer.over_at(Stage::DataResponse, now);
+            }
+            self.first_read.get_or_insert(now);
+            self.last_read = Some(now);
+            let mut needed = NeededParts { step, kept: &mut self.kept };
+            let fed = self.answer.feed(&buffers.input[..count], &mut buffers.seen, &mut needed).map_err(ExchangeError::Garbage);
+            if let Some(transfer) = &mut transfer {
+                transfer.read_bytes += count as u64;
+                transfer.body(self.answer.received(), self.answer.length(), now);
+            }
+            Poll::Ready(fed)
+        })
+    }
+}
+impl Unsent {
     /// Sends as much of the rest as the system accepts.
-    fn poll_unsent(&mut self, cx: &mut Context<'_>, unsent: &mut Unsent) -> Poll<std::io::Result<()>> {
-        while unsent.len() > 0 {
-            let slices = [IoSlice::new(&unsent.composed), IoSlice::new(&unsent.body)];
-            match ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices))? {
+    fn poll(&mut self, cx: &mut Context<'_>, wire: &mut Wire) -> Poll<std::io::Result<()>> {
+        while self.len() > 0 {
+            let sent = {
+                let slices = [IoSlice::new(&self.composed), IoSlice::new(&self.body)];
+                ready!(wire.poll_write(cx, &slices))?
+            };
+            match sent {
                 0 => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
-                sent => unsent.advance(sent),
+                sent => self.advance(sent),
             }
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Reads once, into the buffer of the thread, and consumes the bytes.
-    fn poll_answer(&mut self, cx: &mut Context<'_>, way: &mut UnderWay<'_>) -> Poll<Result<(), ExchangeError>> {
-        BUFFERS.with_borrow_mut(|buffers| {
-            let size = if way.answer.missing() > INPUT as u64 { LARGE_INPUT } else { INPUT };
-            if buffers.input.len() < size {
-                buffers.input.resize(size, 0);
-            }
-            let mut buffer = ReadBuf::new(&mut buffers.input[..size]);
-            // A read that does not fill the buffer also tells tokio that the socket is empty: there is no second `read`
-            // in vain.
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)).map_err(ExchangeError::Io)?;
-            if buffer.filled().is_empty() {
-                return Poll::Ready(way.answer.end().map_err(ExchangeError::EarlyEnd));
-            }
-            let now = StdInstant::now();
-            if way.first_read.is_none()
-                && let Some(transfer) = &mut way.transfer
-            {
-                transfer.over_at(Stage::DataResponse, now);
-            }
-            way.first_read.get_or_insert(now);
-            way.last_read = Some(now);
-            let fed = way.answer.feed(buffer.filled(), &mut buffers.seen, &mut way.kept).map_err(ExchangeError::Garbage);
-            if let Some(transfer) = &mut way.transfer {
-                transfer.read_bytes += buffer.filled().len() as u64;
-                transfer.body(way.answer.received(), way.answer.length(), now);
-            }
-            Poll::Ready(fed)
-        })
-    }
-
-    /// One timer per connection, set again only when it fires: a request costs no timer operation.
-    fn timed_out(&mut self, cx: &mut Context<'_>, deadline: Instant) -> bool {
-        // A task that has used up its turn is polled again at once; the timer would not even answer it now.
-        if !tokio::task::coop::has_budget_remaining() {
-            return Instant::now() >= deadline;
-        }
-        if deadline < self.armed_until {
-            self.arm(deadline);
-        }
-        while !self.registered || self.clock.is_elapsed() {
-            if self.clock.as_mut().poll(cx).is_pending() {
-                // The waker is always that of the one task that owns this connection.
-                self.registered = true;
-                return false;
-            }
-            if Instant::now() >= deadline {
-                return true;
-            }
-            self.arm(deadline);
-        }
-        false
-    }
-
-    fn arm(&mut self, deadline: Instant) {
-        self.armed_until = deadline;
-        self.clock.as_mut().reset(deadline);
-        self.registered = false;
-    }
-}
-
-impl Unsent {
     fn len(&self) -> usize {
         self.composed.len() + self.body.len()
     }
@@ -543,7 +664,7 @@ mod tests {
             };
             let client = async move {
                 let stream = TcpStream::connect(address).await.unwrap();
-                let mut lean = Lean::new(stream, HeaderValue::from_static("x"), Duration::from_secs(5));
+                let mut lean = Lean::new(stream, 0, HeaderValue::from_static("x"), Duration::from_secs(5));
                 let step = step("GET");
                 let mut values = Values::for_tests();
                 let mut results = Vec::new();
@@ -598,7 +719,7 @@ mod tests {
             let server = async move { serve(listener.accept().await.unwrap().0).await };
             let client = async move {
                 let stream = TcpStream::connect(address).await.unwrap();
-                let mut lean = Lean::new(stream, HeaderValue::from_static("x"), step.timeout);
+                let mut lean = Lean::new(stream, 0, HeaderValue::from_static("x"), step.timeout);
                 let round_trip = lean.exchange(StdInstant::now(), &step, &mut Values::for_tests(), None).await;
                 let open = lean.is_open();
                 (round_trip, open)
@@ -722,10 +843,10 @@ mod tests {
         run(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let mut lean = Lean::new(stream, HeaderValue::from_static("x"), Duration::from_secs(5));
+            let mut lean = Lean::new(stream, 0, HeaderValue::from_static("x"), Duration::from_secs(5));
             let (step, mut values) = (step("GET"), Values::for_tests());
             let exchange = size_of_val(&lean.exchange(StdInstant::now(), &step, &mut values, None));
-            let clock = size_of::<Sleep>();
+            let clock = size_of::<tokio::time::Sleep>();
             assert!(size_of::<Lean>() + clock + exchange < 2048, "{} + {clock} + {exchange}", size_of::<Lean>());
         });
     }

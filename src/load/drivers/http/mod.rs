@@ -1,8 +1,8 @@
 //! HTTP/1.1 and HTTP/2, every answer checked.
 //!
 //! `request` is a request, `judge` checks its answer, after `coding` has decoded it; two paths carry it. `lean` writes
-//! and parses HTTP/1.1 itself and costs two thirds of the processor time; it takes workloads whose bodies fit into
-//! memory, over plain TCP. `general` is hyper: HTTP/2, TLS, Unix sockets, redirects, bodies of any length; `chain`
+//! and parses HTTP/1.1 itself and costs two fifths of the processor time; it takes workloads whose bodies fit into memory, over
+//! plain TCP, and whoever watches many sockets can drive it ([`Direct`]). `general` is hyper: HTTP/2, TLS, Unix sockets, redirects, bodies of any length; `chain`
 //! follows redirects over it, `shared` has its HTTP/2 connections, `body` its request bodies. Both report the same
 //! outcomes and pass the same tests. `connect` makes connections, `redirect` knows where a redirect leads.
 //!
@@ -27,6 +27,7 @@ mod scripted;
 mod shared;
 
 use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ use super::steering::{Circuit, Controller};
 use super::tcp::of_io;
 use super::transfer::{Kept, Left, Transfer};
 use super::values::{ValueNames, Values};
-use super::{Carrier, Checked, Client, Driver, Exchange, Failure, checked_pass};
+use super::{Carrier, Checked, Client, Direct, Driver, Exchange, Failure, Readiness, Started, checked_pass};
 pub use crate::drivers::judged::MAX_KEPT;
 use crate::drivers::script::Script;
 use crate::traffic::RequestCounter;
@@ -104,7 +105,7 @@ impl Http {
         let step = |s| Step::new(s, prefix, names.as_slice(), &outcomes);
         let step = |s| step(s).map(|step| if http.keep_alive { step } else { step.closing() });
         let step = |s| step(s).and_then(|step| if http.stages { step.kept_whole() } else { Ok(step) });
-        let steps: Vec<Step> = http.all_steps().map(step).collect::<Result<_, _>>()?;
+        let mut steps: Vec<Step> = http.all_steps().map(step).collect::<Result<_, _>>()?;
         let secret = http.urls.iter().any(|u| u.tls);
         let tls = match (secret || http.redirects > 0).then(|| Tls::new(&http.tls, http2)) {
             Some(Err(error)) if secret => return Err(Error::Tls(error)),
@@ -114,8 +115,13 @@ impl Http {
         };
         let replay = http.replay.as_ref().map(|replay| Replayed::new(replay, prefix));
         let plain = !http2 && !secret && socket.is_none() && http.redirects == 0;
+        let lean = plain && steps.iter().all(Step::is_lean) && replay.as_ref().is_none_or(Replayed::is_lean);
+        if lean {
+            let hosts = servers.iter().map(|server| &server.host);
+            steps.iter_mut().for_each(|step| lean::compose_in_advance(step, hosts.clone(), &names));
+        }
         Ok(Self {
-            lean: plain && steps.iter().all(Step::is_lean) && replay.as_ref().is_none_or(Replayed::is_lean),
+            lean,
             timeout: steps.iter().map(|s| s.timeout).max().unwrap_or(plan::step::REQUEST_TIMEOUT),
             steps,
             of_pass: http.steps.len(),
@@ -140,6 +146,12 @@ impl Http {
     /// What is sent to the proxy's control port before passes, if anything.
     fn controller(&self) -> Option<&Arc<Controller>> {
         self.proxy.as_ref()?.controller.as_ref()
+    }
+
+    /// Whether a connected client needs nothing but its socket.
+    fn is_direct(&self) -> bool {
+        let plain = self.lean && self.keep_alive && !self.stages && self.proxy.is_none();
+        plain && self.replay.is_none() && self.relogin.is_empty()
     }
 
     /// Whether each pass uses its own circuit.
@@ -185,6 +197,8 @@ impl Driver for Http {
             values,
             user: (self.own_steps() > 0).then(Box::default),
             status: 0,
+            step: 0,
+            sent: Instant::now(),
             group: Rc::clone(group),
             replayed: None,
             pass: 0,
@@ -226,6 +240,9 @@ pub struct HttpClient {
     user: Option<Box<User>>,
     /// The status of the last answer; 0 if there was none.
     status: u16,
+    /// The step that was started last without a task, and when.
+    step: usize,
+    sent: Instant,
     group: Rc<Group>,
 }
 
@@ -305,7 +322,7 @@ impl HttpClient {
             Connection::General(Box::new(general::General::http2(shared.get(deadline, connect).await?)))
         } else if http.lean {
             let (stream, unanswered) = server.tcp_noting(circuit, deadline, connects, transfer).await?;
-            let lean = lean::Lean::new(stream, server.host.clone(), http.timeout);
+            let lean = lean::Lean::new(stream, Self::address(http, self.number), server.host.clone(), http.timeout);
             Connection::Lean(Box::new(lean.before(unanswered)))
         } else {
             let stream = server.open(&http.tls, circuit, deadline, connects).await?;
@@ -359,6 +376,14 @@ impl HttpClient {
         Ok(())
     }
 
+    /// The lean connection.
+    fn lean_connection(&mut self) -> Option<&mut lean::Lean> {
+        match &mut self.connection {
+            Some(Connection::Lean(lean)) => Some(lean),
+            _ => None,
+        }
+    }
+
     /// A step on the lean path.
     async fn lean(
         &mut self,
@@ -386,13 +411,19 @@ impl HttpClient {
         };
         self.counter.count_sent(number);
         let round_trip = lean.exchange(sent, step, &mut self.values, transfer).await;
+        self.count(number, &round_trip);
+        round_trip
+    }
+
+    /// Counts what became of a request that was sent.
+    #[inline(always)]
+    fn count(&self, step: usize, round_trip: &RoundTrip) {
         match &round_trip.result {
-            _ if round_trip.first_byte.is_some() => self.counter.count_answered(number),
+            _ if round_trip.first_byte.is_some() => self.counter.count_answered(step),
             // The request could not be made.
-            Err(failure) if failure.outcome == Outcome::Carry => self.counter.uncount_sent(number),
+            Err(failure) if failure.outcome == Outcome::Carry => self.counter.uncount_sent(step),
             _ => {}
         }
-        round_trip
     }
 
     /// Carries out a step of a pass or of a user.
@@ -414,24 +445,28 @@ impl HttpClient {
             Some(circuit) => self.judge(circuit, round_trip).await,
             None => round_trip,
         };
+        let transfer = transfer.and_then(Kept::ended);
+        let metrics = transfer.as_ref().map_or_else(Vec::new, |transfer| transfer.metrics(sent, &round_trip.result));
+        Exchange { connect, metrics, transfer, ..self.carried_out(step, sent, round_trip) }
+    }
+
+    /// A request has been answered, or will not be.
+    #[inline(always)]
+    fn carried_out(&mut self, step: usize, sent: Instant, round_trip: RoundTrip) -> Exchange {
         if !round_trip.usable || !self.http.keep_alive {
             self.connection = None;
         }
-        let transfer = transfer.and_then(Kept::ended);
         self.status = round_trip.status;
         if !self.values.cookies_refused.is_empty() {
             self.refuse_cookies(step);
         }
         Exchange {
-            sent,
-            connect,
             first_byte: round_trip.first_byte,
             completed: round_trip.completed,
             sent_bytes: round_trip.sent_bytes,
             received_bytes: round_trip.received_bytes,
-            metrics: transfer.as_ref().map_or_else(Vec::new, |transfer| transfer.metrics(sent, &round_trip.result)),
-            transfer,
             result: round_trip.result,
+            ..Exchange::begun(sent)
         }
     }
 
@@ -562,6 +597,15 @@ impl Client for HttpClient {
         exchange
     }
 
+    fn detach(&mut self) -> bool {
+        let is_ready = self.http.is_direct() && !self.must_log_in() && self.is_connected();
+        is_ready && self.lean_connection().is_some_and(lean::Lean::detach)
+    }
+
+    fn direct(&mut self) -> Option<&mut dyn Direct> {
+        self.lean_connection().is_some_and(|lean| lean.is_detached()).then_some(self)
+    }
+
     fn own(&mut self) -> Vec<(usize, Exchange)> {
         self.user.as_mut().map_or_else(Vec::new, |user| std::mem::take(&mut user.done))
     }
@@ -584,6 +628,61 @@ impl Client for HttpClient {
 
     fn traffic(group: &Group) -> Traffic {
         group.traffic()
+    }
+}
+
+impl Direct for HttpClient {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match &self.connection {
+            Some(Connection::Lean(lean)) => lean.socket(),
+            _ => None,
+        }
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.is_connected()
+    }
+
+    fn start(&mut self, step: usize, read_at: Option<Instant>) -> Started {
+        let [this, last] = [step, self.step].map(|step| &self.http.steps[step]);
+        // Composing a request, and examining an answer, take a while.
+        let is_quick = !this.wholes.is_empty() && last.is_judged_at_once() && self.values.cookies.is_none();
+        let sent = read_at.filter(|_| is_quick).unwrap_or_else(Instant::now);
+        (self.step, self.sent) = (step, sent);
+        let Some(Connection::Lean(lean)) = &mut self.connection else {
+            let failure = Failure::new(Outcome::Closed, "there is no connection");
+            return Started::Ended(self.carried_out(step, sent, RoundTrip::broken(None, failure)));
+        };
+        self.counter.count_sent(step);
+        match lean.start(sent, &self.http.steps[step], &mut self.values) {
+            Ok(deadline) => Started::Until(deadline.into_std()),
+            Err(round_trip) => {
+                self.count(step, &round_trip);
+                Started::Ended(self.carried_out(step, sent, round_trip))
+            }
+        }
+    }
+
+    fn go_on(&mut self, what: Readiness) -> Option<Exchange> {
+        let Some(Connection::Lean(lean)) = &mut self.connection else { return None };
+        let round_trip = lean.go_on(what, &self.http.steps[self.step], &mut self.values)?;
+        self.count(self.step, &round_trip);
+        Some(self.carried_out(self.step, self.sent, round_trip))
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match &self.connection {
+            Some(Connection::Lean(lean)) => lean.deadline().map(TokioInstant::into_std),
+            _ => None,
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        matches!(&self.connection, Some(Connection::Lean(lean)) if lean.has_more())
+    }
+
+    fn lose(&mut self) {
+        self.connection = None;
     }
 }
 

@@ -58,6 +58,14 @@ pub struct Step {
     has_own_type: bool,
     /// Where in `fixed_head` the type of a replayed body starts, once there was one.
     typed_head: Option<usize>,
+    /// The whole request by the number of its server, on the lean path; empty if it differs from pass to pass.
+    pub(super) wholes: Vec<Whole>,
+}
+
+/// A request that is the same each time, as bytes on the wire.
+pub(super) struct Whole {
+    pub bytes: Box<[u8]>,
+    pub body_length: u64,
 }
 
 pub(super) enum Body {
@@ -157,6 +165,7 @@ impl Step {
             random: random_block(),
             has_own_type: step.headers.iter().any(|(name, _)| name == "content-type"),
             typed_head: None,
+            wholes: Vec::new(),
         })
     }
 
@@ -185,6 +194,7 @@ impl Step {
             random: self.random.clone(),
             has_own_type: self.has_own_type,
             typed_head: None,
+            wholes: Vec::new(),
         }
     }
 
@@ -251,6 +261,16 @@ impl Step {
         }
         self.is_lean = !self.framed_by_hand;
         if self.is_lean { Ok(self) } else { Err(Error::Request { step: self.method.to_string(), reason: FRAMED.to_owned() }) }
+    }
+
+    /// Whether no value is inserted into it, and its body is not random.
+    pub(super) fn is_the_same_each_time(&self) -> bool {
+        self.fixed_path.is_some() && self.late_headers.is_empty() && matches!(self.body, Body::Empty | Body::Fixed(_))
+    }
+
+    /// Whether nothing but the status and the length of its answer matters.
+    pub(super) fn is_judged_at_once(&self) -> bool {
+        !self.needs_body() && self.judged.selectors().next().is_none()
     }
 
     /// Whether its body fits into memory and is framed by runner itself.

@@ -174,6 +174,14 @@ impl Answer {
         }
     }
 
+    /// The same for another request on the same connection.
+    #[inline(always)]
+    pub fn await_another(&mut self, head_only: bool) {
+        let mut head = std::mem::take(&mut self.head);
+        head.clear();
+        *self = Self { head, ..Self::new(head_only) };
+    }
+
     /// Its status; 0 until the head is complete.
     pub fn status(&self) -> u16 {
         self.status
@@ -217,6 +225,9 @@ impl Answer {
     /// # Errors
     /// When they do not form an answer, or form more than one. Nothing can be fed after that.
     pub fn feed(&mut self, input: &[u8], seen: &mut LastHead, keep: &mut impl AnswerSink) -> Result<(), Garbage> {
+        if self.is_like_the_last(input, seen, keep) {
+            return Ok(());
+        }
         let mut at = 0;
         if self.state == State::Head {
             match self.feed_head(input, seen, keep)? {
@@ -251,6 +262,22 @@ impl Answer {
             };
         }
         Ok(())
+    }
+
+    /// Takes an answer whose head is the same as the last one's, if its body is all of the rest: nearly all are like that.
+    #[inline(always)]
+    fn is_like_the_last(&mut self, input: &[u8], seen: &LastHead, keep: &mut impl AnswerSink) -> bool {
+        if self.state == State::Head
+            && self.head.is_empty()
+            && let Some((used, head)) = seen.seen_again(input, self.bodiless, keep)
+            && head.body == State::Length((input.len() - used) as u64)
+        {
+            self.begin(&head, used);
+            self.take(&input[used..], u64::MAX, keep);
+            self.state = State::Whole;
+            return true;
+        }
+        false
     }
 
     /// The stream has ended. This is correct if it ends the body.
@@ -332,14 +359,17 @@ impl LastHead {
         Self { text: Vec::new(), bodiless: false, head: None }
     }
 
+    /// The result of parsing the same bytes earlier, if nobody needs more of them.
+    fn seen_again(&self, input: &[u8], bodiless: bool, keep: &impl AnswerSink) -> Option<(usize, Head)> {
+        let head = self.head?;
+        let is_enough = self.bodiless == bodiless && !keep.wants_headers(head.coded, head.sets_cookies);
+        (is_enough && input.starts_with(&self.text)).then_some((self.text.len(), head))
+    }
+
     /// [`parse_head`], or its earlier result for the same bytes.
     fn read_head(&mut self, input: &[u8], bodiless: bool, keep: &mut impl AnswerSink) -> Result<Option<(usize, Head)>, Garbage> {
-        if let Some(head) = self.head
-            && self.bodiless == bodiless
-            && !keep.wants_headers(head.coded, head.sets_cookies)
-            && input.starts_with(&self.text)
-        {
-            return Ok(Some((self.text.len(), head)));
+        if let Some(seen) = self.seen_again(input, bodiless, keep) {
+            return Ok(Some(seen));
         }
         let parsed = parse_head(input, bodiless, keep)?;
         if let Some((used, head)) = parsed
