@@ -57,6 +57,8 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
     cargo test "$@"
 fi
+step "instructions of a request"
+python3 benches/instructions.py
 step lints
 cargo clippy --release --workspace --all-targets --locked -- -D warnings
 step "licences, sources and vulnerabilities of libraries"

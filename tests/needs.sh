@@ -21,6 +21,7 @@ need busybox busybox-static
 need gpg gnupg
 need redis-server redis-server
 need strace strace
+need valgrind valgrind
 need promtool prometheus
 need tor tor
 need tor-gencert tor
