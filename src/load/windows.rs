@@ -183,7 +183,7 @@ impl Windows {
         }
         let rows = Some(self.flush()).filter(|rows| !rows.is_empty());
         self.current = now_ns / self.length_ns;
-        self.over_ns = (self.current + 1).saturating_mul(self.length_ns);
+        self.over_ns = self.current.saturating_add(1).saturating_mul(self.length_ns);
         rows
     }
 
