@@ -399,13 +399,16 @@ fn a_task_that_is_lost_is_executed_again_and_continues() {
     let mut started = under_way(&mut place, &lab);
     let before = place.lines("began").len();
     started.until("both are in a repetition", || (place.lines("began").len() <= before + 2).then_some(()));
-    // Somebody else's mistake on a node: the runner of a task is killed, with its guard.
-    let task = place
-        .processes()
-        .into_iter()
-        .find(|process| process.command.contains("--shard 1/2") && process.command.contains("runner run"));
-    task.expect("the runner of the first shard").signal(rustix::process::Signal::KILL);
-    within(Duration::from_secs(30), "it is told", || started.said()[1].contains("shard 1 ended on").then_some(()));
+    // Somebody else's mistake on a node: the runner of a task is killed, with its guard. It is one that is not done.
+    let held = place.process("/bin/sh -c echo").ancestor(" --shard ");
+    let shard =
+        held.command.split(" --shard ").nth(1).and_then(|behind| behind.split('/').next()).expect("its number").to_owned();
+    let mut all = place.processes().into_iter();
+    let task =
+        all.find(|process| process.command.contains(&format!("--shard {shard}/2")) && process.command.contains("runner run"));
+    task.expect("the runner of that shard").signal(rustix::process::Signal::KILL);
+    let ended = format!("shard {shard} ended on");
+    within(Duration::from_secs(30), "it is told", || started.said()[1].contains(&ended).then_some(()));
     std::fs::remove_file(place.path("hold")).unwrap();
     let outcome = started.wait_within(Duration::from_secs(120)).expect(0);
     assert!(outcome.stderr.contains("submitting again"), "{}", outcome.stderr);
@@ -571,18 +574,18 @@ fn nodes_that_share_nothing_get_what_they_need_and_results_come_home() {
     outcome.expect(1).complains(&["do the nodes share the files of this machine? `--bring`"]);
     std::fs::remove_dir_all(place.path(FAR).join("results")).unwrap();
     let mut started = bring(&place, &lab, &[&BRING[..], &["2"]].concat());
-    let done = || place.lines("began").len();
-    started.until("something is done", || (done() >= 6).then_some(()));
+    // Each node has a whole round behind it, and none has done all of its own.
+    let begun_on = |node: &str| place.lines("began").iter().filter(|line| line.contains(node)).count();
+    started.until("each has done a round", || ["n1", "n2"].iter().all(|node| begun_on(node) >= 3).then_some(()));
     place.write("hold", "");
     // What is whole is here before the run ends.
     let home = place.path(FAR).join("results/held");
     let is_whole = |file: &String| file.ends_with("/status.json") && !file.contains(".arriving");
     let arrived = || crate::support::files(&home).iter().filter(|file| is_whole(file)).count();
     let before = within(Duration::from_secs(20), "repetitions are here", || Some(arrived()).filter(|n| *n >= 2));
-    // An agent is killed, with all that it has: its shard continues with what is here.
-    let agents = || place.processes().into_iter().filter(|process| process.command.contains(" agent --brought"));
-    let on_node = |process: &crate::support::Process| !process.command.contains("srun");
-    agents().find(on_node).expect("an agent").signal(rustix::process::Signal::KILL);
+    // An agent at work is killed, with all that it has: its shard continues with what is here. One that has done all of its
+    // shard waits for its end, and nobody would miss it.
+    place.process("sh tool.sh").ancestor(" agent --brought").signal(rustix::process::Signal::KILL);
     within(Duration::from_secs(40), "it is told", || started.said()[1].contains("submitting again").then_some(()));
     std::fs::remove_file(place.path("hold")).unwrap();
     let outcome = started.wait_within(Duration::from_secs(120)).expect(0);

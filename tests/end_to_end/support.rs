@@ -274,6 +274,24 @@ pub struct Process {
 }
 
 impl Process {
+    /// The process with this in its command line that started it, or started who did.
+    #[track_caller]
+    pub fn ancestor(&self, part: &str) -> Self {
+        let read = |pid: i32, name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}")).expect("it runs");
+        let mut pid = self.pid;
+        loop {
+            // The name before it may hold anything, blanks and brackets too.
+            let stat = read(pid, "stat");
+            let behind = stat.rsplit(") ").next().unwrap_or_default();
+            pid = behind.split(' ').nth(1).and_then(|parent| parent.parse().ok()).expect("proc(5) has it there");
+            assert!(pid > 1, "nothing with {part:?} started {}", self.command);
+            let command = read(pid, "cmdline").replace('\0', " ");
+            if command.contains(part) {
+                return Self { pid, command };
+            }
+        }
+    }
+
     pub fn signal(&self, signal: Signal) {
         // It may have ended meanwhile.
         let _ = kill_process(Pid::from_raw(self.pid).expect("no process has number 0"), signal);
