@@ -4,10 +4,9 @@
 //! thread and requests per CPU-second, as JSON. `benches/instructions.py` counts its instructions per request.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use load::{Gate, Job, Rows, Setting};
+use load::{Job, Rows, Setting};
 use plan::drivers::http::Http;
 use plan::{Arrivals, Step, Template, Url};
 use vocabulary::Outcome;
@@ -37,18 +36,7 @@ fn main() {
     workload.load.segments[0].length = plan::Length::Amount(requests / steps);
     let (rows, received) = load::queue::queue();
     let (_abort, asked) = tokio::sync::watch::channel(false);
-    let setting = Setting {
-        seed: 1,
-        epoch: Instant::now(),
-        window: WINDOW,
-        requests: false,
-        rows,
-        launcher: tokio::sync::mpsc::unbounded_channel().0,
-        part: load::Part::WHOLE,
-        gate: Arc::new(Gate::new(1)),
-        progress: Arc::new(AtomicU64::new(0)),
-        abort: asked,
-    };
+    let setting = Setting { window: WINDOW, ..Setting::alone(1, rows, asked) };
     let running = load::start(&Job::new(Arc::new(workload), 0, &setting));
     drop(setting);
     let report = running.and_then(load::Running::join).expect("the load runs");

@@ -17,7 +17,7 @@ use crate::analysis::times::times;
 use crate::cli;
 use crate::executor::Interrupt;
 use crate::exit::Exit;
-use crate::load::{self, Gate, Job, Report, Rows, Setting, passes};
+use crate::load::{self, Job, Report, Rows, Setting, passes};
 use crate::plan::drivers::http::Http;
 use crate::plan::drivers::http::MAX_STREAMS;
 use crate::plan::tls::{Identity, Tls, Trust};
@@ -281,15 +281,9 @@ pub(super) fn execute(workload: &Workload, seed: u64, record: Option<&Path>, pro
     let done = Arc::new(AtomicU64::new(0));
     let setting = Setting {
         seed,
-        epoch: Instant::now(),
         window: Duration::from_millis(500),
-        requests: false,
-        rows,
-        launcher: tokio::sync::mpsc::unbounded_channel().0,
-        part: load::Part::WHOLE,
-        gate: Arc::new(Gate::new(load::threads(workload))),
         progress: Arc::clone(&done),
-        abort: asked,
+        ..Setting::alone(load::threads(workload), rows, asked)
     };
     let running = load::start(&Job::new(Arc::new(workload.clone()), 0, &setting)).map_err(|error| {
         let exit = if matches!(error, load::Error::Thread(_)) { Exit::Failure } else { Exit::InvalidInput };

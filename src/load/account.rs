@@ -77,6 +77,7 @@ pub(super) struct Account {
     /// Start, end and phase of the segment in which the last pass ended.
     span: Cell<(u64, u64, Phase)>,
     late: RefCell<Vec<Late>>,
+    /// Whether a window was sent since that was last asked.
     flushed: Cell<bool>,
     /// When the load was over, and what the thread had used by then.
     ending: Cell<Option<Ending>>,

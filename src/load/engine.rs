@@ -8,7 +8,7 @@ use super::account::Account;
 use super::direct::Clients;
 use super::drivers::script::Script;
 use super::drivers::{Aside, Client, Driver};
-use super::follower::{First, Follower, Pace};
+use super::follower::{Follower, Pace};
 use super::schedule::{Presence, Random, Schedule, ThreadSlice};
 use super::{Error, Job, Report, thread};
 use plan::{Arrivals, Think};
@@ -97,7 +97,7 @@ async fn follow<D: Driver>(
                 let random = Random::new(job.seed, 0x7468_696e_6b00 ^ number.rotate_left(32));
                 followers.spawn(follower.closed(Pace { begin_ns, think, random, presence }, None));
             }
-            Arrivals::Open { .. } => followers.spawn(follower.open(First::Nothing)),
+            Arrivals::Open { .. } => followers.spawn(follower.open(None)),
         }
     }
     thread::to_the_end(account, job, followers, |now_ns| account.leave_open(now_ns)).await

@@ -60,13 +60,11 @@ pub(super) struct Pace {
     pub presence: Option<(Presence, u64)>,
 }
 
-/// What a client of an open loop has to do already.
-pub(super) enum First {
-    Nothing,
-    /// This pass is due.
-    Arrival(Arrival),
-    /// This one has begun.
-    Pass(Box<Pass>),
+impl Pace {
+    /// Pass after pass, from `begin_ns` on.
+    pub fn without_pauses(begin_ns: u64) -> Self {
+        Self { begin_ns, think: Think::None, random: Random::new(0, 0), presence: None }
+    }
 }
 
 impl<C> Drop for Follower<C>
@@ -190,22 +188,17 @@ impl<C: Client> Follower<C> {
     }
 
     /// An open loop: a due pass starts immediately; otherwise the client makes itself ready and waits for an arrival.
-    /// `first`: what it has to do already. Returns the client for the loop that awaits it, or nothing at the end.
-    pub async fn open(mut self, first: First) -> Option<Self> {
+    /// `under_way`: a pass that has begun already. Returns the client for the loop that awaits it, or nothing at the end.
+    pub async fn open(mut self, under_way: Option<Pass>) -> Option<Self> {
         let account = Rc::clone(&self.account);
-        let mut next = match first {
-            First::Nothing => None,
-            First::Arrival(arrival) => Some(Next::Begin(arrival)),
-            First::Pass(pass) => {
-                self.carry(*pass).await;
-                if self.is_awaited && self.client.detach() {
-                    return Some(self);
-                }
-                None
+        if let Some(pass) = under_way {
+            self.carry(pass).await;
+            if self.is_awaited && self.client.detach() {
+                return Some(self);
             }
-        };
+        }
         loop {
-            let arrival = match next.take().unwrap_or_else(|| account.next(account.pacer.now_ns())) {
+            let arrival = match account.next(account.pacer.now_ns()) {
                 Next::Begin(arrival) => arrival,
                 Next::Over => break,
                 Next::At(_) => {

@@ -120,6 +120,24 @@ pub struct Setting {
     pub abort: watch::Receiver<bool>,
 }
 
+impl Setting {
+    /// That of a workload with so many generator threads, by itself and from now on. No program is started for it.
+    pub fn alone(threads: usize, rows: queue::Sender, abort: watch::Receiver<bool>) -> Self {
+        Self {
+            seed: 1,
+            epoch: Instant::now(),
+            window: Duration::from_secs(1),
+            requests: false,
+            rows,
+            launcher: tokio::sync::mpsc::unbounded_channel().0,
+            part: Part::WHOLE,
+            gate: Arc::new(Gate::new(threads)),
+            progress: Arc::default(),
+            abort,
+        }
+    }
+}
+
 /// One of several machines that make a load together: arrivals, passes and connections are dealt out to the generator threads of all
 /// of them in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -133,8 +133,6 @@ pub struct Windows {
     workload: u16,
     length_ns: u64,
     current: u64,
-    /// When the current window is over.
-    over_ns: u64,
     steps: usize,
     /// Whether a pass is its only step.
     single: bool,
@@ -150,17 +148,7 @@ impl Windows {
         let phases = Phase::ALL.len();
         let cells = (0..phases * phases * (steps + 1) * Outcome::COUNT).map(|_| None).collect();
         let totals = [const { None }; Phase::ALL.len()];
-        Self {
-            workload,
-            length_ns,
-            current: 0,
-            over_ns: length_ns,
-            steps,
-            single,
-            cells,
-            totals,
-            serializer: V2Serializer::new(),
-        }
+        Self { workload, length_ns, current: 0, steps, single, cells, totals, serializer: V2Serializer::new() }
     }
 
     /// Counts a request. Returns the rows of the last window when this request starts another one.
@@ -178,12 +166,11 @@ impl Windows {
     /// The rows of the last window if that is over at `now_ns`: nothing may end for a long time, and whoever watches would not know.
     #[inline(always)]
     pub fn over(&mut self, now_ns: u64) -> Option<Vec<WindowRow>> {
-        if now_ns < self.over_ns {
+        if now_ns < self.current.saturating_add(1).saturating_mul(self.length_ns) {
             return None;
         }
         let rows = Some(self.flush()).filter(|rows| !rows.is_empty());
         self.current = now_ns / self.length_ns;
-        self.over_ns = self.current.saturating_add(1).saturating_mul(self.length_ns);
         rows
     }
 

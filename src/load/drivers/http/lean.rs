@@ -1,16 +1,16 @@
 //! The lean path: HTTP/1.1 over plain TCP, without an allocation per request.
 //!
-//! `answer` parses answers and knows no socket; this is the loop around it: one `write` and one `read` per request if
-//! the answer arrives in one piece. Buffers belong to the thread, not to the connection: incoming bytes are read and
+//! `compose` writes requests, and `answer` parses answers and knows no socket; `wire` is the socket, whoever watches it.
+//! This is the loop around them: one `write` and one `read` per request if the answer arrives in one piece. Buffers belong to the thread, not to the connection: incoming bytes are read and
 //! consumed before another connection has its turn, so a connection that waits for its answer holds a few hundred
 //! bytes.
 
 pub(super) mod answer;
+pub(super) mod compose;
 mod wire;
 
 use std::cell::RefCell;
 use std::io::IoSlice;
-use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker, ready};
@@ -23,15 +23,16 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::judge::{self, judge};
-use super::request::{self, Step, Whole, unfit_header, unfit_in_header};
+use super::request::Step;
 use super::{RoundTrip, of_io};
 use crate::drivers::cookies::Recipient;
 use crate::drivers::judged::Body;
 use crate::drivers::socks::Unanswered;
 use crate::drivers::transfer::Transfer;
-use crate::drivers::values::{ValueNames, Values};
+use crate::drivers::values::Values;
 use crate::drivers::{Failure, Readiness};
 use answer::{Answer, AnswerSink, EarlyEnd, Garbage, LastHead};
+use compose::compose;
 use plan::Selector;
 use vocabulary::Outcome;
 use vocabulary::rows::Stage;
@@ -43,8 +44,6 @@ const RECEIVED_AT: &str = "x-received-at";
 const INPUT: usize = 64 << 10;
 /// How much is read at a time while more than [`INPUT`] is known to be missing.
 const LARGE_INPUT: usize = 256 << 10;
-/// Bodies up to this length are copied after their head; longer ones are sent from where they are.
-const COPIED: usize = 4 << 10;
 
 /// What all connections of a thread use in turn.
 struct Buffers {
@@ -241,7 +240,7 @@ impl Lean {
             return Err(RoundTrip { usable: true, ..RoundTrip::broken(None, failure) });
         }
         if matches!(self.way.sending, Sending::Failed(_))
-            && let Poll::Ready(ended) = self.way.poll(&mut Context::from_waker(Waker::noop()), &mut self.wire, step, None)
+            && let Poll::Ready(ended) = self.poll_detached(step)
         {
             return Err(self.end(ended, step, values, None));
         }
@@ -257,13 +256,19 @@ impl Lean {
         if !self.is_under_way {
             return None;
         }
-        match self.way.poll(&mut Context::from_waker(Waker::noop()), &mut self.wire, step, None) {
+        match self.poll_detached(step) {
             Poll::Pending => None,
             Poll::Ready(ended) => {
                 self.is_under_way = false;
                 Some(self.end(ended, step, values, None))
             }
         }
+    }
+
+    /// What is under way goes on as far as it can: whoever watches the socket says when that is further.
+    #[inline(always)]
+    fn poll_detached(&mut self, step: &Step) -> Poll<Result<bool, ExchangeError>> {
+        self.way.poll(&mut Context::from_waker(Waker::noop()), &mut self.wire, step, None)
     }
 
     /// Whether there may be more to read than the last event said.
@@ -292,9 +297,9 @@ impl Lean {
         self.open = false;
         let way = &mut self.way;
         way.answer.await_another(step.method == hyper::Method::HEAD);
-        way.kept.headers = None;
+        // The rest of it is empty: `end` has seen to that, and what never ended leaves no open connection.
         way.kept.body = step.needs_body().then(Body::new);
-        (way.kept.wants_told, way.kept.told) = (wants_told && way.length > 0, None);
+        way.kept.wants_told = wants_told && way.length > 0;
         way.kept.keeps_cookies = values.cookies.is_some();
         (way.first_read, way.last_read) = (None, None);
         way.deadline = Instant::from_std(begin) + step.timeout;
@@ -330,7 +335,7 @@ impl Lean {
         let completed = completed.unwrap_or_else(StdInstant::now);
         let (status, usable, first_byte) = (answer.status(), self.open, *first_read);
         // An idle connection keeps nothing of its last answer.
-        (self.way.kept.headers, self.way.kept.body, self.way.kept.told) = (None, None, None);
+        self.way.kept = Kept::default();
         RoundTrip { first_byte, completed, sent_bytes, received_bytes, status, usable, result }
     }
 
@@ -348,78 +353,6 @@ impl Lean {
             Ok(())
         })
     }
-}
-
-/// Composes the request of a step in advance for each of these servers, if it is the same each time and short.
-pub(super) fn compose_in_advance<'a>(step: &mut Step, hosts: impl Iterator<Item = &'a HeaderValue>, names: &ValueNames) {
-    if !step.is_the_same_each_time() {
-        return;
-    }
-    let mut values = Values::new(names, 0, 0);
-    let whole = |host| {
-        let mut out = Vec::new();
-        match compose(step, host, &mut values, &mut out) {
-            Ok((body_length, None)) => Some(Whole { bytes: out.into(), body_length }),
-            _ => None,
-        }
-    };
-    let wholes: Option<Vec<Whole>> = hosts.map(whole).collect();
-    step.wholes = wholes.unwrap_or_default();
-}
-
-/// Writes a request into `out`. Returns the length of its body, and the body itself if it was not copied.
-fn compose(step: &Step, host: &HeaderValue, values: &mut Values, out: &mut Vec<u8>) -> Result<(u64, Option<Bytes>), Failure> {
-    out.clear();
-    out.extend_from_slice(step.method.as_str().as_bytes());
-    out.push(b' ');
-    let path_at = out.len();
-    step.write_path(values, out)?;
-    let path = path_at..out.len();
-    out.extend_from_slice(b" HTTP/1.1\r\n");
-    if !step.has_host {
-        out.extend_from_slice(b"host: ");
-        out.extend_from_slice(host.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
-    out.extend_from_slice(&step.fixed_head);
-    if let Some(jar) = &mut values.cookies {
-        // The path was checked: it is ASCII.
-        let path = std::str::from_utf8(&out[path]).unwrap_or("/");
-        let line = jar.line(Recipient { tls: false, host: step.cookie_host(host.as_bytes()), path });
-        if !line.is_empty() {
-            out.extend_from_slice(b"cookie: ");
-            out.extend_from_slice(line.as_bytes());
-            out.extend_from_slice(b"\r\n");
-        }
-    }
-    for (name, value) in &step.late_headers {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        let value_at = out.len();
-        value.write(values, out);
-        if let Some(byte) = unfit_in_header(&out[value_at..]) {
-            return Err(unfit_header(name, value, byte));
-        }
-        out.extend_from_slice(b"\r\n");
-    }
-    Ok(match &step.body {
-        request::Body::Empty if matches!(step.method.as_str(), "PUT" | "POST" | "PATCH") => finish(out, &Bytes::new(), 0..0),
-        request::Body::Empty => {
-            out.extend_from_slice(b"\r\n");
-            (0, None)
-        }
-        request::Body::Fixed(bytes) => finish(out, bytes, 0..bytes.len()),
-        request::Body::Text(text) => {
-            let text = Bytes::from(text.fill(values));
-            finish(out, &text, 0..text.len())
-        }
-        request::Body::Random(length) => {
-            let length = *length as usize;
-            let spare = step.random.len() - length;
-            let start = (values.next_random() % (spare as u64 + 1)) as usize;
-            finish(out, &step.random, start..start + length)
-        }
-    })
 }
 
 impl UnderWay {
@@ -617,36 +550,11 @@ fn keep_cookies(step: &Step, host: &[u8], headers: &HeaderMap, values: &mut Valu
     values.take_cookies(headers, Recipient { tls: false, host: step.cookie_host(host), path });
 }
 
-/// Ends a head, and puts a short body after it. Returns the length of the body, and a long body itself.
-fn finish(out: &mut Vec<u8>, block: &Bytes, range: Range<usize>) -> (u64, Option<Bytes>) {
-    let length = range.len() as u64;
-    let mut digits = [0; 20];
-    out.extend_from_slice(b"content-length: ");
-    out.extend_from_slice(decimal(length, &mut digits));
-    out.extend_from_slice(b"\r\n\r\n");
-    if range.len() > COPIED {
-        return (length, Some(block.slice(range)));
-    }
-    out.extend_from_slice(&block[range]);
-    (length, None)
-}
-
-fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return &digits[at..];
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::request::tests::step;
     use super::super::scripted::{CHUNKED, EARLY, OK, UNTIL_CLOSED, WRONG, answer_each, run};
+    use super::compose::COPIED;
     use super::*;
     use std::cell::Cell;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -118,7 +118,7 @@ impl Http {
         let lean = plain && steps.iter().all(Step::is_lean) && replay.as_ref().is_none_or(Replayed::is_lean);
         if lean {
             let hosts = servers.iter().map(|server| &server.host);
-            steps.iter_mut().for_each(|step| lean::compose_in_advance(step, hosts.clone(), &names));
+            steps.iter_mut().for_each(|step| lean::compose::in_advance(step, hosts.clone(), &names));
         }
         Ok(Self {
             lean,
@@ -376,9 +376,9 @@ impl HttpClient {
         Ok(())
     }
 
-    /// The lean connection.
-    fn lean_connection(&mut self) -> Option<&mut lean::Lean> {
-        match &mut self.connection {
+    /// The connection, if it is a lean one.
+    fn lean_connection(&self) -> Option<&lean::Lean> {
+        match &self.connection {
             Some(Connection::Lean(lean)) => Some(lean),
             _ => None,
         }
@@ -598,12 +598,17 @@ impl Client for HttpClient {
     }
 
     fn detach(&mut self) -> bool {
-        let is_ready = self.http.is_direct() && !self.must_log_in() && self.is_connected();
-        is_ready && self.lean_connection().is_some_and(lean::Lean::detach)
+        if !self.http.is_direct() || self.must_log_in() || !self.is_connected() {
+            return false;
+        }
+        match &mut self.connection {
+            Some(Connection::Lean(lean)) => lean.detach(),
+            _ => false,
+        }
     }
 
     fn direct(&mut self) -> Option<&mut dyn Direct> {
-        self.lean_connection().is_some_and(|lean| lean.is_detached()).then_some(self)
+        self.lean_connection().is_some_and(lean::Lean::is_detached).then_some(self)
     }
 
     fn own(&mut self) -> Vec<(usize, Exchange)> {
@@ -633,10 +638,7 @@ impl Client for HttpClient {
 
 impl Direct for HttpClient {
     fn socket(&self) -> Option<BorrowedFd<'_>> {
-        match &self.connection {
-            Some(Connection::Lean(lean)) => lean.socket(),
-            _ => None,
-        }
+        self.lean_connection()?.socket()
     }
 
     fn is_open(&mut self) -> bool {
@@ -671,14 +673,11 @@ impl Direct for HttpClient {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        match &self.connection {
-            Some(Connection::Lean(lean)) => lean.deadline().map(TokioInstant::into_std),
-            _ => None,
-        }
+        Some(self.lean_connection()?.deadline()?.into_std())
     }
 
     fn has_more(&self) -> bool {
-        matches!(&self.connection, Some(Connection::Lean(lean)) if lean.has_more())
+        self.lean_connection().is_some_and(lean::Lean::has_more)
     }
 
     fn lose(&mut self) {
