@@ -6,9 +6,12 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Error;
+
+/// So many threads wait for the disk together.
+const AT_ONCE: usize = 8;
 
 /// Writes a file under a temporary name, syncs it and renames it into place. An existing file of that name is replaced; if
 /// it is a link, the link itself is replaced, not what it points to.
@@ -42,7 +45,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes the names in a directory durable.
+/// Makes the names in a directory durable; or the content of a file.
 pub fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
@@ -53,18 +56,40 @@ pub fn sync_directory(path: &Path) -> io::Result<()> {
 /// # Errors
 /// [`Error::Write`], naming what could not be made durable.
 pub fn sync_below(folder: &Path) -> Result<(), Error> {
-    let failed = |path: &Path, source| Error::Write { path: path.to_owned(), source };
-    for entry in std::fs::read_dir(folder).map_err(|e| failed(folder, e))? {
-        let entry = entry.map_err(|e| failed(folder, e))?;
-        let (path, kind) = (entry.path(), entry.file_type().map_err(|e| failed(folder, e))?);
+    let mut all = Vec::new();
+    list_below(folder, &mut all)?;
+    at_once(&all, |path| sync_directory(path).map_err(|source| Error::Write { path: path.clone(), source }))
+}
+
+/// Adds every file and folder below one, and the folder itself.
+fn list_below(folder: &Path, all: &mut Vec<PathBuf>) -> Result<(), Error> {
+    let failed = |source| Error::Write { path: folder.to_owned(), source };
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let kind = entry.file_type().map_err(|source| Error::Write { path: entry.path(), source })?;
         if kind.is_dir() {
-            sync_below(&path)?;
+            list_below(&entry.path(), all)?;
         } else if kind.is_file() {
-            File::open(&path).and_then(|file| file.sync_all()).map_err(|e| failed(&path, e))?;
+            all.push(entry.path());
         }
         // A link or a socket that a target made there has no content besides its name.
     }
-    sync_directory(folder).map_err(|e| failed(folder, e))
+    all.push(folder.to_owned());
+    Ok(())
+}
+
+/// Does something that waits for the disk with each of these, several at a time: the file system then writes once for all that
+/// wait, where it would write once for each.
+///
+/// # Errors
+/// The first in the order of the items.
+pub(super) fn at_once<T: Sync>(items: &[T], each: impl Fn(&T) -> Result<(), Error> + Sync) -> Result<(), Error> {
+    let share = items.len().div_ceil(AT_ONCE).max(1);
+    std::thread::scope(|scope| {
+        let started: Vec<_> = items.chunks(share).map(|share| scope.spawn(|| share.iter().try_for_each(&each))).collect();
+        let ended: Vec<_> = started.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        ended.into_iter().try_for_each(|ended| ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 /// Makes directories whose names are durable: durable files in a folder without a durable name are lost nevertheless.

@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use super::Error;
 use super::columns::frame;
 pub use super::columns::{WorkloadNames, column};
+use super::files::at_once;
 use super::spill::{Spill, SpillFile};
 use super::transfers::transfer_frame;
 pub use vocabulary::rows::WHOLE;
@@ -26,6 +27,11 @@ const BATCH: usize = 512;
 
 /// How many requests are written at a time: few enough for memory, enough that ten million make few pieces to read.
 const REQUESTS: usize = 32_768;
+
+/// Waits until a file is written, and makes it durable.
+fn settle(file: &SpillFile) -> Result<(), Error> {
+    file.settle().map_err(|source| Error::Write { path: file.path(), source })
+}
 
 /// A Parquet file that is being written.
 pub(super) struct Table {
@@ -55,9 +61,14 @@ impl Table {
     }
 
     pub(super) fn finish(self) -> Result<(), Error> {
+        settle(&self.close()?)
+    }
+
+    /// Writes the rest, and leaves the file to be settled.
+    fn close(self) -> Result<SpillFile, Error> {
         self.writer.finish().map_err(|source| Error::WriteTable { path: self.path.clone(), source })?;
         drop(self.writer); // flushes what is buffered; a failure shows when the file is synced and read back
-        self.file.settle().map_err(|source| Error::Write { path: self.file.path(), source })
+        Ok(self.file)
     }
 }
 
@@ -230,21 +241,17 @@ impl Tables {
         self.flush()?;
         self.flush_requests()?;
         self.flush_transfers()?;
+        let mut tables = Vec::new();
         if !self.metrics.1.is_empty() {
             let frame = metric_frame(&self.workloads, &self.metrics.1);
             let mut table = Table::create(self.metrics.0, self.spill.as_ref(), &frame)?;
             table.write(&frame)?;
-            table.finish()?;
+            tables.push(table);
         }
-        if let Some(requests) = self.requests.1 {
-            requests.finish()?;
-        }
-        if let Some(transfers) = self.transfers.1 {
-            transfers.finish()?;
-        }
-        self.windows.0.finish()?;
-        self.resources.0.finish()?;
-        self.host.0.finish()
+        tables.extend(self.requests.1.into_iter().chain(self.transfers.1));
+        tables.extend([self.windows.0, self.resources.0, self.host.0]);
+        let files: Vec<SpillFile> = tables.into_iter().map(Table::close).collect::<Result<_, _>>()?;
+        at_once(&files, settle)
     }
 }
 

@@ -5,6 +5,7 @@
 //! neither its number nor that of its group can be given away until then.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 
 use rustix::process::{self, Pid, PidfdFlags, Signal};
 
@@ -125,7 +126,11 @@ impl Row {
 
 /// One process as it is now; none when it is gone.
 pub(super) fn row(pid: i32) -> Option<Row> {
-    parse(pid, &std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    // The kernel gives such a file whole to the first read that has room for it: at most some 400 bytes.
+    let mut text = [0; 1024];
+    let length = std::fs::File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut text)).ok()?;
+    // Its name may be anything.
+    parse(pid, &String::from_utf8_lossy(&text[..length]))
 }
 
 /// From `/proc/PID/stat`.
@@ -156,6 +161,14 @@ pub(super) fn marked(is_ours: impl Fn(&str) -> bool) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_is_found_whatever_it_calls_itself() {
+        let mine = process::getpid().as_raw_nonzero().get();
+        let before = row(mine).unwrap();
+        std::fs::write("/proc/self/comm", b"\xff) Z 1").unwrap();
+        assert_eq!(row(mine), Some(before));
+    }
 
     /// `/proc/PID/stat` with this state, parent, group, number of threads and start.
     fn stat(state: &str, parent: i32, group: i32, threads: u32, started: u64) -> String {
