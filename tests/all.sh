@@ -86,6 +86,7 @@ if PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v haproxy >/dev/null && grep 
 fi
 step "load tools as external programs, reduced"
 "$runner" run experiments/peers.yaml --set tool=runner,floor,wrk,ab,hey,h2load --set server=null-server --repetitions 1 --out "$out/results" --graphs "$out/graphs"
+"$runner" run experiments/peers-protocols.yaml --set tool=runner,h2load --set protocol=https,h2 --repetitions 1 --out "$out/results" --graphs "$out/graphs"
 "$runner" run experiments/httperf-classic.yaml --repetitions 1 --out "$out/results" --graphs "$out/graphs"
 step "the study of Comet, reduced, builtin and real"
 "$runner" run experiments/comet-throughput.yaml --set connections=16 --repetitions 1 --out "$out/results" --graphs "$out/graphs" | tee "$out/comet"

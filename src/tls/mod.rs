@@ -5,9 +5,12 @@
 //!
 //! This module knows nothing of HTTP but the names of its versions, with which a server agrees to one of them (ALPN).
 
+mod session;
+
 use std::path::Path;
 use std::sync::Arc;
 
+pub use session::{Raw, Session};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;

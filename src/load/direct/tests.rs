@@ -1,15 +1,17 @@
 //! Whether tasks and the loop make the same of what servers do.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use proptest::prelude::*;
+use tokio_rustls::rustls::{ServerConnection, StreamOwned};
 
 use super::*;
+use crate::drivers::http::faults::tls::served;
 use crate::{Job, Rows, Setting};
 use plan::drivers::http::Http;
 use plan::{Arrivals, Length, Template, Url};
@@ -27,13 +29,24 @@ enum Act {
     Slowly(&'static str),
     /// Sends this, and closes.
     Last(&'static str),
+    /// Sends this, and ends the connection as somebody between the two would: TLS is not told of it.
+    Cut(&'static str),
     /// Sends nothing until the client has closed.
     Nothing,
 }
 
+/// Who carries the passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carrier {
+    Loop,
+    Task,
+    /// A task, with a connection of hyper's.
+    Hyper,
+}
+
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
-const ACTS: [Act; 14] = [
+const ACTS: [Act; 17] = [
     Act::Whole(OK),
     Act::Whole(OK),
     Act::Whole("HTTP/1.1 200 OK\r\nage: 1\r\ncontent-length: 2\r\n\r\nhi"),
@@ -48,6 +61,9 @@ const ACTS: [Act; 14] = [
     Act::Last("HTTP/1.1 200 OK\r\n\r\nall the rest"),
     Act::Last("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello"),
     Act::Last(""),
+    Act::Cut("HTTP/1.1 200 OK\r\n\r\nall that there is"),
+    Act::Cut("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello"),
+    Act::Cut(""),
 ];
 
 /// A server that does this with one request after the other, whatever connection they come on.
@@ -58,7 +74,8 @@ struct Server {
 }
 
 impl Server {
-    fn start(mut acts: Vec<Act>) -> Self {
+    fn start(mut acts: Vec<Act>, is_secret: bool) -> Self {
+        let session = is_secret.then(|| served(&["http/1.1"]));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (port, over) = (listener.local_addr().unwrap().port(), Arc::new(AtomicBool::new(false)));
         let is_over = Arc::clone(&over);
@@ -71,7 +88,19 @@ impl Server {
                 if matches!(acts.last(), Some(Act::Refuses)) {
                     continue;
                 }
-                serve(stream, &mut acts);
+                stream.set_nodelay(true).unwrap();
+                let socket = stream.try_clone().unwrap();
+                match &session {
+                    None => serve(stream, &socket, |_| {}, &mut acts),
+                    Some(config) => {
+                        let session = ServerConnection::new(Arc::clone(config)).unwrap();
+                        let say_end = |stream: &mut StreamOwned<ServerConnection, TcpStream>| {
+                            stream.conn.send_close_notify();
+                            let _ = stream.flush();
+                        };
+                        serve(StreamOwned::new(session, stream), &socket, say_end, &mut acts);
+                    }
+                }
             }
         });
         Self { port, over, thread: Some(thread) }
@@ -86,21 +115,24 @@ impl Drop for Server {
     }
 }
 
-fn serve(mut stream: TcpStream, acts: &mut Vec<Act>) {
-    stream.set_nodelay(true).unwrap();
+fn serve<S: Read + Write>(mut stream: S, socket: &TcpStream, say_end: impl Fn(&mut S), acts: &mut Vec<Act>) {
     let mut buffer = [0; 4096];
     while stream.read(&mut buffer).is_ok_and(|read| read > 0) {
+        let mut say = |text: &str| drop(stream.write_all(text.as_bytes()).and_then(|()| stream.flush()));
         match acts.pop().unwrap_or(Act::Whole(OK)) {
-            Act::Whole(text) => drop(stream.write_all(text.as_bytes())),
-            Act::Slowly(text) => text.bytes().for_each(|byte| {
-                let _ = stream.write_all(&[byte]);
-            }),
+            Act::Whole(text) => say(text),
+            Act::Slowly(text) => text.split_inclusive(|_| true).for_each(say),
             Act::Last(text) => {
-                let _ = stream.write_all(text.as_bytes());
-                let _ = stream.shutdown(Shutdown::Write);
+                say(text);
+                say_end(&mut stream);
+                let _ = socket.shutdown(Shutdown::Write);
+            }
+            Act::Cut(text) => {
+                say(text);
+                let _ = socket.shutdown(Shutdown::Write);
             }
             Act::Endless => {
-                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+                say("HTTP/1.1 200 OK\r\n\r\n");
                 while stream.write_all(&[b'x'; 1 << 16]).is_ok() {}
             }
             Act::Nothing | Act::Refuses => {}
@@ -122,15 +154,31 @@ struct Result {
     examples: Vec<String>,
 }
 
-/// A load on one connection; `by_task`: a task has it all the time.
+/// A load on one connection.
 fn result_of(acts: &[Act], steps: u16, passes: u64, rate: Option<f64>, timeout: Duration, by_task: bool) -> Result {
-    let server = Server::start(acts.to_vec());
-    let url = Url::parse(&format!("http://127.0.0.1:{}", server.port)).unwrap();
+    let carrier = if by_task { Carrier::Task } else { Carrier::Loop };
+    result_over("http", acts, steps, passes, rate, timeout, carrier)
+}
+
+fn result_over(
+    scheme: &str,
+    acts: &[Act],
+    steps: u16,
+    passes: u64,
+    rate: Option<f64>,
+    timeout: Duration,
+    carrier: Carrier,
+) -> Result {
+    let server = Server::start(acts.to_vec(), scheme == "https");
+    let url = Url::parse(&format!("{scheme}://127.0.0.1:{}", server.port)).unwrap();
     let step = plan::Step::plain("GET", Template::parse("/"), timeout);
     let http = Http::plain(url, vec![step; usize::from(steps)]);
     // Who might have to log in again needs a task.
-    let relogin = if by_task { vec![418] } else { Vec::new() };
-    let mut workload = Http { relogin, ..http }.once("requests");
+    let relogin = if carrier == Carrier::Loop { Vec::new() } else { vec![418] };
+    // Redirects are followed by hyper's connections only.
+    let redirects = u32::from(carrier == Carrier::Hyper);
+    let tls = plan::Tls { trust: plan::tls::Trust::Anybody, ..plan::Tls::default() };
+    let mut workload = Http { relogin, redirects, tls, ..http }.once("requests");
     workload.load.segments[0].length = Length::Amount(passes);
     if let Some(rate) = rate {
         workload.load.arrivals = Arrivals::open(1, plan::Pattern::Rate(rate), vocabulary::choices::Spacing::Constant);
@@ -171,6 +219,22 @@ proptest! {
         let passes = acts.len() as u64;
         let [by_loop, by_task] = [false, true].map(|by_task| result_of(&acts, steps, passes, rate, PATIENT, by_task));
         prop_assert_eq!(by_loop, by_task);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    /// The same over TLS, where the outcomes are those of hyper's connections, too.
+    #[test]
+    fn the_same_is_made_of_it_over_tls(
+        acts in prop::collection::vec(prop::sample::select(&ACTS[..]), 1..10), steps in 1_u16..4, rate in prop::option::of(Just(2000.0))
+    ) {
+        let passes = acts.len() as u64;
+        let result = |carrier| result_over("https", &acts, steps, passes, rate, PATIENT, carrier);
+        let by_loop = result(Carrier::Loop);
+        let counts = |result: &Result| result.rows.iter().map(|(key, row)| (key.clone(), row.0)).collect::<BTreeMap<_, _>>();
+        prop_assert_eq!(counts(&by_loop), counts(&result(Carrier::Hyper)));
+        prop_assert_eq!(by_loop, result(Carrier::Task));
     }
 }
 

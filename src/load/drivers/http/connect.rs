@@ -183,13 +183,39 @@ impl Server {
         };
         let inner = match &self.name {
             None => Inner::Plain(plain),
-            Some(name) => {
-                let tls = tls.as_ref().map_err(|words| Failure::new(Outcome::Io, words.clone()))?;
-                let shaken = tls.handshake(plain, name.clone(), &self.label(), deadline).await;
-                Inner::Tls(Box::new(shaken.map_err(|failure| Failure::new(failure.outcome, failure.words))?))
-            }
+            Some(name) => Inner::Tls(Box::new(self.handshake(tls, plain, name, deadline).await?)),
         };
         Ok(Stream { inner, heard: Rc::default() })
+    }
+
+    /// Connects over TCP, with the TLS handshake that the URL asks for.
+    ///
+    /// # Errors
+    /// What kept it from being connected.
+    pub async fn secret(
+        &self,
+        tls: &Result<Tls, String>,
+        circuit: Option<Circuit>,
+        deadline: Instant,
+        opened: &mut u64,
+    ) -> Result<TlsStream<TcpStream>, Failure> {
+        let Some(name) = &self.name else {
+            return Err(Failure::new(Outcome::Io, format!("{} does not use TLS", self.url)));
+        };
+        let stream = self.tcp(circuit, deadline, opened).await?;
+        self.handshake(tls, stream, name, deadline).await
+    }
+
+    async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        tls: &Result<Tls, String>,
+        stream: S,
+        name: &ServerName<'static>,
+        deadline: Instant,
+    ) -> Result<TlsStream<S>, Failure> {
+        let tls = tls.as_ref().map_err(|words| Failure::new(Outcome::Io, words.clone()))?;
+        let shaken = tls.handshake(stream, name.clone(), &self.label(), deadline).await;
+        shaken.map_err(|failure| Failure::new(failure.outcome, failure.words))
     }
 }
 

@@ -5,7 +5,7 @@
 mod framing;
 mod http2;
 mod paths;
-mod tls;
+pub(crate) mod tls;
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -1,12 +1,14 @@
-//! The lean path: HTTP/1.1 over plain TCP, without an allocation per request.
+//! The lean path: HTTP/1.1 over TCP, without an allocation per request but those of TLS.
 //!
-//! `compose` writes requests, and `answer` parses answers and knows no socket; `wire` is the socket, whoever watches it.
+//! `compose` writes requests, and `answer` parses answers and knows no socket; `wire` is the socket, whoever watches it, and
+//! `line` is the socket with the session on it, if there is one.
 //! This is the loop around them: one `write` and one `read` per request if the answer arrives in one piece. Buffers belong to the thread, not to the connection: incoming bytes are read and
 //! consumed before another connection has its turn, so a connection that waits for its answer holds a few hundred
 //! bytes.
 
 pub(super) mod answer;
 pub(super) mod compose;
+mod line;
 mod wire;
 
 use std::cell::RefCell;
@@ -19,6 +21,7 @@ use std::time::{Duration, Instant as StdInstant};
 use bytes::{Buf as _, Bytes};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use hyper::http::uri::PathAndQuery;
+use tls::{Session, TlsStream};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -33,10 +36,10 @@ use crate::drivers::values::Values;
 use crate::drivers::{Failure, Readiness};
 use answer::{Answer, AnswerSink, EarlyEnd, Garbage, LastHead};
 use compose::compose;
+use line::Line;
 use plan::Selector;
 use vocabulary::Outcome;
 use vocabulary::rows::Stage;
-use wire::Wire;
 
 /// The header in which a server reports when it had received each tenth of an upload.
 const RECEIVED_AT: &str = "x-received-at";
@@ -64,7 +67,7 @@ thread_local! {
 
 /// A connection that is written to and read from directly.
 pub struct Lean {
-    wire: Wire,
+    line: Line,
     host: HeaderValue,
     open: bool,
     /// What a proxy still has to send before the server can answer.
@@ -164,8 +167,17 @@ impl AnswerSink for NeededParts<'_> {
 impl Lean {
     /// Starts to speak on a stream.
     pub fn new(stream: TcpStream, server: usize, host: HeaderValue, timeout: Duration) -> Self {
-        let wire = Wire::new(stream, timeout);
-        Self { wire, host, open: true, unanswered: None, server, way: UnderWay::none(), is_under_way: false }
+        Self::over(Line::new(stream, None, timeout), server, host)
+    }
+
+    /// The same over TLS.
+    pub fn secret(stream: TlsStream<TcpStream>, server: usize, host: HeaderValue, timeout: Duration) -> Self {
+        let (stream, session) = Session::of(stream);
+        Self::over(Line::new(stream, Some(session), timeout), server, host)
+    }
+
+    fn over(line: Line, server: usize, host: HeaderValue) -> Self {
+        Self { line, host, open: true, unanswered: None, server, way: UnderWay::none(), is_under_way: false }
     }
 
     /// The same on a stream on which a proxy still has to report that it is connected: the first request does not wait
@@ -179,24 +191,24 @@ impl Lean {
     pub fn is_open(&mut self) -> bool {
         if self.open && self.unanswered.is_none() {
             // Anything unexpected, including the end of the stream, makes the connection unfit for another request.
-            self.open = self.wire.is_silent();
+            self.open = self.line.is_silent();
         }
         self.open
     }
 
     /// Hands its socket to a loop that watches it from now on. Returns whether that is so.
     pub fn detach(&mut self) -> bool {
-        self.unanswered.is_none() && self.wire.detach()
+        self.unanswered.is_none() && self.line.detach()
     }
 
     /// Whether a loop watches its socket.
     pub fn is_detached(&self) -> bool {
-        matches!(self.wire, Wire::Own(_))
+        self.line.is_detached()
     }
 
     /// The socket, if a loop watches it.
     pub fn socket(&self) -> Option<BorrowedFd<'_>> {
-        self.wire.socket()
+        self.line.socket()
     }
 
     /// Sends the request of a step, reads the answer to its end and checks it. Its time-out counts from `begin`.
@@ -211,9 +223,9 @@ impl Lean {
             return RoundTrip { usable: true, ..RoundTrip::broken(None, failure) };
         }
         if let Some(unanswered) = self.unanswered.take()
-            && let Wire::Task(waited) = &mut self.wire
+            && let Some(stream) = self.line.stream()
         {
-            let (stream, deadline) = (&mut waited.stream, self.way.deadline);
+            let deadline = self.way.deadline;
             let reading = async {
                 match transfer.as_deref_mut() {
                     Some(transfer) => unanswered.read(stream, deadline, transfer).await,
@@ -225,8 +237,8 @@ impl Lean {
                 return RoundTrip { sent_bytes: self.way.sent_bytes(), ..RoundTrip::broken(None, failure) };
             }
         }
-        let Self { way, wire, .. } = self;
-        let ended = std::future::poll_fn(|cx| way.poll(cx, wire, step, transfer.as_deref_mut())).await;
+        let Self { way, line, .. } = self;
+        let ended = std::future::poll_fn(|cx| way.poll(cx, line, step, transfer.as_deref_mut())).await;
         self.end(ended, step, values, transfer)
     }
 
@@ -252,7 +264,7 @@ impl Lean {
     /// Goes on after something has happened to its socket, or its time is over. Returns the result once it is known.
     #[inline(always)]
     pub fn go_on(&mut self, what: Readiness, step: &Step, values: &mut Values) -> Option<RoundTrip> {
-        self.wire.happened(what);
+        self.line.happened(what);
         if !self.is_under_way {
             return None;
         }
@@ -268,12 +280,12 @@ impl Lean {
     /// What is under way goes on as far as it can: whoever watches the socket says when that is further.
     #[inline(always)]
     fn poll_detached(&mut self, step: &Step) -> Poll<Result<bool, ExchangeError>> {
-        self.way.poll(&mut Context::from_waker(Waker::noop()), &mut self.wire, step, None)
+        self.way.poll(&mut Context::from_waker(Waker::noop()), &mut self.line, step, None)
     }
 
     /// Whether there may be more to read than the last event said.
     pub fn has_more(&self) -> bool {
-        self.is_under_way && self.wire.has_more()
+        self.is_under_way && self.line.has_more()
     }
 
     /// When the time-out of what is under way is over.
@@ -327,7 +339,7 @@ impl Lean {
                 let headers = kept.headers.as_ref().unwrap_or(&NONE);
                 let got =
                     judge::Answer { status: answer.status(), received_bytes, body: kept.body.as_ref().map(Body::kept), headers };
-                keep_cookies(step, self.host.as_bytes(), headers, values);
+                keep_cookies(step, (self.line.is_secret(), self.host.as_bytes()), headers, values);
                 (*last_read, judge(step, &got, values))
             }
             Err(broken) => (None, Err(broken.into_failure(step, values, answer.has_begun()))),
@@ -342,13 +354,13 @@ impl Lean {
     /// Composes the request and sends as much of it as the system accepts at once.
     fn send(&mut self, step: &Step, values: &mut Values, transfer: Option<&mut Transfer>) -> Result<(), Failure> {
         if let (Some(whole), None) = (step.wholes.get(self.server), &values.cookies) {
-            let sent = self.wire.try_write(&whole.bytes, None);
+            let sent = self.line.try_write(&whole.bytes, None);
             self.way.sent(sent, &whole.bytes, whole.body_length, None, transfer);
             return Ok(());
         }
         BUFFERS.with_borrow_mut(|buffers| {
-            let (length, body) = compose(step, &self.host, values, &mut buffers.output)?;
-            let sent = self.wire.try_write(&buffers.output, body.as_deref());
+            let (length, body) = compose(step, (self.line.is_secret(), &self.host), values, &mut buffers.output)?;
+            let sent = self.line.try_write(&buffers.output, body.as_deref());
             self.way.sent(sent, &buffers.output, length, body, transfer);
             Ok(())
         })
@@ -415,14 +427,14 @@ impl UnderWay {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        wire: &mut Wire,
+        line: &mut Line,
         step: &Step,
         mut transfer: Option<&mut Transfer>,
     ) -> Poll<Result<bool, ExchangeError>> {
         loop {
             if let Sending::Partly(unsent) = &mut self.sending {
                 let before = self.to_go;
-                let polled = unsent.poll(cx, wire);
+                let polled = unsent.poll(cx, line);
                 self.to_go = unsent.len() as u64;
                 if let Some(transfer) = &mut transfer {
                     transfer.wrote(before - self.to_go, self.to_go);
@@ -437,11 +449,11 @@ impl UnderWay {
                 match self.sending {
                     Sending::Done => return Poll::Ready(Ok(true)),
                     Sending::Failed(_) => return Poll::Ready(Ok(false)),
-                    Sending::Partly(_) if wire.timed_out(cx, self.deadline) => return Poll::Ready(Ok(false)),
+                    Sending::Partly(_) if line.timed_out(cx, self.deadline) => return Poll::Ready(Ok(false)),
                     Sending::Partly(_) => return Poll::Pending,
                 }
             }
-            let polled = self.poll_answer(cx, wire, step, transfer.as_deref_mut());
+            let polled = self.poll_answer(cx, line, step, transfer.as_deref_mut());
             // An early answer explains the end of the connection better than the end itself.
             if let Sending::Failed(error) = &mut self.sending
                 && !self.answer.has_begun()
@@ -453,7 +465,7 @@ impl UnderWay {
             match polled {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
-                Poll::Pending if wire.timed_out(cx, self.deadline) => return Poll::Ready(Err(ExchangeError::Timeout)),
+                Poll::Pending if line.timed_out(cx, self.deadline) => return Poll::Ready(Err(ExchangeError::Timeout)),
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -463,7 +475,7 @@ impl UnderWay {
     fn poll_answer(
         &mut self,
         cx: &mut Context<'_>,
-        wire: &mut Wire,
+        line: &mut Line,
         step: &Step,
         mut transfer: Option<&mut Transfer>,
     ) -> Poll<Result<(), ExchangeError>> {
@@ -472,7 +484,15 @@ impl UnderWay {
             if buffers.input.len() < size {
                 buffers.input.resize(size, 0);
             }
-            let count = ready!(wire.poll_read(cx, &mut buffers.input[..size])).map_err(ExchangeError::Io)?;
+            let count = match ready!(line.poll_read(cx, &mut buffers.input[..size])) {
+                Ok(count) => count,
+                // Whoever ended the connection need not be the server: what lasts until the end may not be whole.
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    let end = self.answer.end().map_or_else(|end| end, |()| EarlyEnd::Within);
+                    return Poll::Ready(Err(ExchangeError::EarlyEnd(end)));
+                }
+                Err(error) => return Poll::Ready(Err(ExchangeError::Io(error))),
+            };
             if count == 0 {
                 return Poll::Ready(self.answer.end().map_err(ExchangeError::EarlyEnd));
             }
@@ -496,11 +516,11 @@ impl UnderWay {
 }
 impl Unsent {
     /// Sends as much of the rest as the system accepts.
-    fn poll(&mut self, cx: &mut Context<'_>, wire: &mut Wire) -> Poll<std::io::Result<()>> {
+    fn poll(&mut self, cx: &mut Context<'_>, line: &mut Line) -> Poll<std::io::Result<()>> {
         while self.len() > 0 {
             let sent = {
                 let slices = [IoSlice::new(&self.composed), IoSlice::new(&self.body)];
-                ready!(wire.poll_write(cx, &slices))?
+                ready!(line.poll_write(cx, &slices))?
             };
             match sent {
                 0 => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
@@ -541,13 +561,13 @@ impl ExchangeError {
 }
 
 /// Keeps the cookies that an answer sets.
-fn keep_cookies(step: &Step, host: &[u8], headers: &HeaderMap, values: &mut Values) {
+fn keep_cookies(step: &Step, (tls, host): (bool, &[u8]), headers: &HeaderMap, values: &mut Values) {
     if values.cookies.is_none() || !headers.contains_key(SET_COOKIE) {
         return;
     }
     let path = step.path(values).ok();
     let path = path.as_ref().map_or("/", PathAndQuery::as_str);
-    values.take_cookies(headers, Recipient { tls: false, host: step.cookie_host(host), path });
+    values.take_cookies(headers, Recipient { tls, host: step.cookie_host(host), path });
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ mod chain;
 mod coding;
 pub(in crate::drivers) mod connect;
 #[cfg(test)]
-mod faults;
+pub(crate) mod faults;
 mod general;
 mod judge;
 mod lean;
@@ -114,8 +114,14 @@ impl Http {
             None => Err("no URL uses TLS".to_owned()),
         };
         let replay = http.replay.as_ref().map(|replay| Replayed::new(replay, prefix));
-        let plain = !http2 && !secret && socket.is_none() && http.redirects == 0;
-        let lean = plain && steps.iter().all(Step::is_lean) && replay.as_ref().is_none_or(Replayed::is_lean);
+        // Stages are recorded of what the socket says, not of what a session makes of it.
+        let is_plain = !secret || (proxy.is_none() && !http.stages);
+        let lean = is_plain
+            && !http2
+            && socket.is_none()
+            && http.redirects == 0
+            && steps.iter().all(Step::is_lean)
+            && replay.as_ref().is_none_or(Replayed::is_lean);
         if lean {
             let hosts = servers.iter().map(|server| &server.host);
             steps.iter_mut().for_each(|step| lean::compose::in_advance(step, hosts.clone(), &names));
@@ -320,6 +326,10 @@ impl HttpClient {
                 shared::begin(stream, http.streams as u32, deadline).await
             };
             Connection::General(Box::new(general::General::http2(shared.get(deadline, connect).await?)))
+        } else if http.lean && server.url.tls {
+            let stream = server.secret(&http.tls, circuit, deadline, connects).await?;
+            let lean = lean::Lean::secret(stream, Self::address(http, self.number), server.host.clone(), http.timeout);
+            Connection::Lean(Box::new(lean))
         } else if http.lean {
             let (stream, unanswered) = server.tcp_noting(circuit, deadline, connects, transfer).await?;
             let lean = lean::Lean::new(stream, Self::address(http, self.number), server.host.clone(), http.timeout);

@@ -44,8 +44,8 @@ Sva3/1AWrM7GNPjbA4rYoW87ghmbqwlkCjG91Y4c8re/UxJ89Diz+QBy
 -----END PRIVATE KEY-----
 ";
 
-/// Agrees to one of these protocols and answers as HTTP/1.1.
-async fn tls_server(protocols: &[&str]) -> u16 {
+/// What a server needs that agrees to one of these protocols.
+pub(crate) fn served(protocols: &[&str]) -> Arc<ServerConfig> {
     let chain = vec![CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -55,9 +55,14 @@ async fn tls_server(protocols: &[&str]) -> u16 {
         .with_single_cert(chain, key)
         .unwrap();
     config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
+    Arc::new(config)
+}
+
+/// Agrees to one of these protocols and answers as HTTP/1.1.
+async fn tls_server(protocols: &[&str]) -> u16 {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = TlsAcceptor::from(served(protocols));
     spawn_local(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();

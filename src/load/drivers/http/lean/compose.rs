@@ -21,7 +21,7 @@ pub fn in_advance<'a>(step: &mut Step, hosts: impl Iterator<Item = &'a HeaderVal
     let mut values = Values::new(names, 0, 0);
     let whole = |host| {
         let mut out = Vec::new();
-        match compose(step, host, &mut values, &mut out) {
+        match compose(step, (false, host), &mut values, &mut out) {
             Ok((body_length, None)) => Some(Whole { bytes: out.into(), body_length }),
             _ => None,
         }
@@ -30,8 +30,13 @@ pub fn in_advance<'a>(step: &mut Step, hosts: impl Iterator<Item = &'a HeaderVal
     step.wholes = wholes.unwrap_or_default();
 }
 
-/// Writes a request into `out`. Returns the length of its body, and the body itself if it was not copied.
-pub fn compose(step: &Step, host: &HeaderValue, values: &mut Values, out: &mut Vec<u8>) -> Result<(u64, Option<Bytes>), Failure> {
+/// Writes a request to a host, over TLS or not, into `out`. Returns the length of its body, and the body itself if it was not copied.
+pub fn compose(
+    step: &Step,
+    (tls, host): (bool, &HeaderValue),
+    values: &mut Values,
+    out: &mut Vec<u8>,
+) -> Result<(u64, Option<Bytes>), Failure> {
     out.clear();
     out.extend_from_slice(step.method.as_str().as_bytes());
     out.push(b' ');
@@ -48,7 +53,7 @@ pub fn compose(step: &Step, host: &HeaderValue, values: &mut Values, out: &mut V
     if let Some(jar) = &mut values.cookies {
         // The path was checked: it is ASCII.
         let path = std::str::from_utf8(&out[path]).unwrap_or("/");
-        let line = jar.line(Recipient { tls: false, host: step.cookie_host(host.as_bytes()), path });
+        let line = jar.line(Recipient { tls, host: step.cookie_host(host.as_bytes()), path });
         if !line.is_empty() {
             out.extend_from_slice(b"cookie: ");
             out.extend_from_slice(line.as_bytes());

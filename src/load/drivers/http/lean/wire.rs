@@ -99,12 +99,19 @@ impl Wire {
         let read = match self {
             Self::Task(waited) => waited.stream.try_read(&mut probe),
             Self::Own(told) => {
-                told.reads = told.reads.max(1);
+                told.allow_read();
                 return told.read(&mut probe).is_pending();
             }
             Self::Gone => return false,
         };
         matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Lets it be read once more before others have their turn.
+    pub fn allow_read(&mut self) {
+        if let Self::Own(told) = self {
+            told.allow_read();
+        }
     }
 
     /// Writes as much as is accepted at once.
@@ -160,6 +167,11 @@ impl Wire {
 }
 
 impl Told {
+    #[inline(always)]
+    fn allow_read(&mut self) {
+        self.reads = self.reads.max(1);
+    }
+
     fn read(&mut self, into: &mut [u8]) -> Poll<io::Result<usize>> {
         if !self.readiness.readable && !self.readiness.ended {
             return Poll::Pending;
