@@ -8,7 +8,7 @@
 //! is read until it stays the same or grows by the same number with each reading, which is then the cost of a reading. After
 //! the load it is read until it stays the same and nothing is missing, or for [`PATIENCE`]; once is enough where every request
 //! was answered and exactly those were counted. A fixture counts a request before it answers it, so what it counted before the
-//! load is read once, too: each pause would be a sixth of what a short repetition costs beside its load.
+//! load is read once, too: each pause costs a short repetition half as much again as all else beside its load.
 
 use std::time::Duration;
 

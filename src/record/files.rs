@@ -45,7 +45,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes the names in a directory durable; or the content of a file.
+/// Makes the names in a directory durable.
 pub fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
@@ -58,7 +58,8 @@ pub fn sync_directory(path: &Path) -> io::Result<()> {
 pub fn sync_below(folder: &Path) -> Result<(), Error> {
     let mut all = Vec::new();
     list_below(folder, &mut all)?;
-    at_once(&all, |path| sync_directory(path).map_err(|source| Error::Write { path: path.clone(), source }))
+    let sync = |path: &PathBuf| File::open(path).and_then(|file| file.sync_all());
+    at_once(&all, |path| sync(path).map_err(|source| Error::Write { path: path.clone(), source }))
 }
 
 /// Adds every file and folder below one, and the folder itself.

@@ -9,6 +9,7 @@
 pub mod command;
 mod content;
 mod cookies;
+mod decimal;
 mod drawn;
 pub mod framed;
 pub mod http;

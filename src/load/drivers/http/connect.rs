@@ -23,7 +23,7 @@ use crate::drivers::steering::Circuit;
 use crate::drivers::tcp::Addresses;
 use crate::drivers::transfer::Transfer;
 use plan::Url;
-use tls::{ServerName, Tls, TlsStream};
+use tls::{ServerName, Session, Tls, TlsStream};
 use vocabulary::Outcome;
 
 /// The server to connect to, and its name in requests.
@@ -188,22 +188,19 @@ impl Server {
         Ok(Stream { inner, heard: Rc::default() })
     }
 
-    /// Connects over TCP, with the TLS handshake that the URL asks for.
+    /// Performs the TLS handshake on a connection if the URL says so; its session then goes with the connection.
     ///
     /// # Errors
-    /// What kept it from being connected.
-    pub async fn secret(
+    /// Why there is no session.
+    pub async fn agree(
         &self,
         tls: &Result<Tls, String>,
-        circuit: Option<Circuit>,
+        stream: TcpStream,
         deadline: Instant,
-        opened: &mut u64,
-    ) -> Result<TlsStream<TcpStream>, Failure> {
-        let Some(name) = &self.name else {
-            return Err(Failure::new(Outcome::Io, format!("{} does not use TLS", self.url)));
-        };
-        let stream = self.tcp(circuit, deadline, opened).await?;
-        self.handshake(tls, stream, name, deadline).await
+    ) -> Result<(TcpStream, Option<Session>), Failure> {
+        let Some(name) = &self.name else { return Ok((stream, None)) };
+        let (stream, session) = Session::of(self.handshake(tls, stream, name, deadline).await?);
+        Ok((stream, Some(session)))
     }
 
     async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(

@@ -1,10 +1,9 @@
 //! The lean path: HTTP/1.1 over TCP, without an allocation per request but those of TLS.
 //!
 //! `compose` writes requests, and `answer` parses answers and knows no socket; `wire` is the socket, whoever watches it, and
-//! `line` is the socket with the session on it, if there is one.
-//! This is the loop around them: one `write` and one `read` per request if the answer arrives in one piece. Buffers belong to the thread, not to the connection: incoming bytes are read and
-//! consumed before another connection has its turn, so a connection that waits for its answer holds a few hundred
-//! bytes.
+//! `line` is the socket with the session on it, if there is one. This is the loop around them: one `write` and one `read` per
+//! request if the answer arrives in one piece. Buffers belong to the thread, not to the connection: incoming bytes are read
+//! and consumed before another connection has its turn, so a connection that waits for its answer holds a few hundred bytes.
 
 pub(super) mod answer;
 pub(super) mod compose;
@@ -21,7 +20,7 @@ use std::time::{Duration, Instant as StdInstant};
 use bytes::{Buf as _, Bytes};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use hyper::http::uri::PathAndQuery;
-use tls::{Session, TlsStream};
+use tls::Session;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -165,18 +164,9 @@ impl AnswerSink for NeededParts<'_> {
 }
 
 impl Lean {
-    /// Starts to speak on a stream.
-    pub fn new(stream: TcpStream, server: usize, host: HeaderValue, timeout: Duration) -> Self {
-        Self::over(Line::new(stream, None, timeout), server, host)
-    }
-
-    /// The same over TLS.
-    pub fn secret(stream: TlsStream<TcpStream>, server: usize, host: HeaderValue, timeout: Duration) -> Self {
-        let (stream, session) = Session::of(stream);
-        Self::over(Line::new(stream, Some(session), timeout), server, host)
-    }
-
-    fn over(line: Line, server: usize, host: HeaderValue) -> Self {
+    /// Starts to speak on a stream, with TLS if there is a session.
+    pub fn new((stream, session): (TcpStream, Option<Session>), server: usize, host: HeaderValue, timeout: Duration) -> Self {
+        let line = Line::new(stream, session, timeout);
         Self { line, host, open: true, unanswered: None, server, way: UnderWay::none(), is_under_way: false }
     }
 
@@ -592,7 +582,7 @@ mod tests {
             };
             let client = async move {
                 let stream = TcpStream::connect(address).await.unwrap();
-                let mut lean = Lean::new(stream, 0, HeaderValue::from_static("x"), Duration::from_secs(5));
+                let mut lean = Lean::new((stream, None), 0, HeaderValue::from_static("x"), Duration::from_secs(5));
                 let step = step("GET");
                 let mut values = Values::for_tests();
                 let mut results = Vec::new();
@@ -647,7 +637,7 @@ mod tests {
             let server = async move { serve(listener.accept().await.unwrap().0).await };
             let client = async move {
                 let stream = TcpStream::connect(address).await.unwrap();
-                let mut lean = Lean::new(stream, 0, HeaderValue::from_static("x"), step.timeout);
+                let mut lean = Lean::new((stream, None), 0, HeaderValue::from_static("x"), step.timeout);
                 let round_trip = lean.exchange(StdInstant::now(), &step, &mut Values::for_tests(), None).await;
                 let open = lean.is_open();
                 (round_trip, open)
@@ -771,7 +761,7 @@ mod tests {
         run(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let mut lean = Lean::new(stream, 0, HeaderValue::from_static("x"), Duration::from_secs(5));
+            let mut lean = Lean::new((stream, None), 0, HeaderValue::from_static("x"), Duration::from_secs(5));
             let (step, mut values) = (step("GET"), Values::for_tests());
             let exchange = size_of_val(&lean.exchange(StdInstant::now(), &step, &mut values, None));
             let clock = size_of::<tokio::time::Sleep>();

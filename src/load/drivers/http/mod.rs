@@ -2,7 +2,7 @@
 //!
 //! `request` is a request, `judge` checks its answer, after `coding` has decoded it; two paths carry it. `lean` writes
 //! and parses HTTP/1.1 itself and costs two fifths of the processor time; it takes workloads whose bodies fit into memory, over
-//! plain TCP, and whoever watches many sockets can drive it ([`Direct`]). `general` is hyper: HTTP/2, TLS, Unix sockets, redirects, bodies of any length; `chain`
+//! TCP with TLS or without, and whoever watches many sockets can drive it ([`Direct`]). `general` is hyper: HTTP/2, Unix sockets, redirects, bodies of any length; `chain`
 //! follows redirects over it, `shared` has its HTTP/2 connections, `body` its request bodies. Both report the same
 //! outcomes and pass the same tests. `connect` makes connections, `redirect` knows where a redirect leads.
 //!
@@ -326,13 +326,10 @@ impl HttpClient {
                 shared::begin(stream, http.streams as u32, deadline).await
             };
             Connection::General(Box::new(general::General::http2(shared.get(deadline, connect).await?)))
-        } else if http.lean && server.url.tls {
-            let stream = server.secret(&http.tls, circuit, deadline, connects).await?;
-            let lean = lean::Lean::secret(stream, Self::address(http, self.number), server.host.clone(), http.timeout);
-            Connection::Lean(Box::new(lean))
         } else if http.lean {
             let (stream, unanswered) = server.tcp_noting(circuit, deadline, connects, transfer).await?;
-            let lean = lean::Lean::new(stream, Self::address(http, self.number), server.host.clone(), http.timeout);
+            let spoken = server.agree(&http.tls, stream, deadline).await?;
+            let lean = lean::Lean::new(spoken, Self::address(http, self.number), server.host.clone(), http.timeout);
             Connection::Lean(Box::new(lean.before(unanswered)))
         } else {
             let stream = server.open(&http.tls, circuit, deadline, connects).await?;

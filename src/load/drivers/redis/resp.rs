@@ -3,6 +3,7 @@
 //! A reply is read when it is complete: for the common ones, which are one line or one bulk, the first line tells when
 //! that is; a list is scanned again when more of it has arrived.
 
+use crate::drivers::decimal::decimal;
 use plan::drivers::redis::LONGEST;
 
 /// Lists nested deeper than this are not accepted.
@@ -59,18 +60,8 @@ pub fn word_end(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn number(out: &mut Vec<u8>, mut number: usize) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
+fn number(out: &mut Vec<u8>, number: usize) {
+    out.extend_from_slice(decimal(number as u64, &mut [0; 20]));
     word_end(out);
 }
 

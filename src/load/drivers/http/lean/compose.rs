@@ -7,6 +7,7 @@ use hyper::header::HeaderValue;
 
 use crate::drivers::Failure;
 use crate::drivers::cookies::Recipient;
+use crate::drivers::decimal::decimal;
 use crate::drivers::http::request::{self, Step, Whole, unfit_header, unfit_in_header};
 use crate::drivers::values::{ValueNames, Values};
 
@@ -102,16 +103,4 @@ fn finish(out: &mut Vec<u8>, block: &Bytes, range: Range<usize>) -> (u64, Option
     }
     out.extend_from_slice(&block[range]);
     (length, None)
-}
-
-fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return &digits[at..];
-        }
-    }
 }
